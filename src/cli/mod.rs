@@ -1,0 +1,6 @@
+//! placeholder
+
+/// Parses the command line and runs it.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

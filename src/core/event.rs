@@ -1,0 +1,142 @@
+//! What a run says: the one stream that feeds the disk log, the charts and the plain-text progress.
+
+use serde::{Deserialize, Serialize};
+
+use super::freeze::ParamState;
+
+/// Metrics by name (`val/loss`), in a fixed order.
+pub type Metrics = std::collections::BTreeMap<String, f64>;
+
+/// One fact of a run, with when it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Optimizer steps done when it was said.
+    pub step: u64,
+    /// The fact.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The facts. All but [`Event::Step`] are rare and go to `events.jsonl`; steps go to the metrics file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The trainer is about to take its first step (of this process).
+    Started {
+        /// Total optimizer steps planned.
+        steps: u64,
+        /// Optimizer steps of one epoch.
+        steps_per_epoch: u64,
+        /// Devices in use, PyTorch's names.
+        devices: Vec<String>,
+        /// The step of the checkpoint it goes on from, if any.
+        resumed_from: Option<u64>,
+    },
+    /// One optimizer step's metrics (`train/loss`, `lr`, `grad_norm`, `samples_per_s`). Never in `events.jsonl`.
+    Step {
+        /// Epoch that the step belongs to, from 0.
+        epoch: u64,
+        /// The values.
+        metrics: Metrics,
+    },
+    /// An epoch ended.
+    EpochEnded {
+        /// Its number, from 0.
+        epoch: u64,
+    },
+    /// A validation ended.
+    Validation {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// `val/loss`, `val/top1`…
+        metrics: Metrics,
+    },
+    /// A checkpoint is complete on disk.
+    CheckpointWritten {
+        /// Folder name (`step-00000120`).
+        name: String,
+        /// Bytes of all its files.
+        bytes: u64,
+        /// Why it was written (`every_steps`, `end`, `stop`, `save`…).
+        reason: String,
+    },
+    /// A checkpoint could not be written; the run goes on.
+    CheckpointFailed {
+        /// What was wrong, where, what to do.
+        message: String,
+    },
+    /// A checkpoint was removed by the policy.
+    CheckpointRemoved {
+        /// Folder name.
+        name: String,
+    },
+    /// The freeze plan changed (also said once at the start).
+    FreezeChanged {
+        /// All rules in force, in order.
+        rules: Vec<String>,
+        /// Number of parameter tensors that learn.
+        trainable: usize,
+        /// Number that do not.
+        frozen: usize,
+        /// State of each parameter, in the tree's order.
+        states: Vec<ParamState>,
+    },
+    /// The base learning rate changed by command.
+    LrChanged {
+        /// New base rate.
+        lr: f64,
+    },
+    /// The run stands still.
+    Paused,
+    /// The run goes on.
+    Continued,
+    /// Something the user should know.
+    Warning {
+        /// The words.
+        message: String,
+    },
+    /// A proof of what moved, bit by bit, since the run's first step.
+    Audit {
+        /// Parameters (and buffers) that changed.
+        moved: Vec<String>,
+        /// Those that did not change by a bit.
+        unmoved: Vec<String>,
+        /// Those that changed though frozen, or stood still though trainable.
+        mismatched: Vec<String>,
+    },
+    /// The answer to a command.
+    Reply {
+        /// The request's number.
+        id: u64,
+        /// What was done, or why not.
+        result: Result<String, String>,
+    },
+    /// The run reached its end.
+    Finished {
+        /// Last metrics.
+        metrics: Metrics,
+    },
+    /// The run was stopped after a checkpoint.
+    Stopped {
+        /// By whom or what.
+        reason: String,
+    },
+    /// The run could not go on.
+    Failed {
+        /// What was wrong, where, what to do.
+        message: String,
+    },
+}
+
+impl Event {
+    /// Whether this is a rare event that must never be lost, as against a dense step record.
+    pub fn is_rare(&self) -> bool {
+        !matches!(self, Self::Step { .. })
+    }
+    /// Whether the run is over after it.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Stopped { .. } | Self::Failed { .. })
+    }
+}

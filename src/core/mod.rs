@@ -1,0 +1,16 @@
+//! Plain data and files: recipes, freeze plans, layer trees, events, metric series, run and checkpoint stores.
+//!
+//! Imports nothing of the other layers; names neither tch nor ratatui. Everything but the stores is pure.
+
+pub mod checkpoint;
+pub mod command;
+pub mod event;
+pub mod freeze;
+pub mod io;
+pub mod lr;
+pub mod recipe;
+pub mod run;
+pub mod series;
+pub mod tensor;
+pub mod tree;
+pub mod weights;

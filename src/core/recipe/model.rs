@@ -1,0 +1,73 @@
+//! `[model]`: architecture, pretrained weights and how they are mapped.
+
+use serde::{Deserialize, Serialize};
+
+/// The model and where its weights come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSpec {
+    /// A zoo name (`mlp`, `resnet8`, `resnet18`…), or `torchscript:<path>`.
+    pub arch: String,
+    /// Outputs of the head; taken from the data when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_classes: Option<usize>,
+    /// Pretrained weights: a file, `RUN@step`, or torchvision's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// How they are mapped onto the model.
+    pub load: LoadSpec,
+    /// Hidden widths of `mlp`.
+    pub hidden: Vec<usize>,
+    /// Dropout probability of models that have dropout (`mlp`).
+    pub dropout: f64,
+    /// Width of the small ResNets' first stage.
+    pub width: usize,
+}
+
+impl Default for ModelSpec {
+    fn default() -> Self {
+        Self {
+            arch: String::new(),
+            num_classes: None,
+            weights: None,
+            load: LoadSpec::default(),
+            hidden: vec![64, 64],
+            dropout: 0.0,
+            width: 16,
+        }
+    }
+}
+
+/// How a state dict is mapped onto the model, in PyTorch's `load_state_dict` terms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadSpec {
+    /// Missing, unexpected or mismatched tensors are errors.
+    pub strict: bool,
+    /// `new`: the classifier is initialised afresh instead of loaded.
+    pub head: Head,
+    /// A prefix to remove from the file's names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<String>,
+    /// Globs over the file's names: not loaded.
+    pub drop: Vec<String>,
+    /// `[from, to]` pairs applied to the file's names, in order.
+    pub rename: Vec<(String, String)>,
+}
+
+impl Default for LoadSpec {
+    fn default() -> Self {
+        Self { strict: true, head: Head::Keep, strip_prefix: None, drop: Vec::new(), rename: Vec::new() }
+    }
+}
+
+/// What happens to the classifier when weights are loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Head {
+    /// Loaded like everything else.
+    #[default]
+    Keep,
+    /// Initialised afresh.
+    New,
+}

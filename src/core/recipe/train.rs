@@ -1,0 +1,166 @@
+//! `[freeze]`, `[train]` and `[checkpoint]`.
+
+use serde::{Deserialize, Serialize};
+
+/// What frozen batch norms do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchNormMode {
+    /// A norm layer none of whose parameters learns uses its running statistics and keeps them.
+    #[default]
+    EvalWhenFrozen,
+    /// PyTorch's plain behaviour: statistics move in train mode, frozen or not.
+    Pytorch,
+}
+
+/// What learns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FreezeSpec {
+    /// Ordered rules; the last that matches wins.
+    pub rules: Vec<String>,
+    /// What frozen batch norms do.
+    pub batch_norm: BatchNormMode,
+}
+
+/// Number formats of the forward and backward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Fp32,
+    /// Single precision with TF32 matrix units (CUDA).
+    Tf32,
+    /// bfloat16 autocast.
+    Bf16,
+    /// float16 autocast with loss scaling (CUDA).
+    Fp16,
+}
+
+/// What a non-finite loss or gradient does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNan {
+    /// The update is not applied, a checkpoint is written, the run fails with the parameters named.
+    #[default]
+    Stop,
+    /// The update is not applied and counted; the run goes on.
+    Skip,
+    /// The update is applied, as a plain loop would.
+    Ignore,
+}
+
+/// How long, in what batches, where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainSpec {
+    /// Epochs; exactly one of `epochs` and `steps` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Optimizer steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Samples of an optimizer step, before accumulation.
+    pub batch_size: usize,
+    /// Batches of one optimizer step.
+    pub accumulate_grad_batches: usize,
+    /// Gradients are scaled down to this global norm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad_norm: Option<f64>,
+    /// Number format.
+    pub precision: Precision,
+    /// Seed of weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// Devices, PyTorch's names, or `auto`.
+    pub devices: Vec<String>,
+    /// A new order each epoch.
+    pub shuffle: bool,
+    /// Leave out an epoch's last, smaller batch.
+    pub drop_last: bool,
+    /// What a non-finite gradient does.
+    pub on_nan: OnNan,
+    /// Only operators that give the same bits each time (CUDA).
+    pub deterministic: bool,
+    /// Threads of one operator on the CPU; 0 leaves libtorch's choice.
+    pub threads: usize,
+    /// Validations without improvement of the monitored metric before the run ends; 0 never.
+    pub early_stopping_patience: u64,
+    /// Epochs between two validations.
+    pub validate_every_epochs: u64,
+    /// Optimizer steps between two validations, besides those at epochs' ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validate_every_steps: Option<u64>,
+}
+
+impl Default for TrainSpec {
+    fn default() -> Self {
+        Self {
+            epochs: Some(10),
+            steps: None,
+            batch_size: 32,
+            accumulate_grad_batches: 1,
+            clip_grad_norm: None,
+            precision: Precision::Fp32,
+            seed: 0,
+            devices: vec!["auto".to_owned()],
+            shuffle: true,
+            drop_last: false,
+            on_nan: OnNan::Stop,
+            deterministic: false,
+            threads: 0,
+            early_stopping_patience: 0,
+            validate_every_epochs: 1,
+            validate_every_steps: None,
+        }
+    }
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Smaller is better.
+    #[default]
+    Min,
+    /// Larger is better.
+    Max,
+}
+
+/// When checkpoints are written and which are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointSpec {
+    /// Every so many optimizer steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_steps: Option<u64>,
+    /// Every so many epochs; 1 when no `every_*` key is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_epochs: Option<u64>,
+    /// Every so many minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_minutes: Option<f64>,
+    /// The newest so many are kept.
+    pub keep_last: usize,
+    /// The best so many are kept.
+    pub keep_best: usize,
+    /// The metric that "best", early stopping and the plateau schedule look at.
+    pub monitor: String,
+    /// Which way it is better; by the metric's name when left out (loss: min, else max).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+impl Default for CheckpointSpec {
+    fn default() -> Self {
+        Self {
+            every_steps: None,
+            every_epochs: None,
+            every_minutes: None,
+            keep_last: 3,
+            keep_best: 1,
+            monitor: "val/loss".to_owned(),
+            mode: None,
+        }
+    }
+}

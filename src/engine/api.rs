@@ -1,0 +1,179 @@
+//! The border between the trainer and whatever computes: libtorch, or the seeded fake of the tests.
+
+use crate::core::freeze::Resolution;
+use crate::core::recipe::{OnNan, Recipe};
+use crate::core::tensor::HostTensor;
+use crate::core::tree::Tree;
+
+/// What the engine could not do: what was wrong, where, and what to do, in one line.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The input is not usable (recipe, file, device): exit code 3.
+    #[error("{0}")]
+    Refused(String),
+    /// The computation failed: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Samples of one forward pass, in host memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Row-major values of shape `x_shape`.
+    pub x: Vec<f32>,
+    /// `[N, C, H, W]` for images, `[N, F…]` for tensors.
+    pub x_shape: Vec<usize>,
+    /// What is to be learned.
+    pub y: Targets,
+    /// The samples' numbers in the data set, in order.
+    pub indices: Vec<u64>,
+}
+
+impl Batch {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+    /// Whether there is no sample in it.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
+
+/// Targets of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Class numbers, `[N]`.
+    Classes(Vec<i64>),
+    /// Values of shape `[N, …]`.
+    Values {
+        /// Row-major values.
+        data: Vec<f32>,
+        /// Their shape.
+        shape: Vec<usize>,
+    },
+}
+
+/// What a model is built for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputSpec {
+    /// Shape of one sample, `[C, H, W]` or `[F…]`.
+    pub sample_shape: Vec<usize>,
+    /// Classes, or values of one target.
+    pub outputs: usize,
+}
+
+/// One optimizer step.
+#[derive(Debug, Clone)]
+pub struct StepInput<'a> {
+    /// Number of the step, from 0; with the seed it fixes all randomness of the step.
+    pub step: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Batches whose gradients are averaged.
+    pub micro: &'a [Batch],
+    /// Factor on each parameter group's own rate.
+    pub lr_scale: f64,
+    /// Largest global gradient norm.
+    pub clip_grad_norm: Option<f64>,
+    /// What a non-finite gradient does.
+    pub on_nan: OnNan,
+}
+
+/// What a step gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Number of the step, from 0.
+    pub step: u64,
+    /// Mean loss over the micro batches.
+    pub loss: f64,
+    /// Global L2 norm of the gradients before clipping.
+    pub grad_norm: f64,
+    /// Whether the update was applied (false where gradients were not finite).
+    pub applied: bool,
+}
+
+/// Sums over a batch in eval mode.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EvalSums {
+    /// Samples.
+    pub samples: u64,
+    /// Sum of the loss over samples.
+    pub loss: f64,
+    /// Samples whose class was the first guess; `None` for regression.
+    pub top1: Option<u64>,
+    /// Samples whose class was among five guesses; `None` for regression or fewer than six classes.
+    pub top5: Option<u64>,
+    /// By class: samples, first guess right.
+    pub per_class: Vec<(u64, u64)>,
+}
+
+/// Model and optimizer on the host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Parameters and buffers, in the order of `state_dict()`.
+    pub weights: Vec<HostTensor>,
+    /// `<parameter>/<slot>`, PyTorch's slot names.
+    pub optimizer: Vec<HostTensor>,
+    /// Loss scale and the like, for `state.json`.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One device.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceInfo {
+    /// PyTorch's name (`cpu`, `cuda:0`).
+    pub name: String,
+    /// What it is called.
+    pub model: String,
+    /// Total memory in bytes.
+    pub memory_total: u64,
+    /// Free memory in bytes.
+    pub memory_free: u64,
+    /// Why it cannot be used, if so.
+    pub unusable: Option<String>,
+}
+
+/// A way to compute.
+pub trait Engine: Send + Sync {
+    /// `libtorch 2.11.0`.
+    fn name(&self) -> String;
+    /// The devices, the CPU first; an unusable GPU is listed with the reason.
+    fn devices(&self) -> Vec<DeviceInfo>;
+    /// Names of the zoo.
+    fn architectures(&self) -> Vec<String>;
+    /// Channels that the architecture insists on; `None` where it takes what the data has.
+    fn input_channels(&self, arch: &str) -> Option<usize>;
+    /// Turns the recipe's `devices` into usable names, or says why not.
+    fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError>;
+    /// Builds model and optimizer on a device, initialised from the recipe's seed. Loads no pretrained weights.
+    fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError>;
+}
+
+/// A model with its optimizer on a device. Lives on the trainer's thread.
+pub trait Learner: Send {
+    /// The layer tree, traced with one sample.
+    fn tree(&self) -> &Tree;
+    /// Puts a resolved freeze plan into force between two steps. Keeps the optimizer state of all parameters.
+    fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError>;
+    /// Forward, backward and update in train mode. On a GPU the report may come later, from [`Learner::drain`].
+    fn step(&mut self, input: &StepInput<'_>) -> Result<(), EngineError>;
+    /// Reports of finished steps, in order; all of them when `wait`.
+    fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>, EngineError>;
+    /// Names of parameters whose last gradient was not finite.
+    fn non_finite(&mut self) -> Result<Vec<String>, EngineError>;
+    /// Forward in eval mode and loss. Changes nothing: no buffer, no generator.
+    fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError>;
+    /// Raw outputs in eval mode, float32, `[N, outputs]`.
+    fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError>;
+    /// Copies everything to the host.
+    fn snapshot(&mut self) -> Result<Snapshot, EngineError>;
+    /// Puts weights and buffers back, by name; every name must exist with the same shape.
+    fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError>;
+    /// Puts the optimizer's state and `extra` back.
+    fn restore_optimizer(
+        &mut self,
+        optimizer: &[HostTensor],
+        extra: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), EngineError>;
+}
