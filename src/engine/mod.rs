@@ -4,5 +4,6 @@
 //! Imports `core` only; `tch` is named nowhere else.
 
 mod api;
+pub mod data;
 
 pub use api::*;
