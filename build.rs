@@ -1,12 +1,95 @@
-//! Finds libtorch for the linker and compiles the C++ shim.
+//! Finds libtorch for the linker and compiles the C++ shim (feature `torch`).
+//!
+//! `.cargo/config.toml` points `LIBTORCH` to `.libtorch`, a link that `make setup` lays to a folder
+//! outside of the checkout. Programs get that folder as their RPATH, so that they start from anywhere and
+//! without `LD_LIBRARY_PATH`, and go on to do so when the checkout is gone.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The C++ side of `src/engine/ffi`.
+const SHIM: &str = "src/engine/ffi/shim.cpp";
+/// The PyTorch release that the `tch` of Cargo.toml binds.
+const LIBTORCH_VERSION: &str = "2.11.0";
 
 fn main() {
-    println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
-    if let Some(lib) = std::env::var_os("LIBTORCH") {
-        let lib = std::path::Path::new(&lib).join("lib");
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    // The same variables as torch-sys reads, so that both take the same libtorch.
+    for name in ["LIBTORCH", "LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
+        println!("cargo::rerun-if-env-changed={name}");
     }
+    match find_libtorch() {
+        Ok(libtorch) => {
+            link(&libtorch);
+            if Path::new(SHIM).exists() {
+                compile_shim(&libtorch);
+            }
+        }
+        Err(message) => println!("cargo::error={message}"),
+    }
+}
+
+struct Libtorch {
+    lib: PathBuf,
+    include: PathBuf,
+}
+
+/// The folders of libtorch, or one line on what is wrong with them.
+fn find_libtorch() -> Result<Libtorch, String> {
+    let root = env::var("LIBTORCH").map_or_else(|_| PathBuf::from(".libtorch"), PathBuf::from);
+    let part = |name: &str| env::var(name).map_or_else(|_| root.clone(), PathBuf::from);
+    let version_file = root.join("build-version");
+    // `make setup` renews this file when it lays the link to another libtorch.
+    println!("cargo::rerun-if-changed={}", version_file.display());
+
+    let lib = part("LIBTORCH_LIB").join("lib");
+    // The link is resolved, not the libraries in the folder behind it: those links have the names
+    // that programs look for.
+    let lib = lib
+        .canonicalize()
+        .ok()
+        .filter(|lib| lib.join("libtorch_cpu.so").exists())
+        .ok_or_else(|| {
+            format!("libtorch is missing (no {}/libtorch_cpu.so): run `make setup`", lib.display())
+        })?;
+    if let Ok(version) = std::fs::read_to_string(&version_file) {
+        let version = version.trim();
+        if version.split('+').next() != Some(LIBTORCH_VERSION) {
+            return Err(format!(
+                "{} is libtorch {version}, but Frostline needs {LIBTORCH_VERSION}: run `make setup FETCH=1`, or set LIBTORCH to another",
+                root.display()
+            ));
+        }
+    }
+    Ok(Libtorch { lib, include: part("LIBTORCH_INCLUDE").join("include") })
+}
+
+/// The RPATH of binaries, tests, benches and examples.
+fn link(libtorch: &Libtorch) {
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", libtorch.lib.display());
+    // RPATH instead of RUNPATH, as PyTorch's libraries have it: a LD_LIBRARY_PATH that leads to
+    // another PyTorch must not mix its libraries with ours.
+    println!("cargo::rustc-link-arg=-Wl,--disable-new-dtags");
+}
+
+/// Compiles the shim with the flags with which torch-sys compiles its own.
+fn compile_shim(libtorch: &Libtorch) {
+    println!("cargo::rerun-if-changed={SHIM}");
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
+        .define("GLOG_USE_GLOG_EXPORT", None)
+        // PyTorch's headers are not ours to warn about; -isystem silences them and nothing else.
+        .flag("-isystem")
+        .flag(libtorch.include.display().to_string())
+        .flag("-isystem")
+        .flag(libtorch.include.join("torch/csrc/api/include").display().to_string())
+        .flag_if_supported("-Wno-unused-parameter")
+        .file(SHIM)
+        .compile("frostline_shim");
 }
