@@ -5,5 +5,6 @@
 
 mod api;
 pub mod data;
+pub mod fake;
 
 pub use api::*;

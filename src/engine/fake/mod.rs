@@ -1,0 +1,113 @@
+//! The seeded fake engine: a small real learner in plain Rust under ResNet-like names, for tests, pictures and
+//! machines without libtorch. Deterministic to the bit; honours freeze plans, dropout, batch norm and NaN policies.
+//!
+//! Imports `core` and the engine's border only. Called by tests through `Arc<dyn Engine>`.
+
+mod learner;
+mod net;
+mod tree;
+mod update;
+
+use std::time::Duration;
+
+use super::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
+use crate::core::recipe::Recipe;
+
+pub(crate) use learner::FakeLearner;
+
+/// What goes wrong on purpose, and how slowly, so that tests can watch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Quirks {
+    pub delay: Duration,
+    pub nan_at: Option<u64>,
+    pub panic_at: Option<u64>,
+    pub lag: usize,
+}
+
+/// The fake engine. Steps take as long as the arithmetic, plus an optional delay.
+#[derive(Debug, Clone)]
+pub struct FakeEngine {
+    seed: u64,
+    quirks: Quirks,
+}
+
+impl FakeEngine {
+    /// An engine whose initial weights depend on this seed and on the recipe's.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, quirks: Quirks::default() }
+    }
+
+    /// Each step sleeps so long.
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.quirks.delay = delay;
+        self
+    }
+
+    /// The gradients of `fc.weight` are not finite in the step with this number (from 0).
+    pub fn with_nan_at(mut self, step: u64) -> Self {
+        self.quirks.nan_at = Some(step);
+        self
+    }
+
+    /// The step with this number (from 0) panics.
+    pub fn with_panic_at(mut self, step: u64) -> Self {
+        self.quirks.panic_at = Some(step);
+        self
+    }
+
+    /// Reports come so many steps late, as they do from a GPU.
+    pub fn with_lag(mut self, steps: usize) -> Self {
+        self.quirks.lag = steps;
+        self
+    }
+}
+
+impl Engine for FakeEngine {
+    fn name(&self) -> String {
+        "fake".to_owned()
+    }
+
+    fn devices(&self) -> Vec<DeviceInfo> {
+        vec![DeviceInfo {
+            name: "cpu".to_owned(),
+            model: "fake".to_owned(),
+            memory_total: 8 << 30,
+            memory_free: 4 << 30,
+            unusable: None,
+        }]
+    }
+
+    fn architectures(&self) -> Vec<String> {
+        ["mlp", "resnet8", "resnet18"].map(str::to_owned).to_vec()
+    }
+
+    fn input_channels(&self, _arch: &str) -> Option<usize> {
+        None
+    }
+
+    fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
+        match asked.iter().find(|d| !matches!(d.as_str(), "auto" | "all" | "cpu")) {
+            Some(device) => Err(EngineError::Refused(format!(
+                "train.devices: `{device}` is not there: the fake engine has the cpu alone; ask for \"cpu\""
+            ))),
+            None => Ok(vec!["cpu".to_owned()]),
+        }
+    }
+
+    fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
+        if !self.architectures().contains(&recipe.model.arch) {
+            return Err(EngineError::Refused(format!(
+                "model.arch: the fake engine has no `{}`; it has {}",
+                recipe.model.arch,
+                self.architectures().join(", ")
+            )));
+        }
+        if device != "cpu" {
+            return Err(EngineError::Refused(format!("the fake engine has no device `{device}`")));
+        }
+        Ok(Box::new(FakeLearner::new(self.seed, self.quirks.clone(), recipe, input)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
