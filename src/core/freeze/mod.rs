@@ -1,4 +1,26 @@
 //! Freeze plans: ordered rules plus overrides, resolved on a layer tree to a state and a reason for each parameter.
+//!
+//! Pure values. Imports [`super::tree`] only. A [`Plan`] is what the user edits (and undoes); [`Plan::resolve`] or a [`Resolver`] turn it
+//! into a [`Resolution`], which the engine puts into force and the screens show. `docs/freezing.md` is the language for users.
+
+mod close;
+mod error;
+mod history;
+mod matching;
+mod pattern;
+mod plan;
+mod presets;
+mod resolution;
+mod resolve;
+mod rule;
+
+pub use error::FreezeError;
+pub use pattern::{Pattern, Preset};
+pub use plan::Plan;
+pub use presets::{PLAN_PRESETS, PlanPreset};
+pub use resolution::{Counts, Resolution, ResolvedParam};
+pub use resolve::Resolver;
+pub use rule::{Action, Rule};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,20 +38,20 @@ pub enum ParamState {
     Starved,
 }
 
-/// A plan resolved on a tree.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resolution {
-    /// One entry a parameter, in the tree's order.
-    pub params: Vec<ResolvedParam>,
-    /// Indices of modules whose forward records no gradients.
-    pub no_grad_modules: Vec<usize>,
+impl ParamState {
+    /// The word for it (`trainable`, `frozen`, `no_grad`, `starved`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trainable => "trainable",
+            Self::Frozen => "frozen",
+            Self::NoGrad => "no_grad",
+            Self::Starved => "starved",
+        }
+    }
 }
 
-/// State of one parameter and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ResolvedParam {
-    /// What happens to it.
-    pub state: ParamState,
-    /// Which rule or module says so (`rule 2: train fc`; `no rule: trainable`).
-    pub reason: String,
+impl std::fmt::Display for ParamState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }

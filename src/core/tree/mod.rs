@@ -1,6 +1,14 @@
 //! The layer tree as data: what `frostline tree` prints and what freeze plans are resolved on.
 //!
-//! Built by the engine from a model; pure values, no tensors.
+//! Built by the engine from a model, or from a file's names alone ([`Tree::from_tensors`]); pure values, no tensor data.
+//! Imports [`super::tensor`] only, and [`super::freeze`]'s states for the sums. Everything above calls it.
+
+mod from_names;
+mod glob;
+mod totals;
+
+pub use glob::{glob_covers, glob_match, is_glob, rename_by_glob};
+pub use totals::{Learning, Totals};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,3 +65,84 @@ impl ParamInfo {
         self.count() * self.dtype.size()
     }
 }
+
+impl ModuleInfo {
+    /// The last segment of the path (`conv1`); empty for the root.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or("")
+    }
+
+    /// Whether this is a normalisation layer (`BatchNorm2d`, `LayerNorm`, `RMSNorm`…), by its class name.
+    pub fn is_norm(&self) -> bool {
+        let kind = ["1d", "2d", "3d"].iter().find_map(|d| self.kind.strip_suffix(d)).unwrap_or(&self.kind);
+        kind.ends_with("Norm")
+    }
+}
+
+impl Tree {
+    /// Index of the module with this path; the empty path is the root.
+    pub fn module(&self, path: &str) -> Option<usize> {
+        self.modules.iter().position(|m| m.path == path)
+    }
+
+    /// Index of the parameter with this name.
+    pub fn parameter(&self, name: &str) -> Option<usize> {
+        self.parameters.iter().position(|p| p.name == name)
+    }
+
+    /// Indices of a module's direct children, in registration order.
+    pub fn children(&self, module: usize) -> Vec<usize> {
+        self.modules.iter().enumerate().filter(|(_, m)| m.parent == Some(module)).map(|(i, _)| i).collect()
+    }
+
+    /// Indices of the parameters that a module owns itself, not through a child.
+    pub fn own_parameters(&self, module: usize) -> Vec<usize> {
+        self.parameters.iter().enumerate().filter(|(_, p)| p.module == module).map(|(i, _)| i).collect()
+    }
+
+    /// Number of modules above this one; 0 for the root.
+    pub fn depth(&self, module: usize) -> usize {
+        self.ancestors(module).count()
+    }
+
+    /// The modules above this one, from its parent up to the root.
+    pub fn ancestors(&self, module: usize) -> impl Iterator<Item = usize> + '_ {
+        let parent = |m: usize| self.modules.get(m).and_then(|info| info.parent).filter(|&p| p < m);
+        std::iter::successors(parent(module), move |&m| parent(m))
+    }
+
+    /// Whether `module` is `ancestor` itself or lies somewhere below it.
+    pub fn is_within(&self, module: usize, ancestor: usize) -> bool {
+        module == ancestor || self.ancestors(module).any(|a| a == ancestor)
+    }
+
+    /// Spreads a mark on modules to everything below them (parents come before children).
+    pub(crate) fn spread(&self, marked: &mut [bool]) {
+        for (i, m) in self.modules.iter().enumerate() {
+            if let Some(parent) = m.parent.filter(|&p| p < i)
+                && marked[parent]
+            {
+                marked[i] = true;
+            }
+        }
+    }
+
+    /// Number of parameter tensors that lie within each module.
+    pub(crate) fn parameter_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.modules.len()];
+        for p in &self.parameters {
+            if let Some(c) = counts.get_mut(p.module) {
+                *c += 1;
+            }
+        }
+        for (i, m) in self.modules.iter().enumerate().rev() {
+            if let Some(parent) = m.parent.filter(|&p| p < i) {
+                counts[parent] += counts[i];
+            }
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod samples;

@@ -31,7 +31,7 @@ fn train(learner: &mut dyn Learner, steps: std::ops::Range<u64>, on_nan: OnNan) 
 fn freeze(learner: &dyn Learner, frozen: &str) -> Resolution {
     let state = |name: &str| if name.starts_with(frozen) { ParamState::Frozen } else { ParamState::Trainable };
     let params = learner.tree().parameters.iter();
-    let params = params.map(|p| ResolvedParam { state: state(&p.name), reason: String::new() }).collect();
+    let params = params.map(|p| ResolvedParam { state: state(&p.name), reason: "".into() }).collect();
     Resolution { params, no_grad_modules: Vec::new() }
 }
 
