@@ -1,0 +1,117 @@
+//! What can be wrong with weights: each message names the file or tensor and what to do, in one line.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::LoadReport;
+use crate::core::tensor::DType;
+
+/// Why weights could not be read, mapped or written.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The system refused.
+    #[error("{}: cannot {what}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read`, `write`…
+        what: &'static str,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// The path is not a weights file.
+    #[error("{}: {problem}", path.display())]
+    NotWeights {
+        /// The path.
+        path: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
+    /// The file is damaged, or its header lies.
+    #[error("{}: damaged safetensors file: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A tensor has an element type that models here do not use.
+    #[error("{}: tensor `{tensor}` has type {dtype}, which cannot be loaded; convert it to float32 first", path.display())]
+    UnsupportedType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// The state dict is not the model's.
+    #[error("the weights do not fit the model: {}", report.problems())]
+    DoesNotFit {
+        /// All that does not fit.
+        report: Box<LoadReport>,
+    },
+    /// Two tensors end up under one name.
+    #[error(
+        "tensors `{first}` and `{second}` both become `{name}`; change the rename or strip_prefix rule, or drop one"
+    )]
+    Collision {
+        /// In the file.
+        first: String,
+        /// In the file.
+        second: String,
+        /// After renaming.
+        name: String,
+    },
+    /// `head = "new"` on a model without a known head.
+    #[error(
+        "model.load.head = \"new\": this model has no head to initialise afresh; use model.load.drop with strict = false instead"
+    )]
+    NoHead,
+    /// A pattern that chooses tensors matches none.
+    #[error("{option} `{pattern}` matches no tensor; `frostline inspect` lists the names")]
+    NoMatch {
+        /// `--only`, `--drop`, `--rename`.
+        option: &'static str,
+        /// The pattern.
+        pattern: String,
+    },
+    /// Nothing is left to write.
+    #[error("no tensor is left to export; loosen --only or --drop")]
+    NothingLeft,
+    /// Types that do not convert.
+    #[error("tensor `{tensor}`: {from} does not convert to {to}")]
+    NoCast {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        from: DType,
+        /// The wanted type.
+        to: DType,
+    },
+    /// The file exists.
+    #[error("{}: exists already; choose another name, or overwrite it with --force", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tensors cannot be written in this format.
+    #[error("{}: cannot write as safetensors: {problem}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl WeightsError {
+    pub(super) fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, what, source }
+    }
+
+    pub(super) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing a state dict as safetensors, as safely as a checkpoint: beside its place, flushed, then moved there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::WeightsError;
+use crate::core::tensor::{DType, HostTensor};
+
+/// Writes tensors and metadata (`format = "pt"` is added). An existing file is replaced with `force` only. When this returns, the file survives
+/// a power cut; before, its place is untouched.
+pub fn write_safetensors(
+    path: &Path,
+    tensors: &[HostTensor],
+    metadata: &BTreeMap<String, String>,
+    force: bool,
+) -> Result<(), WeightsError> {
+    if path.is_dir() {
+        let problem = "is a folder; name the file to write".to_owned();
+        return Err(WeightsError::NotWeights { path: path.to_owned(), problem });
+    }
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(WeightsError::Exists { path: path.to_owned() });
+    }
+    let unwritable = |problem: String| WeightsError::Unwritable { path: path.to_owned(), problem };
+    let mut views = Vec::with_capacity(tensors.len());
+    for t in tensors {
+        let view = TensorView::new(file_type(t.dtype), t.shape.clone(), &t.data)
+            .map_err(|e| unwritable(format!("tensor `{}`: {e}", t.name)))?;
+        views.push((t.name.as_str(), view));
+    }
+    let mut remarks: HashMap<String, String> = metadata.clone().into_iter().collect();
+    remarks.entry("format".into()).or_insert_with(|| "pt".into());
+
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let write = WeightsError::io;
+    let temp = tempfile::Builder::new()
+        .prefix(".frostline-")
+        .suffix(".tmp")
+        .permissions(permissions())
+        .tempfile_in(folder)
+        .map_err(write(path, "create a file beside it"))?;
+    safetensors::serialize_to_file(views, Some(remarks), temp.path()).map_err(|e| match e {
+        safetensors::SafeTensorError::IoError(source) => {
+            WeightsError::Io { path: path.to_owned(), what: "write", source }
+        }
+        other => unwritable(other.to_string()),
+    })?;
+    temp.as_file().sync_all().map_err(write(path, "flush"))?;
+    let moved = if force { temp.persist(path) } else { temp.persist_noclobber(path) };
+    moved.map_err(|e| match e.error.kind() {
+        std::io::ErrorKind::AlreadyExists => WeightsError::Exists { path: path.to_owned() },
+        _ => WeightsError::Io { path: path.to_owned(), what: "write", source: e.error },
+    })?;
+    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(write(path, "flush the folder of"))
+}
+
+/// What an ordinary file gets; the user's umask applies.
+fn permissions() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::Permissions::from_mode(0o666)
+}
+
+fn file_type(dtype: DType) -> Dtype {
+    match dtype {
+        DType::Bool => Dtype::BOOL,
+        DType::Uint8 => Dtype::U8,
+        DType::Int8 => Dtype::I8,
+        DType::Int16 => Dtype::I16,
+        DType::Int32 => Dtype::I32,
+        DType::Int64 => Dtype::I64,
+        DType::Float16 => Dtype::F16,
+        DType::Bfloat16 => Dtype::BF16,
+        DType::Float32 => Dtype::F32,
+        DType::Float64 => Dtype::F64,
+    }
+}
