@@ -77,9 +77,6 @@ impl Dataset {
         }
         let prep = Preprocessing::new(spec, channels, &source.store)?;
         check_augment(spec, &source.store, &prep)?;
-        if !spec.augment.is_empty() || spec.image_size.is_some() {
-            return Err(DataError::Refused("data.augment and data.image_size are not there yet".into()));
-        }
         let (outputs, regression) = match &source.labels {
             Labels::Classes(_) => (class_names.len(), false),
             Labels::Values { width, .. } => (*width, true),
@@ -142,6 +139,21 @@ impl Dataset {
     pub fn skipped(&self) -> (u64, Vec<String>) {
         let bad = self.inner.bad.lock().unwrap_or_else(PoisonError::into_inner);
         (bad.len() as u64, bad.iter().map(|(path, why)| format!("{path}: {why}")).collect())
+    }
+}
+
+#[cfg(test)]
+impl Dataset {
+    /// How many loaders, workers and handles share the data.
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.inner)
+    }
+
+    /// Appends a training sample whose number is beyond the store, which no input can cause.
+    pub(super) fn with_a_sample_that_does_not_exist(self) -> Self {
+        let mut inner = Arc::into_inner(self.inner).unwrap();
+        inner.train = inner.train.iter().copied().chain([usize::MAX / 128]).collect();
+        Self { inner: Arc::new(inner) }
     }
 }
 

@@ -15,8 +15,9 @@ use std::thread::JoinHandle;
 use super::dataset::Inner;
 use super::error::{DataError, panic_words};
 use super::rng::{Rng, Stream};
-use super::sample::{Bad, Scratch};
+use super::sample::Bad;
 use super::sampler::span;
+use super::transform::Scratch;
 use crate::core::recipe::OnBadImage;
 use crate::engine::Batch;
 

@@ -6,11 +6,10 @@
 //!
 //! Imports `core` and the types of `engine::api`; never tch. Called by the trainer and by `session`.
 
-#![allow(dead_code)] // the other sources follow
-
 mod classes;
 mod dataset;
 mod error;
+mod inputs;
 mod loader;
 mod preprocess;
 mod rng;
@@ -20,9 +19,11 @@ mod source;
 mod split;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 pub use dataset::{DataInfo, Dataset};
 pub use error::DataError;
+pub use inputs::{Inputs, load_inputs};
 pub use loader::Loader;
 pub use preprocess::{InputKind, Preprocessing};
 pub use sampler::EpochPlan;

@@ -61,9 +61,6 @@ impl Preprocessing {
                 (InputKind::Tensor, shape.clone(), None)
             }
         };
-        if shape.contains(&0) {
-            return Err(DataError::Refused("data.image_size: 0 is no size; give the side in pixels".into()));
-        }
         let repeat = repeat(&shape, channels)?;
         let (mean, std) = match &spec.normalize {
             Normalize::Named(NamedNormalize::None) => (Vec::new(), Vec::new()),
@@ -71,7 +68,7 @@ impl Preprocessing {
             Normalize::Values { mean, std } => (mean.clone(), std.clone()),
         };
         let made = Self { kind, shape, repeat, resize, mean, std };
-        made.check_normalize()?;
+        made.check()?;
         Ok(made)
     }
 
@@ -92,6 +89,18 @@ impl Preprocessing {
     /// Parts of a sample that are normalised apart: channels of images, one part of anything else.
     fn planes(&self) -> usize {
         if self.shape.len() == 3 { self.shape[0] } else { 1 }
+    }
+
+    /// Whether it can be carried out at all; a checkpoint's text is not trusted.
+    pub(super) fn check(&self) -> Result<(), DataError> {
+        let images = self.kind == InputKind::Image;
+        if self.shape.is_empty() || self.shape.contains(&0) || (images && self.shape.len() != 3) || self.repeat == 0 {
+            return Err(DataError::Refused(format!(
+                "data.image_size: samples of shape {:?} hold nothing; give the side in pixels",
+                self.shape
+            )));
+        }
+        self.check_normalize()
     }
 
     fn check_normalize(&self) -> Result<(), DataError> {

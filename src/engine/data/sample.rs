@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::dataset::Inner;
 use super::rng::Rng;
 use super::source::{Labels, Store};
+use super::transform::{Change, Image, Scratch, crop_box, decode, erase, fit, fit_decoded};
+use crate::core::recipe::Augment;
 use crate::engine::Targets;
 
 /// Why a sample is missing: its image is damaged.
@@ -13,18 +15,16 @@ pub(super) struct Bad {
     pub why: String,
 }
 
-/// Buffers that a thread keeps from sample to sample.
-#[derive(Default)]
-pub(super) struct Scratch {}
-
 impl Inner {
     /// Whether samples are only copied, so that a hop to another thread would cost more than it saves.
     pub fn only_copies(&self, training: bool) -> bool {
-        let augmented = training && !self.augment.is_empty();
+        if training && !self.augment.is_empty() {
+            return false;
+        }
         match &self.store {
             Store::Files(_) => false,
-            Store::Bytes { shape, .. } => !augmented && shape[..] == self.prep.shape[..],
-            Store::Floats { shape, .. } => !augmented && *shape == self.prep.shape,
+            Store::Bytes { shape, .. } => shape[..] == self.prep.shape[..],
+            Store::Floats { shape, .. } => *shape == self.prep.shape,
         }
     }
 
@@ -33,27 +33,64 @@ impl Inner {
         &self,
         sample: usize,
         random: Option<Rng>,
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
         out: &mut Vec<f32>,
     ) -> Result<(), Bad> {
-        if self.only_copies(random.is_some()) {
-            self.copy(sample, out);
+        match (&self.store, self.only_copies(random.is_some())) {
+            (Store::Bytes { data, shape }, true) => self.prep.finish_bytes(part(data, shape, sample), out),
+            (Store::Floats { data, shape, .. }, true) => self.prep.finish(part(data, shape, sample), out),
+            _ => self.put_changed(sample, random, scratch, out)?,
         }
         Ok(())
     }
 
-    fn copy(&self, sample: usize, out: &mut Vec<f32>) {
-        match &self.store {
+    /// The whole way: resized crop or resize, changes in the recipe's order, normalisation, erasing.
+    fn put_changed(
+        &self,
+        sample: usize,
+        mut random: Option<Rng>,
+        scratch: &mut Scratch,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Bad> {
+        let mut image = self.sized(sample, random.as_mut(), scratch)?;
+        let start = out.len();
+        let Some(rng) = &mut random else {
+            self.prep.finish(&image.data, out);
+            return Ok(());
+        };
+        for change in self.augment.iter().copied().filter_map(Change::of) {
+            change.apply(&mut image, rng);
+        }
+        self.prep.finish(&image.data, out);
+        if self.augment.contains(&Augment::RandomErasing) {
+            erase(&mut out[start..], image.height, image.width, rng);
+        }
+        Ok(())
+    }
+
+    /// The sample as an image of the model's size, cropped at random if the recipe asks for it.
+    fn sized(&self, sample: usize, random: Option<&mut Rng>, scratch: &mut Scratch) -> Result<Image, Bad> {
+        let random = random.filter(|_| self.augment.contains(&Augment::RandomResizedCrop));
+        let image = match &self.store {
+            Store::Files(files) => {
+                let bad = |why| Bad { path: files[sample].clone(), why };
+                let decoded = decode(&files[sample], self.prep.shape[0]).map_err(bad)?;
+                let crop = random.map(|rng| crop_box(decoded.height, decoded.width, rng));
+                return fit_decoded(&decoded, &self.prep, crop, scratch).map_err(bad);
+            }
             Store::Bytes { data, shape } => {
-                let len = shape.iter().product::<usize>();
-                self.prep.finish_bytes(&data[sample * len..][..len], out);
+                let data = part(data, shape, sample).iter().map(|b| f32::from(*b) / 255.0).collect();
+                Image { planes: shape[0], height: shape[1], width: shape[2], data }
             }
             Store::Floats { data, shape, .. } => {
-                let len = shape.iter().product::<usize>();
-                self.prep.finish(&data[sample * len..][..len], out);
+                Image { planes: shape[0], height: shape[1], width: shape[2], data: part(data, shape, sample).to_vec() }
             }
-            Store::Files(_) => {}
+        };
+        let crop = random.map(|rng| crop_box(image.height, image.width, rng));
+        if crop.is_none() && [image.height, image.width] == self.prep.shape[1..] {
+            return Ok(image);
         }
+        Ok(fit(image, &self.prep, crop, scratch))
     }
 
     /// The targets of some samples.
@@ -69,4 +106,10 @@ impl Inner {
             }
         }
     }
+}
+
+/// The values of one sample.
+fn part<'a, T>(data: &'a [T], shape: &[usize], sample: usize) -> &'a [T] {
+    let len = shape.iter().product::<usize>();
+    &data[sample * len..][..len]
 }

@@ -1,9 +1,20 @@
-//! One file a source. A source reads its files and hands over a [`Source`]; it knows nothing of classes that are kept,
-//! splits, transforms or batches.
+//! One file a source. A source reads its files and hands over a [`Source`]; it knows nothing of splits, transforms or
+//! batches.
 
+mod cifar10;
 mod digits;
+mod files;
+mod idx;
+mod image_folder;
+mod mnist;
+mod npz;
+mod safe;
+mod tensors;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+pub(super) use files::images_below;
+pub(super) use tensors::{Array, Values, is_tensor_file, read_arrays};
 
 use super::error::DataError;
 use crate::core::recipe::{DataSpec, SourceKind};
@@ -71,6 +82,15 @@ impl Labels {
 pub(super) fn read(spec: &DataSpec) -> Result<Source, DataError> {
     match spec.source {
         SourceKind::Digits => digits::read(),
-        other => Err(DataError::Refused(format!("data.source: `{other:?}` is not there yet"))),
+        SourceKind::ImageFolder => image_folder::read(path(spec, "image-folder")?, &spec.classes),
+        SourceKind::Cifar10 => cifar10::read(path(spec, "cifar10")?),
+        SourceKind::Mnist => mnist::read(path(spec, "mnist")?),
+        SourceKind::Tensors => tensors::read(path(spec, "tensors")?),
     }
+}
+
+fn path<'a>(spec: &'a DataSpec, source: &str) -> Result<&'a Path, DataError> {
+    spec.path.as_deref().ok_or_else(|| {
+        DataError::Refused(format!("data.path is missing: source \"{source}\" needs the file or folder to read"))
+    })
 }
