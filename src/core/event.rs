@@ -7,6 +7,26 @@ use super::freeze::ParamState;
 /// Metrics by name (`val/loss`), in a fixed order.
 pub type Metrics = std::collections::BTreeMap<String, f64>;
 
+/// Metrics in JSON, which knows no NaN: a value that is not finite is written as `null` and read as NaN.
+pub mod metrics_json {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Metrics;
+
+    /// For `#[serde(with)]`.
+    pub fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(metrics.iter().map(|(name, v)| (name, v.is_finite().then_some(*v))))
+    }
+
+    /// For `#[serde(with)]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
+        let read = BTreeMap::<String, Option<f64>>::deserialize(deserializer)?;
+        Ok(read.into_iter().map(|(name, v)| (name, v.unwrap_or(f64::NAN))).collect())
+    }
+}
+
 /// One fact of a run, with when it was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -39,6 +59,7 @@ pub enum Event {
         /// Epoch that the step belongs to, from 0.
         epoch: u64,
         /// The values.
+        #[serde(with = "metrics_json")]
         metrics: Metrics,
     },
     /// An epoch ended.
@@ -51,6 +72,7 @@ pub enum Event {
         /// Epoch, from 0.
         epoch: u64,
         /// `val/loss`, `val/top1`…
+        #[serde(with = "metrics_json")]
         metrics: Metrics,
     },
     /// A checkpoint is complete on disk.
@@ -116,6 +138,7 @@ pub enum Event {
     /// The run reached its end.
     Finished {
         /// Last metrics.
+        #[serde(with = "metrics_json")]
         metrics: Metrics,
     },
     /// The run was stopped after a checkpoint.
