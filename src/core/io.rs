@@ -1,1 +1,0 @@
-//! The one place that knows how to write a file so that it survives a kill or a power cut.

@@ -1,0 +1,55 @@
+//! Injected faults for the tests of this crate: below a folder, the disk is full after so many more bytes.
+//!
+//! By folder and not by thread, because the writer under test may live on a thread of its own; tests have temporary
+//! folders of their own, so they do not disturb each other.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+static FULL: Mutex<Vec<(PathBuf, u64)>> = Mutex::new(Vec::new());
+
+fn faults() -> MutexGuard<'static, Vec<(PathBuf, u64)>> {
+    FULL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The disk is full again and again until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct DiskFull(PathBuf);
+
+/// Writes below `folder` succeed for `bytes` more bytes, then fail with ENOSPC.
+pub fn disk_full_after(folder: &Path, bytes: u64) -> DiskFull {
+    faults().push((folder.to_owned(), bytes));
+    DiskFull(folder.to_owned())
+}
+
+impl Drop for DiskFull {
+    fn drop(&mut self) {
+        faults().retain(|(p, _)| *p != self.0);
+    }
+}
+
+fn enospc() -> io::Error {
+    rustix::io::Errno::NOSPC.into()
+}
+
+/// Fails where nothing at all can be written any more.
+pub fn check(path: &Path, _bytes: usize) -> io::Result<()> {
+    match faults().iter().find(|(folder, _)| path.starts_with(folder)) {
+        Some((_, 0)) => Err(enospc()),
+        _ => Ok(()),
+    }
+}
+
+/// The part of `buf` that still fits.
+pub fn admit<'a>(path: &Path, buf: &'a [u8]) -> io::Result<&'a [u8]> {
+    let mut faults = faults();
+    let Some((_, left)) = faults.iter_mut().find(|(folder, _)| path.starts_with(folder)) else { return Ok(buf) };
+    if *left == 0 && !buf.is_empty() {
+        return Err(enospc());
+    }
+    let n = buf.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= n as u64;
+    Ok(&buf[..n])
+}
