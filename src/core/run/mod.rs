@@ -1,1 +1,37 @@
-//! placeholder
+//! The run store: the run home, one run's folder, its lock, event log, metrics file, status and summary; the run list's
+//! filter.
+//!
+//! Imports the rest of `core`. Called by the trainer (writes), the session (owns), the command line and the screens.
+
+mod dir;
+mod error;
+pub mod filter;
+mod find;
+mod home;
+mod id;
+mod lineage;
+mod lock;
+mod log;
+mod meta;
+pub mod metrics;
+mod progress;
+pub mod sort;
+mod status;
+mod summary;
+
+pub use dir::RunDir;
+pub use error::StoreError;
+pub use filter::Filter;
+pub use find::CheckpointRef;
+pub use home::RunHome;
+pub use id::{InvalidRunId, RunId};
+pub use lineage::Lineage;
+pub(crate) use lock::owner_of;
+pub use lock::{Owner, RunLock};
+pub use log::EventLog;
+pub use meta::RunMeta;
+pub use metrics::{MetricsReader, MetricsTable, MetricsWriter};
+pub use progress::Progress;
+pub use sort::SortKey;
+pub use status::RunStatus;
+pub use summary::RunSummary;

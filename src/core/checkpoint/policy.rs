@@ -1,0 +1,185 @@
+//! When to write a checkpoint and which to keep: decisions only, the trainer and the store carry them out.
+
+use serde::{Deserialize, Serialize};
+
+use super::CheckpointInfo;
+use crate::core::recipe::{CheckpointSpec, Mode};
+
+/// Why a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Every so many steps.
+    EverySteps,
+    /// Every so many epochs.
+    EveryEpochs,
+    /// Every so many minutes.
+    EveryMinutes,
+    /// The run reached its end.
+    End,
+    /// The run is being stopped.
+    Stop,
+    /// The user asked for it.
+    Save,
+    /// Gradients were not finite.
+    Nan,
+}
+
+impl Reason {
+    /// The word in events and in `state.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EverySteps => "every_steps",
+            Self::EveryEpochs => "every_epochs",
+            Self::EveryMinutes => "every_minutes",
+            Self::End => "end",
+            Self::Stop => "stop",
+            Self::Save => "save",
+            Self::Nan => "nan",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whether a checkpoint is due after `step` optimizer steps. `epochs_done` is set where an epoch just ended: how many
+/// have. `minutes` is the time since the last checkpoint, or since the start.
+pub fn due(spec: &CheckpointSpec, step: u64, epochs_done: Option<u64>, minutes: f64) -> Option<Reason> {
+    let hits = |every: Option<u64>, n: u64| every.is_some_and(|e| e > 0 && n > 0 && n.is_multiple_of(e));
+    if hits(spec.every_steps, step) {
+        Some(Reason::EverySteps)
+    } else if epochs_done.is_some_and(|n| hits(spec.every_epochs, n)) {
+        Some(Reason::EveryEpochs)
+    } else if spec.every_minutes.is_some_and(|every| every > 0.0 && minutes >= every) {
+        Some(Reason::EveryMinutes)
+    } else {
+        None
+    }
+}
+
+/// The checkpoints with the best values of a metric, best first; of equal ones the older first. Those without a finite
+/// value are left out.
+pub fn ranked<'a>(infos: &'a [CheckpointInfo], monitor: &str, mode: Mode) -> Vec<&'a CheckpointInfo> {
+    let value = |i: &CheckpointInfo| i.metrics.get(monitor).copied().filter(|v| v.is_finite());
+    let mut with: Vec<(f64, &CheckpointInfo)> = infos.iter().filter_map(|i| Some((value(i)?, i))).collect();
+    with.sort_by(|(a, i), (b, j)| {
+        let order = match mode {
+            Mode::Min => a.total_cmp(b),
+            Mode::Max => b.total_cmp(a),
+        };
+        order.then(i.step.cmp(&j.step))
+    });
+    with.into_iter().map(|(_, i)| i).collect()
+}
+
+/// The best checkpoint by a metric.
+pub fn best<'a>(infos: &'a [CheckpointInfo], monitor: &str, mode: Mode) -> Option<&'a CheckpointInfo> {
+    ranked(infos, monitor, mode).into_iter().next()
+}
+
+/// Why each checkpoint is kept, in words; empty for those that go at the next pruning. `infos` oldest first. The newest
+/// and the best are kept whatever the recipe says, and so are pinned ones.
+pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode) -> Vec<Vec<String>> {
+    let ranked: Vec<&str> = ranked(infos, &spec.monitor, mode).into_iter().map(|i| i.name.as_str()).collect();
+    let reason = |(at, info): (usize, &CheckpointInfo)| {
+        let from_end = infos.len() - 1 - at;
+        let mut reasons = Vec::new();
+        if from_end == 0 {
+            reasons.push("newest".to_owned());
+        }
+        if from_end < spec.keep_last {
+            reasons.push(format!("last {}", spec.keep_last));
+        }
+        match ranked.iter().position(|n| *n == info.name) {
+            Some(0) => reasons.push(format!("best {}", spec.monitor)),
+            Some(rank) if rank < spec.keep_best => reasons.push(format!("best {} {}", spec.keep_best, spec.monitor)),
+            _ => {}
+        }
+        if info.pinned {
+            reasons.push("pinned".to_owned());
+        }
+        reasons
+    };
+    infos.iter().enumerate().map(reason).collect()
+}
+
+/// Names of the checkpoints to remove. `infos` oldest first.
+pub fn to_remove(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode) -> Vec<String> {
+    let kept = kept_reasons(infos, spec, mode);
+    infos.iter().zip(kept).filter(|(_, reasons)| reasons.is_empty()).map(|(i, _)| i.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::checkpoint::CheckpointStore;
+    use crate::core::event::Metrics;
+
+    fn info(step: u64, loss: f64, pinned: bool) -> CheckpointInfo {
+        CheckpointInfo {
+            name: CheckpointStore::name_of(step),
+            step,
+            epoch: 0,
+            step_in_epoch: 0,
+            path: "x".into(),
+            bytes: 1,
+            metrics: Metrics::from([("val/loss".to_owned(), loss)]),
+            reason: "save".into(),
+            time_ms: 0,
+            pinned,
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_at_multiples_and_after_minutes() {
+        let steps = CheckpointSpec { every_steps: Some(10), ..CheckpointSpec::default() };
+        assert_eq!(due(&steps, 0, None, 0.0), None);
+        assert_eq!(due(&steps, 20, None, 0.0), Some(Reason::EverySteps));
+        assert_eq!(due(&steps, 21, Some(3), 99.0), None);
+        let epochs = CheckpointSpec { every_epochs: Some(2), ..CheckpointSpec::default() };
+        assert_eq!(due(&epochs, 7, Some(1), 0.0), None);
+        assert_eq!(due(&epochs, 7, Some(2), 0.0), Some(Reason::EveryEpochs));
+        assert_eq!(due(&epochs, 7, None, 0.0), None);
+        let minutes = CheckpointSpec { every_minutes: Some(0.5), ..CheckpointSpec::default() };
+        assert_eq!(due(&minutes, 7, None, 0.4), None);
+        assert_eq!(due(&minutes, 7, None, 0.5), Some(Reason::EveryMinutes));
+    }
+
+    #[test]
+    fn reasons_are_said_in_words() {
+        let infos = [info(1, 0.1, false), info(2, 0.5, false), info(3, 0.3, true), info(4, f64::NAN, false)];
+        let spec = CheckpointSpec { keep_last: 1, keep_best: 2, ..CheckpointSpec::default() };
+        let reasons = kept_reasons(&infos, &spec, Mode::Min);
+        assert_eq!(reasons[0], ["best val/loss"]);
+        assert!(reasons[1].is_empty());
+        assert_eq!(reasons[2], ["best 2 val/loss", "pinned"]);
+        assert_eq!(reasons[3], ["newest", "last 1"]);
+        assert_eq!(to_remove(&infos, &spec, Mode::Min), ["step-00000002"]);
+        assert_eq!(best(&infos, "val/loss", Mode::Max).map(|i| i.step), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_the_best_and_pinned_ones_are_never_removed(
+            values in prop::collection::vec((0..9u8, any::<bool>()), 0..12),
+            keep_last in 0..4usize,
+            keep_best in 0..3usize,
+        ) {
+            let infos: Vec<CheckpointInfo> =
+                values.iter().enumerate().map(|(i, (v, p))| info(i as u64 + 1, f64::from(*v), *p)).collect();
+            let spec = CheckpointSpec { keep_last, keep_best, ..CheckpointSpec::default() };
+            let gone = to_remove(&infos, &spec, Mode::Min);
+            prop_assert!(infos.last().is_none_or(|i| !gone.contains(&i.name)));
+            prop_assert!(best(&infos, "val/loss", Mode::Min).is_none_or(|i| !gone.contains(&i.name)));
+            prop_assert!(infos.iter().filter(|i| i.pinned).all(|i| !gone.contains(&i.name)));
+            let pinned = infos.iter().filter(|i| i.pinned).count();
+            prop_assert!(infos.len() - gone.len() <= keep_last.max(1) + keep_best.max(1) + pinned);
+        }
+    }
+}

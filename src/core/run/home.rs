@@ -1,0 +1,140 @@
+//! The run home: the folder that holds all runs.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{Lineage, RunDir, RunId, RunMeta, StoreError, lock};
+use crate::core::io;
+use crate::core::recipe::Recipe;
+
+/// The folder that holds all runs, each under `runs/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunHome {
+    path: PathBuf,
+}
+
+impl RunHome {
+    /// `--home`, else `FROSTLINE_HOME`, else the platform's data folder, else `.frostline` here.
+    pub fn locate(flag: Option<&Path>) -> Self {
+        let from_env = || std::env::var_os("FROSTLINE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let of_platform = || directories::ProjectDirs::from("", "", "frostline").map(|d| d.data_dir().to_owned());
+        let path = flag.map(Path::to_owned).or_else(from_env).or_else(of_platform);
+        Self::open(path.unwrap_or_else(|| PathBuf::from(".frostline")))
+    }
+
+    /// The run home in this folder, which need not exist yet. A relative path is taken from the current folder now, so
+    /// that a later change of folder does not move it.
+    pub fn open(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { path: std::path::absolute(&path).unwrap_or(path) }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn runs_path(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+
+    /// Makes a run's folder with its `run.toml`. It appears complete or not at all; only its user can read it.
+    pub fn create(&self, recipe: &Recipe, lineage: Lineage) -> Result<RunDir, StoreError> {
+        let runs = self.runs_path();
+        fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))?;
+        let created = jiff::Timestamp::now();
+        let mut id = RunId::new(created);
+        while runs.join(id.as_str()).exists() {
+            id = RunId::new(created);
+        }
+        let path = runs.join(id.as_str());
+        let meta = RunMeta {
+            id: id.clone(),
+            name: RunMeta::name_of(recipe),
+            tags: recipe.tags.clone(),
+            note: recipe.note.clone(),
+            lineage,
+            created,
+            host: lock::host_name(),
+            recipe: recipe.clone(),
+        };
+        let temp = io::temp_beside(&path);
+        let made = private_folder(&temp)
+            .and_then(|()| private_folder(&temp.join("checkpoints")))
+            .map_err(StoreError::io("create", &path))
+            .and_then(|()| meta.save(&temp.join("run.toml")))
+            .and_then(|()| io::rename(&temp, &path).map_err(StoreError::io("create", &path)));
+        if let Err(e) = made {
+            let _ = fs::remove_dir_all(&temp);
+            return Err(e);
+        }
+        io::fsync_dir(&runs).map_err(StoreError::io("flush", &runs))?;
+        Ok(RunDir::new(id, path))
+    }
+
+    /// All runs, newest first.
+    pub fn runs(&self) -> Result<Vec<RunDir>, StoreError> {
+        let path = self.runs_path();
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(StoreError::io("read", &path)(e)),
+        };
+        let mut runs: Vec<RunDir> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let id: RunId = entry.file_name().to_str()?.parse().ok()?;
+                Some(RunDir::new(id, entry.path()))
+            })
+            .collect();
+        runs.sort_by(|a, b| b.id().cmp(a.id()));
+        Ok(runs)
+    }
+}
+
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_listed_newest_first_and_foreign_folders_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        assert!(home.runs().unwrap().is_empty());
+        let mut made: Vec<RunId> = Vec::new();
+        for _ in 0..5 {
+            made.insert(0, home.create(&Recipe::default(), Lineage::default()).unwrap().id().clone());
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        fs::create_dir(dir.path().join("runs/notes")).unwrap();
+        let ids: Vec<RunId> = home.runs().unwrap().iter().map(|r| r.id().clone()).collect();
+        assert_eq!(ids, made);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_runs_folder_is_its_users_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunHome::open(dir.path()).create(&Recipe::default(), Lineage::default()).unwrap();
+        assert_eq!(fs::metadata(run.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_full_disk_leaves_no_half_made_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        let full = io::fault::disk_full_after(dir.path(), 20);
+        assert!(home.create(&Recipe::default(), Lineage::default()).is_err());
+        drop(full);
+        assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
+    }
+}
