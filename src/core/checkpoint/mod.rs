@@ -17,6 +17,9 @@ pub use state::{DataState, FileSum, TrainState};
 pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path};
 pub use verify::{Damage, verify_path};
 
+#[cfg(test)]
+mod tests;
+
 /// Parameters and buffers.
 pub const WEIGHTS: &str = "weights.safetensors";
 /// The optimizer's tensors.

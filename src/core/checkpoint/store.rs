@@ -127,17 +127,20 @@ impl CheckpointStore {
         let temp = io::temp_beside(&target);
         let active = Active::new(&temp);
         let written = self.write_into(&temp, state, weights, optimizer).and_then(|state| {
-            if replace::same(&target, &state) {
-                return read_state(&target);
-            }
-            put_in_place(&temp, &target).map_err(CheckpointError::io("put in place", &target))?;
+            let state = if replace::same(&target, &state) {
+                read_state(&target)?
+            } else {
+                put_in_place(&temp, &target).map_err(CheckpointError::io("put in place", &target))?;
+                state
+            };
+            // Before the older one, which may lie under the temporary name now, is removed: its end must not reach the
+            // disk ahead of the swap.
+            io::fsync_dir(&self.path).map_err(CheckpointError::io("flush", &self.path))?;
             Ok(state)
         });
-        // After a replacement the older one lies under the temporary name.
         let _ = fs::remove_dir_all(&temp);
         drop(active);
         let state = written?;
-        io::fsync_dir(&self.path).map_err(CheckpointError::io("flush", &self.path))?;
         Ok(self.info(name, &state, &self.pins()))
     }
 
@@ -241,15 +244,17 @@ impl CheckpointStore {
     pub fn remove(&self, name: &str) -> Result<(), CheckpointError> {
         let path = self.path.join(name);
         let doomed = io::temp_beside(&path);
-        fs::rename(&path, &doomed).map_err(CheckpointError::io("remove", &path))?;
+        // Flushed between, so that a power cut does not leave a folder of this name without its files.
+        fs::rename(&path, &doomed)
+            .and_then(|()| io::fsync_dir(&self.path))
+            .map_err(CheckpointError::io("remove", &path))?;
         fs::remove_dir_all(&doomed).map_err(CheckpointError::io("remove", &doomed))
     }
 
     /// Removes what an earlier owner left half done, unless another live process owns the run. Returns what was done, in
     /// words.
     pub fn sweep(&self) -> Vec<String> {
-        let owner = crate::core::run::owner_of(&self.run);
-        if owner.is_some_and(|o| !o.is_this_process()) {
+        if crate::core::run::owned_elsewhere(&self.run) {
             return Vec::new();
         }
         let mut done = replace::recover(&self.path);

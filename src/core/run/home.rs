@@ -91,6 +91,16 @@ impl RunHome {
         runs.sort_by(|a, b| b.id().cmp(a.id()));
         Ok(runs)
     }
+
+    /// Removes a run with all that is in its folder. Refused while a live process owns it.
+    pub fn remove(&self, run: &RunDir) -> Result<(), StoreError> {
+        let _lock = run.lock()?;
+        let doomed = io::temp_beside(run.path());
+        fs::rename(run.path(), &doomed).map_err(StoreError::io("remove", run.path()))?;
+        let runs = self.runs_path();
+        io::fsync_dir(&runs).map_err(StoreError::io("flush", &runs))?;
+        fs::remove_dir_all(&doomed).map_err(StoreError::io("remove", &doomed))
+    }
 }
 
 fn private_folder(path: &Path) -> std::io::Result<()> {
@@ -117,6 +127,18 @@ mod tests {
         fs::create_dir(dir.path().join("runs/notes")).unwrap();
         let ids: Vec<RunId> = home.runs().unwrap().iter().map(|r| r.id().clone()).collect();
         assert_eq!(ids, made);
+    }
+
+    #[test]
+    fn a_run_is_removed_whole_but_never_under_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        let run = home.create(&Recipe::default(), Lineage::default()).unwrap();
+        let lock = run.lock().unwrap();
+        assert!(matches!(home.remove(&run), Err(StoreError::Owned { .. })));
+        drop(lock);
+        home.remove(&run).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
     }
 
     #[cfg(unix)]

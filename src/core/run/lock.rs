@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fs4::fs_std::FileExt;
@@ -56,6 +57,20 @@ fn boot_id() -> String {
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
+    run: PathBuf,
+}
+
+/// Folders of the runs that this process owns. The pid in the file does not tell: in containers every process may have
+/// the same one.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a live process other than this one owns the run in this folder.
+pub(crate) fn owned_elsewhere(run: &Path) -> bool {
+    !held().iter().any(|h| h == run) && owner_of(run).is_some()
 }
 
 /// Readers take the lock for an instant to see whether it is free, so a writer tries this often, this far apart.
@@ -88,12 +103,14 @@ impl RunLock {
         let text = serde_json::to_string(&Owner::this_process()).unwrap_or_default();
         // Only for people and for messages: a full disk here does not weaken the lock.
         let _ = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
-        Ok(Self { file })
+        held().push(run.to_owned());
+        Ok(Self { file, run: run.to_owned() })
     }
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
+        held().retain(|h| *h != self.run);
         // Emptied first: an empty file says "nobody" without trying the lock. Never removed: another process may have
         // opened it already, and a lock on a removed file guards nothing.
         let _ = self.file.set_len(0);
@@ -109,7 +126,7 @@ fn read(file: &mut File) -> Option<Owner> {
 }
 
 /// Who holds the lock of the run in this folder right now; `None` if nobody.
-pub(crate) fn owner_of(run: &Path) -> Option<Owner> {
+pub(super) fn owner_of(run: &Path) -> Option<Owner> {
     let mut file = File::open(path_in(run)).ok()?;
     let owner = read(&mut file)?;
     match FileExt::try_lock_shared(&file) {

@@ -18,6 +18,8 @@ mod progress;
 pub mod sort;
 mod status;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use dir::RunDir;
 pub use error::StoreError;
@@ -26,7 +28,7 @@ pub use find::CheckpointRef;
 pub use home::RunHome;
 pub use id::{InvalidRunId, RunId};
 pub use lineage::Lineage;
-pub(crate) use lock::owner_of;
+pub(crate) use lock::owned_elsewhere;
 pub use lock::{Owner, RunLock};
 pub use log::EventLog;
 pub use meta::RunMeta;

@@ -41,8 +41,7 @@ impl Progress {
                 self.life = Some(RunStatus::Running);
                 (self.steps, self.steps_per_epoch) = (*steps, *steps_per_epoch);
                 self.message = None;
-                let from = resumed_from.unwrap_or(0);
-                self.improvements.retain(|(step, _)| *step <= from);
+                self.improvements.retain(|(step, _)| resumed_from.is_some_and(|from| *step <= from));
             }
             Event::Paused => self.life = Some(RunStatus::Paused),
             Event::Continued => self.life = Some(RunStatus::Running),
