@@ -188,3 +188,6 @@ fn is_better(metric: f64, best: Option<f64>, threshold: f64, mode: Mode) -> bool
             Mode::Max => metric > best * (1.0 + threshold),
         })
 }
+
+#[cfg(test)]
+mod tests;
