@@ -1,11 +1,23 @@
 //! The recipe: the TOML file that describes an experiment, parsed, checked and with every default filled in.
+//!
+//! One file a group of sections holds the types; `document` reads TOML with places, `schema` says what each key takes,
+//! `check` and `rules` find what is wrong, `paths` makes paths absolute, `load` puts it together. Pure but for
+//! [`Recipe::load`], which reads one file. Called by the session and the command line; the stores keep its TOML.
 
+mod check;
 mod data;
+mod document;
+mod error;
+mod load;
 mod model;
 mod optimizer;
+mod paths;
+mod rules;
+mod schema;
 mod train;
 
 pub use data::*;
+pub use error::{Place, Problem, RecipeError};
 pub use model::*;
 pub use optimizer::*;
 pub use train::*;
@@ -40,3 +52,11 @@ pub struct Recipe {
     /// What is kept.
     pub checkpoint: CheckpointSpec,
 }
+
+/// The recipe that `frostline new` writes: commented, and as it stands it trains on the embedded digits.
+pub fn template() -> &'static str {
+    include_str!("template.toml")
+}
+
+#[cfg(test)]
+mod tests;

@@ -55,8 +55,9 @@ pub enum OnNan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSpec {
-    /// Epochs; exactly one of `epochs` and `steps` is set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Epochs; exactly one of `epochs` and `steps` is set. 10 when neither is given.
+    // Absent must read as none, not as the default of the whole section: a run by steps is stored without epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
     /// Optimizer steps.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,80 @@
+//! What is wrong with a recipe: one problem a line, each with its place, its key, and what is allowed.
+
+use std::fmt;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Nowhere in particular: the recipe as a whole, or a value that was left out.
+    Whole,
+    /// A line of the recipe's file, from 1.
+    Line(usize),
+    /// A `--set` argument (`train.epochs=0`).
+    Set(String),
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it was written.
+    pub place: Place,
+    /// Dotted key (`optimizer.lr`), empty where the trouble is not about one key.
+    pub key: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(place: Place, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place, key: key.into(), message: message.into() }
+    }
+}
+
+/// A recipe that is refused: every problem that was found, in the order of the file, `--set` arguments last.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct RecipeError {
+    file: String,
+    problems: Vec<Problem>,
+}
+
+impl RecipeError {
+    pub(super) fn new(file: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        Self { file: file.to_owned(), problems }
+    }
+
+    pub(super) fn whole(file: &str, message: impl Into<String>) -> Self {
+        Self::new(file, vec![Problem::new(Place::Whole, "", message)])
+    }
+
+    /// The file as it was named by the caller.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The problems, at least one.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for RecipeError {
+    /// `demo.toml:12: optimizer.lrr: unknown key; did you mean `lr`?`, one line a problem.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            match &problem.place {
+                Place::Whole => write!(f, "{}: ", self.file)?,
+                Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
+                Place::Set(argument) => write!(f, "--set {argument}: ")?,
+            }
+            if !problem.key.is_empty() {
+                write!(f, "{}: ", problem.key)?;
+            }
+            f.write_str(&problem.message)?;
+        }
+        Ok(())
+    }
+}

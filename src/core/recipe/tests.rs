@@ -1,0 +1,341 @@
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::schema::{self, Kind};
+use super::*;
+
+const MLP: &str = "model.arch = \"mlp\"\n";
+
+fn parse(text: &str) -> Recipe {
+    Recipe::parse(text, "test.toml", Path::new("/recipes"), &[]).unwrap()
+}
+
+fn parse_with(text: &str, sets: &[&str]) -> Recipe {
+    let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+    Recipe::parse(text, "test.toml", Path::new("/recipes"), &sets).unwrap()
+}
+
+fn with_sets(recipe: &Recipe, sets: &[&str]) -> Result<Recipe, RecipeError> {
+    recipe.with_sets(&sets.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+}
+
+#[test]
+fn defaults_are_filled_in_and_the_file_names_the_run() {
+    let recipe = parse(MLP);
+    assert_eq!(recipe.name.as_deref(), Some("test"));
+    assert_eq!((recipe.train.epochs, recipe.train.steps), (Some(10), None));
+    assert_eq!(recipe.checkpoint.every_epochs, Some(1));
+    assert_eq!(recipe.optimizer.lr, 1e-3);
+}
+
+#[test]
+fn steps_and_intervals_replace_their_defaults() {
+    let recipe = parse(&format!("{MLP}train.steps = 5\ncheckpoint.every_steps = 2\n"));
+    assert_eq!((recipe.train.epochs, recipe.train.steps), (None, Some(5)));
+    assert_eq!((recipe.checkpoint.every_epochs, recipe.checkpoint.every_steps), (None, Some(2)));
+}
+
+#[test]
+fn a_set_of_one_end_or_interval_replaces_the_other() {
+    let text = format!("{MLP}train.epochs = 5\ncheckpoint.every_steps = 2\n");
+    let recipe = parse_with(&text, &["train.steps=7", "checkpoint.every_minutes=0.5"]);
+    assert_eq!((recipe.train.epochs, recipe.train.steps), (None, Some(7)));
+    let checkpoint = &recipe.checkpoint;
+    assert_eq!((checkpoint.every_steps, checkpoint.every_epochs, checkpoint.every_minutes), (None, None, Some(0.5)));
+    let again = with_sets(&recipe, &["train.epochs=20"]).unwrap();
+    assert_eq!((again.train.epochs, again.train.steps), (Some(20), None));
+    assert_eq!(again.checkpoint, recipe.checkpoint);
+}
+
+#[test]
+fn sets_are_toml_values_or_bare_words() {
+    let recipe = parse_with(
+        MLP,
+        &[
+            "name=2024",
+            "note=",
+            "model.arch=resnet18",
+            "model.weights=20261125-014503-k3f9@best",
+            "train.devices=cpu",
+            "data.classes=[5, 6, \"seven\"]",
+            "optimizer.lr=1e-4",
+            "optimizer.lr = 2e-4",
+            "lr_schedule={ kind = \"cosine\", warmup_steps = 3 }",
+        ],
+    );
+    assert_eq!(recipe.name.as_deref(), Some("2024"));
+    assert_eq!(recipe.model.arch, "resnet18");
+    assert_eq!(recipe.model.weights.as_deref(), Some("20261125-014503-k3f9@best"));
+    assert_eq!(recipe.train.devices, ["cpu"]);
+    assert_eq!(recipe.data.classes, [ClassRef::Index(5), ClassRef::Index(6), ClassRef::Name("seven".to_owned())]);
+    assert_eq!(recipe.optimizer.lr, 2e-4, "the last one wins");
+    assert_eq!((recipe.lr_schedule.kind, recipe.lr_schedule.warmup_steps), (LrScheduleKind::Cosine, 3));
+}
+
+#[test]
+fn a_set_of_a_kind_drops_what_only_the_old_kind_knew() {
+    let recipe = parse(&format!("{MLP}[optimizer]\nkind = \"sgd\"\nmomentum = 0.9\nnesterov = true\n"));
+    let adam = with_sets(&recipe, &["optimizer.kind=adam", "optimizer.betas=[0.5, 0.9]"]).unwrap();
+    assert_eq!((adam.optimizer.momentum, adam.optimizer.nesterov, adam.optimizer.betas), (0.0, false, (0.5, 0.9)));
+    let both = with_sets(&recipe, &["optimizer.kind=adam", "optimizer.momentum=0.5"]).unwrap_err();
+    assert!(both.to_string().starts_with("--set optimizer.momentum=0.5: optimizer.momentum: has no meaning"), "{both}");
+}
+
+#[test]
+fn a_resolved_recipe_names_sets_and_never_lines() {
+    let recipe = parse(MLP);
+    let error = with_sets(&recipe, &["train.batch_size=0"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--set train.batch_size=0: train.batch_size: expected a whole number of at least 1, found 0"
+    );
+    assert_eq!(with_sets(&recipe, &[]).unwrap(), recipe);
+}
+
+#[test]
+fn paths_are_relative_to_the_recipe_and_stored_absolute() {
+    let text =
+        "[model]\narch = \"torchscript:m.pt\"\nweights = \"../w.pth\"\n[data]\nsource = \"mnist\"\npath = \"d\"\n";
+    let recipe = parse(text);
+    assert_eq!(recipe.model.arch, "torchscript:/recipes/m.pt");
+    assert_eq!(recipe.model.weights.as_deref(), Some("/recipes/../w.pth"));
+    assert_eq!(recipe.data.path.as_deref(), Some(Path::new("/recipes/d")));
+}
+
+#[test]
+fn loading_says_what_is_wrong_with_the_file_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("nothing.toml");
+    let words = |path: &Path| Recipe::load(path, &[]).unwrap_err().to_string();
+    assert!(words(&missing).contains("nothing.toml: no such file; `frostline new"), "{}", words(&missing));
+    assert!(words(folder.path()).ends_with("is a folder; name the recipe file in it"));
+    let file = folder.path().join("a@b.toml");
+    std::fs::write(&file, format!("{MLP}data.source = \"mnist\"\ndata.path = \"d\"\n")).unwrap();
+    let recipe = Recipe::load(&file, &[]).unwrap();
+    assert_eq!(recipe.name.as_deref(), Some("a-b"));
+    assert_eq!(recipe.data.path, Some(folder.path().join("d")));
+}
+
+#[test]
+fn a_seed_beyond_tomls_numbers_is_refused_in_words() {
+    let mut recipe = parse(MLP);
+    recipe.train.seed = u64::MAX;
+    let words = recipe.validate().unwrap_err().to_string();
+    assert!(words.contains("9223372036854775807"), "{words}");
+}
+
+#[test]
+fn the_monitored_metrics_name_tells_which_way_is_better() {
+    let mut recipe = parse(MLP);
+    assert_eq!(recipe.monitor_mode(), Mode::Min);
+    recipe.checkpoint.monitor = "val/top1".to_owned();
+    assert_eq!(recipe.monitor_mode(), Mode::Max);
+    recipe.checkpoint.mode = Some(Mode::Min);
+    assert_eq!(recipe.monitor_mode(), Mode::Min);
+}
+
+#[test]
+fn the_template_is_a_recipe_that_names_every_key_with_its_default() {
+    let recipe = parse(template());
+    assert_eq!((recipe.model.arch.as_str(), recipe.data.source), ("resnet8", SourceKind::Digits));
+    assert_eq!(recipe.train.devices, ["cpu"]);
+    // With every comment on a key removed it must still be a recipe, but for keys that exclude or do not fit the rest.
+    for (key, field) in schema::all_keys() {
+        let name = key.rsplit('.').next().unwrap();
+        let written = template().lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{name} = ")));
+        assert!(written || matches!(field.kind, Kind::Later(_)), "the template does not explain {key}");
+    }
+}
+
+/// The types with every optional key set: what can be written.
+fn full() -> Recipe {
+    let mut recipe = parse(MLP);
+    recipe.model.num_classes = Some(3);
+    recipe.model.weights = Some("/w.pth".to_owned());
+    recipe.model.load.strip_prefix = Some("module.".to_owned());
+    recipe.data.path = Some(PathBuf::from("/d"));
+    recipe.data.image_size = Some(8);
+    recipe.optimizer.weight_decay = Some(0.0);
+    recipe.train.steps = Some(1);
+    recipe.train.clip_grad_norm = Some(1.0);
+    recipe.train.validate_every_steps = Some(1);
+    recipe.checkpoint.every_steps = Some(1);
+    recipe.checkpoint.every_minutes = Some(1.0);
+    recipe.checkpoint.mode = Some(Mode::Min);
+    recipe
+}
+
+fn written_keys(value: &toml::Value, prefix: &str, out: &mut Vec<String>) {
+    for (key, value) in value.as_table().unwrap() {
+        let dotted = format!("{prefix}{key}");
+        match value {
+            toml::Value::Table(_) => written_keys(value, &format!("{dotted}."), out),
+            _ => out.push(dotted),
+        }
+    }
+}
+
+#[test]
+fn the_schema_and_the_types_have_the_same_keys() {
+    let mut written = Vec::new();
+    written_keys(&toml::Value::try_from(full()).unwrap(), "", &mut written);
+    let mut known = Vec::new();
+    for (key, field) in schema::all_keys() {
+        if !matches!(field.kind, Kind::Later(_)) {
+            known.push(key);
+        }
+    }
+    written.sort();
+    known.sort();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn every_choice_of_the_schema_is_one_of_the_types() {
+    fn strings<'a>(kind: &'a Kind, out: &mut Vec<(&'a str, bool)>) {
+        match kind {
+            Kind::Choice(choices) => out.extend(choices.iter().map(|c| (*c, false))),
+            Kind::List(of, ..) => {
+                strings(of, out);
+                out.iter_mut().for_each(|(_, list)| *list = true);
+            }
+            Kind::Either(kinds) => kinds.iter().for_each(|kind| strings(kind, out)),
+            _ => {}
+        }
+    }
+    let mut tried = 0;
+    for (key, field) in schema::all_keys() {
+        let mut choices = Vec::new();
+        strings(&field.kind, &mut choices);
+        for (choice, in_list) in choices {
+            let value = if in_list { format!("[{choice:?}]") } else { format!("{choice:?}") };
+            let text = format!("{MLP}{key} = {value}");
+            let read = toml::from_str::<Recipe>(&text);
+            assert!(read.is_ok(), "{key} = {value}: {}", read.unwrap_err());
+            tried += 1;
+        }
+    }
+    assert!(tried > 40);
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[ -~äß雪\n]{0,8}x"
+}
+
+fn positive() -> impl Strategy<Value = f64> {
+    prop_oneof![1e-12f64..1e12, Just(f64::MIN_POSITIVE), Just(1e300)]
+}
+
+fn model() -> impl Strategy<Value = ModelSpec> {
+    let load = (any::<bool>(), any::<bool>(), prop::option::of(word()), prop::collection::vec(word(), 0..3))
+        .prop_flat_map(|(strict, new, strip_prefix, drop)| {
+            prop::collection::vec((word(), ".*"), 0..3).prop_map(move |rename| LoadSpec {
+                strict,
+                head: if new { Head::New } else { Head::Keep },
+                strip_prefix: strip_prefix.clone(),
+                drop: drop.clone(),
+                rename,
+            })
+        });
+    let sizes = (prop::option::of(1usize..1000), prop::collection::vec(1usize..99, 0..3), 1usize..99, 0.0f64..0.99);
+    ("[a-z0-9]{1,8}", prop::option::of("[A-Z0-9_]{1,8}|/[a-z]{1,5}\\.pth"), load, sizes).prop_map(
+        |(arch, weights, load, (num_classes, hidden, width, dropout))| ModelSpec {
+            arch,
+            num_classes,
+            weights,
+            load,
+            hidden,
+            dropout,
+            width,
+        },
+    )
+}
+
+fn data() -> impl Strategy<Value = DataSpec> {
+    let normalize = prop_oneof![
+        Just(Normalize::Named(NamedNormalize::Imagenet)),
+        Just(Normalize::Named(NamedNormalize::None)),
+        prop::collection::vec((-1e6f32..1e6, 1e-6f32..1e6), 1..4).prop_map(|v| {
+            let (mean, std) = v.into_iter().unzip();
+            Normalize::Values { mean, std }
+        }),
+    ];
+    let class = prop_oneof![(0usize..99).prop_map(ClassRef::Index), word().prop_map(ClassRef::Name)];
+    let classes = prop_oneof![Just(Vec::new()), prop::collection::vec(class, 2..5)];
+    let augment = prop::collection::vec(
+        prop::sample::select(vec![Augment::RandomResizedCrop, Augment::HorizontalFlip, Augment::ColorJitter]),
+        0..3,
+    );
+    (prop::option::of("/[a-z ]{1,9}"), classes, 0.0f64..0.999, prop::option::of(1usize..999), normalize, augment)
+        .prop_map(|(path, mut classes, val_fraction, image_size, normalize, augment)| {
+            classes.sort_by_key(|class| format!("{class:?}"));
+            classes.dedup();
+            if classes.len() < 2 {
+                classes.clear();
+            }
+            DataSpec {
+                source: if path.is_some() { SourceKind::Tensors } else { SourceKind::Digits },
+                path: path.map(|p| std::path::absolute(p).unwrap()),
+                classes,
+                val_fraction,
+                image_size,
+                normalize,
+                augment,
+                ..DataSpec::default()
+            }
+        })
+}
+
+fn optimizer() -> impl Strategy<Value = OptimizerSpec> {
+    let group = (word(), prop::option::of(positive()), prop::option::of(positive()))
+        .prop_map(|(pattern, lr, weight_decay)| GroupSpec { pattern, lr, weight_decay });
+    let groups = prop::collection::vec(group, 0..3);
+    (any::<bool>(), positive(), prop::option::of(positive()), 0.1f64..0.99, groups).prop_map(
+        |(sgd, lr, weight_decay, x, groups)| {
+            let common = OptimizerSpec { lr, weight_decay, groups, ..OptimizerSpec::default() };
+            if sgd {
+                OptimizerSpec { kind: OptimizerKind::Sgd, momentum: x, nesterov: true, ..common }
+            } else {
+                OptimizerSpec { betas: (x, 0.999), amsgrad: true, eps: lr, ..common }
+            }
+        },
+    )
+}
+
+prop_compose! {
+    fn recipes()(
+        name in word(), tags in prop::collection::vec(word(), 0..3), note in ".*",
+        model in model(), data in data(), optimizer in optimizer(),
+        rules in prop::collection::vec(prop::sample::select(vec!["freeze **", "train fc", "no_grad conv1"]), 0..3),
+        seed in 0..=i64::MAX as u64, epochs in prop::option::of(1u64..1000), clip in prop::option::of(positive()),
+        minutes in prop::option::of(positive()), smoothing in 0.0f64..=1.0,
+    ) -> Recipe {
+        let mut recipe = Recipe { name: Some(name.replace(['@', '\n'], " ")), tags, note, model, data, optimizer, ..Recipe::default() };
+        recipe.freeze.rules = rules.into_iter().map(str::to_owned).collect();
+        recipe.loss.label_smoothing = smoothing;
+        recipe.train = TrainSpec { seed, epochs, clip_grad_norm: clip, ..recipe.train };
+        recipe.train.steps = epochs.is_none().then_some(77);
+        recipe.checkpoint.every_minutes = minutes;
+        recipe.checkpoint.every_epochs = minutes.is_none().then_some(1);
+        recipe
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back_the_same(recipe in recipes()) {
+        let text = recipe.to_toml();
+        let again = Recipe::parse(&text, "again.toml", Path::new("/elsewhere"), &[]);
+        prop_assert_eq!(again, Ok(recipe.clone()), "{}", text);
+        prop_assert_eq!(recipe.with_sets(&[]), Ok(recipe.clone()));
+        let json = serde_json::to_string(&recipe).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+    }
+
+    #[test]
+    fn no_text_makes_parsing_panic(text in "(\\[?[a-z_.]{0,9}\\]? ?=? ?[\\[{\"0-9a-z,.}\\]-]{0,8}\n?){0,6}", set in ".{0,20}") {
+        let _ = Recipe::parse(&text, "x.toml", Path::new("/"), std::slice::from_ref(&set));
+        let _ = Recipe::parse(MLP, "x.toml", Path::new("/"), &[set]);
+    }
+}
