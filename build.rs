@@ -52,9 +52,7 @@ fn find_libtorch() -> Result<Libtorch, String> {
         .canonicalize()
         .ok()
         .filter(|lib| lib.join("libtorch_cpu.so").exists())
-        .ok_or_else(|| {
-            format!("libtorch is missing (no {}/libtorch_cpu.so): run `make setup`", lib.display())
-        })?;
+        .ok_or_else(|| format!("libtorch is missing (no {}/libtorch_cpu.so): run `make setup`", lib.display()))?;
     if let Ok(version) = std::fs::read_to_string(&version_file) {
         let version = version.trim();
         if version.split('+').next() != Some(LIBTORCH_VERSION) {

@@ -5,6 +5,32 @@
 
 mod api;
 pub mod data;
+#[cfg(feature = "torch")]
+pub mod device;
 pub mod fake;
+#[cfg(feature = "torch")]
+pub mod ffi;
+#[cfg(feature = "torch")]
+pub mod nn;
+#[cfg(feature = "torch")]
+pub mod optim;
+#[cfg(feature = "torch")]
+pub mod torch;
+#[cfg(feature = "torch")]
+pub mod zoo;
 
 pub use api::*;
+
+/// The engine of this build: libtorch, or the words that it was left out.
+pub fn default_engine() -> Result<std::sync::Arc<dyn Engine>, EngineError> {
+    #[cfg(feature = "torch")]
+    {
+        Ok(std::sync::Arc::new(torch::TorchEngine))
+    }
+    #[cfg(not(feature = "torch"))]
+    {
+        Err(EngineError::Failed(
+            "this frostline was built without libtorch; build it with the feature `torch` (on by default)".to_owned(),
+        ))
+    }
+}

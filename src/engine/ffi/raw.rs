@@ -1,0 +1,64 @@
+//! The shim's C functions, as `shim.cpp` declares them.
+
+use std::ffi::{c_char, c_int, c_void};
+
+/// `torch::Tensor*`.
+pub type T = *mut c_void;
+/// `at::Generator*`.
+pub type G = *mut c_void;
+/// A message to free, or null.
+type E = *mut c_char;
+
+unsafe extern "C" {
+    pub fn fl_free_error(message: E);
+    pub fn fl_has_grad(params: *const T, n: usize, out: *mut u8) -> E;
+    pub fn fl_zero_grad(params: *const T, n: usize) -> E;
+    pub fn fl_non_finite(params: *const T, n: usize, out: *mut u8) -> E;
+    pub fn fl_check_and_clip(params: *const T, n: usize, loss: T, clip: f64, sticky: c_int, norm: T, found_inf: T)
+    -> E;
+    pub fn fl_advance_steps(steps: *const T, n: usize, found_inf: T) -> E;
+    #[allow(clippy::too_many_arguments)]
+    pub fn fl_adam(
+        decoupled: c_int,
+        params: *const T,
+        exp_avgs: *const T,
+        exp_avg_sqs: *const T,
+        max_exp_avg_sqs: *const T,
+        steps: *const T,
+        n: usize,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        amsgrad: c_int,
+        found_inf: T,
+    ) -> E;
+    #[allow(clippy::too_many_arguments)]
+    pub fn fl_sgd(
+        params: *const T,
+        buffers: *const T,
+        n: usize,
+        lr: f64,
+        weight_decay: f64,
+        momentum: f64,
+        dampening: f64,
+        nesterov: c_int,
+        first_step: c_int,
+        found_inf: T,
+    ) -> E;
+    pub fn fl_generator_new(device: *const c_char, seed: u64, out: *mut G) -> E;
+    pub fn fl_generator_free(g: G);
+    pub fn fl_generator_seed(g: G, seed: u64) -> E;
+    pub fn fl_dropout(x: T, p: f64, g: G, out: *mut T) -> E;
+    pub fn fl_uniform(t: T, from: f64, to: f64, g: G) -> E;
+    pub fn fl_normal(t: T, mean: f64, std: f64, g: G) -> E;
+    pub fn fl_set_threads(n: c_int) -> E;
+    pub fn fl_threads() -> c_int;
+    pub fn fl_deterministic(on: c_int) -> E;
+    pub fn fl_allow_tf32(on: c_int) -> E;
+    pub fn fl_autocast_bf16(device: *const c_char, on: c_int) -> E;
+    pub fn fl_libtorch_folder(out: *mut c_char, n: usize);
+    pub fn fl_load_library(path: *const c_char) -> E;
+    pub fn fl_cuda_device_count() -> c_int;
+}

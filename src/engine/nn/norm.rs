@@ -1,0 +1,67 @@
+//! `nn.BatchNorm2d`.
+
+use tch::Tensor;
+
+use super::{Build, Cx, Init, Node, Op, Result};
+
+/// Hyper-parameters of `nn.BatchNorm2d`.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm2d {
+    /// Channels.
+    pub features: i64,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Weight of the batch in the running statistics.
+    pub momentum: f64,
+}
+
+impl BatchNorm2d {
+    /// PyTorch's defaults: eps 1e-5, momentum 0.1.
+    pub fn new(features: i64) -> Self {
+        Self { features, eps: 1e-5, momentum: 0.1 }
+    }
+}
+
+/// `nn.BatchNorm2d` with affine parameters and running statistics: `[N, C, H, W]`.
+pub fn batch_norm2d(b: &Build, name: impl Into<String>, n: BatchNorm2d) -> Result<Node> {
+    let shape = [n.features];
+    let slots = vec![
+        b.parameter("weight", &shape, Init::Ones)?,
+        b.parameter("bias", &shape, Init::Zeros)?,
+        b.buffer("running_mean", &shape, Init::Zeros)?,
+        b.buffer("running_var", &shape, Init::Ones)?,
+        b.counter("num_batches_tracked")?,
+    ];
+    Ok(b.node(name, n, slots, Vec::new()))
+}
+
+impl Op for BatchNorm2d {
+    fn kind(&self) -> &'static str {
+        "BatchNorm2d"
+    }
+    fn detail(&self) -> String {
+        self.features.to_string()
+    }
+    fn is_norm(&self) -> bool {
+        true
+    }
+    fn forward(&self, node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
+        let training = cx.train && !cx.eval_norms.get(node.id).copied().unwrap_or(false);
+        if training && let Some(count) = node.slot("num_batches_tracked") {
+            let _ = tch::no_grad(|| count.shallow_clone().f_add_scalar_(1))?;
+        }
+        Ok(x.f_batch_norm(
+            node.slot("weight"),
+            node.slot("bias"),
+            node.slot("running_mean"),
+            node.slot("running_var"),
+            training,
+            self.momentum,
+            self.eps,
+            true,
+        )?)
+    }
+    fn flops(&self, _: &[i64], output: &[i64]) -> u64 {
+        (2 * output.iter().product::<i64>()).unsigned_abs()
+    }
+}

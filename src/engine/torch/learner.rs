@@ -1,0 +1,455 @@
+//! The learner: a model with its optimizer on one device.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+
+use tch::{Device, Kind, Tensor};
+
+use super::loss::Loss;
+use super::tensors::{from_f32, from_host, to_host};
+use super::trace::{describe, full_name};
+use crate::core::freeze::{ParamState, Resolution};
+use crate::core::recipe::{BatchNormMode, OnNan, Precision, Recipe};
+use crate::core::tensor::HostTensor;
+use crate::core::tree::{Tree, glob_covers};
+use crate::engine::api::{Batch, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport};
+use crate::engine::ffi::{self, Generator, TensorList};
+use crate::engine::nn::{Build, Cx, Node, Slot};
+use crate::engine::optim::{Group, Optimizer, Param};
+use crate::engine::{device, zoo};
+
+type Result<T> = std::result::Result<T, EngineError>;
+type Extra = serde_json::Map<String, serde_json::Value>;
+
+/// Reports of a GPU are fetched when so many are waiting: one wait for many steps.
+const LAG: usize = 16;
+
+/// A parameter or buffer of the model.
+struct Entry {
+    name: String,
+    tensor: Tensor,
+    group: usize,
+}
+
+/// Numbers of a step that may still be on the device.
+struct Pending {
+    step: u64,
+    /// `[loss, norm, found_inf]`, float32.
+    values: Tensor,
+}
+
+/// See the module.
+pub struct TorchLearner {
+    root: Node,
+    tree: Tree,
+    params: Vec<Entry>,
+    buffers: Vec<Entry>,
+    /// All names of `state_dict()`, in its order.
+    state_names: Vec<String>,
+    learning: TensorList,
+    learning_names: Vec<String>,
+    optimizer: Optimizer,
+    loss: Loss,
+    device: Device,
+    device_name: String,
+    generator: Generator,
+    eval_norms: Vec<bool>,
+    no_grad: Vec<bool>,
+    batch_norm: BatchNormMode,
+    bf16: bool,
+    norm: Tensor,
+    found_inf: Tensor,
+    /// The lists are to be made anew before the next step.
+    stale: bool,
+    /// The lists hold only parameters that a gradient reaches; set by the first backward after a change.
+    reached: bool,
+    pending: VecDeque<Pending>,
+    done: Vec<StepReport>,
+}
+
+impl TorchLearner {
+    /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
+    pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
+        let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
+        let shape = &input.sample_shape;
+        if arch.images_only && shape.len() != 3 {
+            return Err(EngineError::Refused(format!(
+                "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
+                arch.name
+            )));
+        }
+        if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
+            && wanted != got
+        {
+            return Err(EngineError::Refused(format!(
+                "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
+                arch.name
+            )));
+        }
+        let device = device::parse(device_name);
+        let bf16 = precision(recipe.train.precision, device)?;
+        if recipe.train.threads > 0 {
+            ffi::set_threads(recipe.train.threads)?;
+        }
+        ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
+        let build = Build::new(recipe.train.seed)?;
+        let mut root = (arch.build)(&build, &recipe.model, input)?.finish();
+        if device.is_cuda() {
+            to_device(&mut root, device)?;
+        }
+        let generator = Generator::new(device_name, recipe.train.seed)?;
+        let tree = describe(&root, input, device, &generator)?;
+        let scalar = || Tensor::f_zeros([] as [i64; 0], (Kind::Float, device));
+        let mut learner = Self {
+            params: Vec::new(),
+            buffers: Vec::new(),
+            state_names: Vec::new(),
+            learning: TensorList::default(),
+            learning_names: Vec::new(),
+            optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new()),
+            loss: Loss::new(&recipe.loss, input.outputs, device)?,
+            device,
+            device_name: device_name.to_owned(),
+            generator,
+            eval_norms: vec![false; tree.modules.len()],
+            no_grad: vec![false; tree.modules.len()],
+            batch_norm: recipe.freeze.batch_norm,
+            bf16,
+            norm: scalar()?,
+            found_inf: scalar()?,
+            stale: true,
+            reached: false,
+            pending: VecDeque::new(),
+            done: Vec::new(),
+            root,
+            tree,
+        };
+        learner.collect(recipe);
+        Ok(learner)
+    }
+
+    /// Lists parameters and buffers, and gives each parameter its group.
+    fn collect(&mut self, recipe: &Recipe) {
+        let (mut params, mut buffers) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
+        self.root.walk(&mut |node, _| {
+            for slot in &node.slots {
+                let name = full_name(node, slot.name);
+                names.push(name.clone());
+                let mut entry = Entry { name, tensor: slot.tensor.shallow_clone(), group: 0 };
+                if !slot.parameter {
+                    buffers.push(entry);
+                    continue;
+                }
+                let matches = |pattern: &str| glob_covers(pattern, &entry.name);
+                let group = Group::of(&recipe.optimizer, matches, node.op.is_norm() || slot.name == "bias");
+                entry.group = groups.iter().position(|g| *g == group).unwrap_or_else(|| {
+                    groups.push(group);
+                    groups.len() - 1
+                });
+                params.push(entry);
+            }
+        });
+        self.optimizer = Optimizer::new(recipe.optimizer.clone(), groups);
+        self.params = params;
+        self.buffers = buffers;
+        self.state_names = names;
+    }
+
+    /// Before the first step after a change: makes the lists and the optimizer's state fit what requires gradients now.
+    /// Not at the change itself, so that nothing gets state that is frozen before it ever learns.
+    fn activate(&mut self) -> Result<()> {
+        self.set_learning(|e| e.tensor.requires_grad())?;
+        self.stale = false;
+        self.reached = false;
+        Ok(())
+    }
+
+    fn set_learning(&mut self, keep: impl Fn(&Entry) -> bool) -> Result<()> {
+        let learning: Vec<&Entry> = self.params.iter().filter(|e| keep(e)).collect();
+        self.learning = TensorList::new(learning.iter().map(|e| &e.tensor));
+        self.learning_names = learning.iter().map(|e| e.name.clone()).collect();
+        let params: Vec<Param> = learning
+            .iter()
+            .map(|e| Param { name: e.name.clone(), tensor: e.tensor.shallow_clone(), group: e.group })
+            .collect();
+        self.optimizer.activate(&params)?;
+        Ok(())
+    }
+
+    /// After the first backward: parameters that no gradient reached are left alone, as PyTorch's optimizers do.
+    fn drop_unreached(&mut self) -> Result<()> {
+        let has = ffi::has_grad(&self.learning)?;
+        if has.iter().all(|&h| h) {
+            self.reached = true;
+            return Ok(());
+        }
+        let reached: std::collections::HashSet<String> =
+            self.learning_names.iter().zip(&has).filter(|(_, h)| **h).map(|(n, _)| n.clone()).collect();
+        if reached.is_empty() {
+            return Err(EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned()));
+        }
+        self.set_learning(|e| reached.contains(&e.name))?;
+        self.reached = true;
+        Ok(())
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let cx = Cx {
+            train,
+            eval_norms: &self.eval_norms,
+            no_grad: &self.no_grad,
+            generator: &self.generator,
+            recording: Cell::new(train),
+            trace: None,
+        };
+        Ok(ffi::with_bf16(&self.device_name, self.bf16, || self.root.forward(x, &cx))??)
+    }
+
+    fn backward(&self, batch: &Batch, parts: usize) -> Result<Tensor> {
+        let x = from_f32(&batch.x, &batch.x_shape, self.device)?;
+        let output = self.forward(&x, true)?;
+        let target = self.loss.targets(&batch.y, &output.size())?;
+        let loss = self.loss.mean(&output, &target)?;
+        if !loss.requires_grad() {
+            return Err(EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned()));
+        }
+        if parts == 1 {
+            loss.f_backward()?;
+        } else {
+            loss.f_div_scalar(parts as i64)?.f_backward()?;
+        }
+        Ok(loss.f_detach()?)
+    }
+
+    fn fetch(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending: Vec<Pending> = self.pending.drain(..).collect();
+        let stacked = Tensor::f_stack(&pending.iter().map(|p| &p.values).collect::<Vec<_>>(), 0)?;
+        let values: Vec<f32> = Vec::try_from(stacked.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?;
+        for (p, v) in pending.iter().zip(values.chunks_exact(3)) {
+            self.done.push(StepReport {
+                step: p.step,
+                loss: v[0].into(),
+                grad_norm: v[1].into(),
+                applied: v[2] == 0.0,
+            });
+        }
+        Ok(())
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.params.iter().chain(&self.buffers).find(|e| e.name == name)
+    }
+}
+
+impl Learner for TorchLearner {
+    fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn apply_freeze(&mut self, plan: &Resolution) -> Result<()> {
+        if plan.params.len() != self.params.len() {
+            return Err(EngineError::Failed(format!(
+                "the freeze plan has {} parameters, the model {}",
+                plan.params.len(),
+                self.params.len()
+            )));
+        }
+        ffi::zero_grad(&self.learning)?;
+        for (entry, resolved) in self.params.iter().zip(&plan.params) {
+            // A starved parameter is meant to learn: gradients may reach it again after the next change.
+            let learns = matches!(resolved.state, ParamState::Trainable | ParamState::Starved);
+            let _ = entry.tensor.f_set_requires_grad(learns)?;
+        }
+        self.no_grad.fill(false);
+        for &module in &plan.no_grad_modules {
+            if let Some(flag) = self.no_grad.get_mut(module) {
+                *flag = true;
+            }
+        }
+        self.eval_norms.fill(false);
+        if self.batch_norm == BatchNormMode::EvalWhenFrozen {
+            for module in plan.frozen_norms(&self.tree) {
+                if let Some(flag) = self.eval_norms.get_mut(module) {
+                    *flag = true;
+                }
+            }
+        }
+        self.stale = true;
+        Ok(())
+    }
+
+    fn step(&mut self, input: &StepInput<'_>) -> Result<()> {
+        ffi::zero_grad(&self.learning)?;
+        if self.stale {
+            self.activate()?;
+        }
+        self.generator.seed(mix(input.seed, input.step))?;
+        let mut total: Option<Tensor> = None;
+        for batch in input.micro {
+            let loss = self.backward(batch, input.micro.len())?;
+            total = Some(match total {
+                None => loss,
+                Some(sum) => sum.f_add(&loss)?,
+            });
+        }
+        let Some(mut loss) = total else {
+            return Err(EngineError::Failed("a step without a batch".to_owned()));
+        };
+        if input.micro.len() > 1 {
+            loss = loss.f_div_scalar(input.micro.len() as i64)?;
+        }
+        if !self.reached {
+            self.drop_unreached()?;
+        }
+        let sticky = input.on_nan == OnNan::Stop;
+        let clip = input.clip_grad_norm.unwrap_or(0.0);
+        ffi::check_and_clip(&self.learning, &loss, clip, sticky, &self.norm, &self.found_inf)?;
+        let check = (input.on_nan != OnNan::Ignore).then_some(&self.found_inf);
+        self.optimizer.step(input.lr_scale, check)?;
+        if self.device == Device::Cpu {
+            let applied = check.is_none() || self.found_inf.f_double_value(&[])? == 0.0;
+            self.done.push(StepReport {
+                step: input.step,
+                loss: loss.f_double_value(&[])?,
+                grad_norm: self.norm.f_double_value(&[])?,
+                applied,
+            });
+            return Ok(());
+        }
+        let found = if check.is_some() { self.found_inf.f_detach_copy()? } else { self.found_inf.f_zeros_like()? };
+        let values = Tensor::f_stack(&[loss.f_to_kind(Kind::Float)?, self.norm.f_detach_copy()?, found], 0)?;
+        self.pending.push_back(Pending { step: input.step, values });
+        if self.pending.len() >= LAG {
+            self.fetch()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>> {
+        if wait {
+            self.fetch()?;
+        }
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    fn non_finite(&mut self) -> Result<Vec<String>> {
+        let bad = ffi::non_finite(&self.learning)?;
+        Ok(self.learning_names.iter().zip(bad).filter(|(_, b)| *b).map(|(n, _)| n.clone()).collect())
+    }
+
+    fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
+        let x = from_f32(&batch.x, &batch.x_shape, self.device)?;
+        tch::no_grad(|| {
+            let output = self.forward(&x, false)?;
+            self.loss.sums(&output.f_to_kind(Kind::Float)?, &batch.y)
+        })
+    }
+
+    fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor> {
+        let x = from_f32(x, x_shape, self.device)?;
+        tch::no_grad(|| {
+            let output = self.forward(&x, false)?;
+            to_host("output", &output.f_to_kind(Kind::Float)?)
+        })
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let by_name: HashMap<&str, &Tensor> =
+            self.params.iter().chain(&self.buffers).map(|e| (e.name.as_str(), &e.tensor)).collect();
+        let mut weights = Vec::with_capacity(self.state_names.len());
+        for name in &self.state_names {
+            if let Some(tensor) = by_name.get(name.as_str()) {
+                weights.push(to_host(name, tensor)?);
+            }
+        }
+        let mut optimizer = Vec::new();
+        for (name, tensor) in self.optimizer.state() {
+            optimizer.push(to_host(&name, &tensor)?);
+        }
+        let mut extra = Extra::new();
+        extra.insert("libtorch".to_owned(), "2.11.0".into());
+        extra.insert("device".to_owned(), self.device_name.clone().into());
+        extra.insert("threads".to_owned(), ffi::threads().into());
+        Ok(Snapshot { weights, optimizer, extra })
+    }
+
+    fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<()> {
+        for host in weights {
+            let Some(entry) = self.entry(&host.name) else {
+                return Err(EngineError::Refused(format!("the model has no tensor `{}`", host.name)));
+            };
+            let shape: Vec<usize> = entry.tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
+            if shape != host.shape {
+                return Err(EngineError::Refused(format!(
+                    "tensor `{}` is {:?} but the model's is {shape:?}",
+                    host.name, host.shape
+                )));
+            }
+            let values = from_host(host, self.device)?;
+            tch::no_grad(|| entry.tensor.shallow_clone().f_copy_(&values))?;
+        }
+        Ok(())
+    }
+
+    fn restore_optimizer(&mut self, optimizer: &[HostTensor], _extra: &Extra) -> Result<()> {
+        let mut tensors = Vec::with_capacity(optimizer.len());
+        for host in optimizer {
+            tensors.push((host.name.clone(), from_host(host, self.device)?));
+        }
+        self.optimizer.load(tensors)?;
+        self.stale = true;
+        Ok(())
+    }
+}
+
+/// A generator seed from the run's seed and a step (SplitMix64's finaliser, Steele et al. 2014).
+fn mix(seed: u64, step: u64) -> u64 {
+    let mut z = seed.wrapping_add(step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn to_device(node: &mut Node, device: Device) -> Result<()> {
+    for Slot { tensor, parameter, .. } in &mut node.slots {
+        let moved = tensor.f_detach()?.f_to_device(device)?;
+        *tensor = if *parameter { moved.f_set_requires_grad(true)? } else { moved };
+    }
+    node.children.iter_mut().try_for_each(|c| to_device(c, device))
+}
+
+fn precision(asked: Precision, device: Device) -> Result<bool> {
+    match asked {
+        Precision::Fp32 => {
+            if device.is_cuda() {
+                ffi::allow_tf32(false)?;
+            }
+            Ok(false)
+        }
+        Precision::Tf32 if device.is_cuda() => {
+            ffi::allow_tf32(true)?;
+            Ok(false)
+        }
+        Precision::Tf32 => Err(EngineError::Refused(
+            "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
+        )),
+        Precision::Bf16 => Ok(true),
+        Precision::Fp16 => Err(EngineError::Refused(
+            "train.precision = \"fp16\" is not supported yet; use \"bf16\" or \"fp32\"".to_owned(),
+        )),
+    }
+}
+
+fn unknown_arch(name: &str) -> EngineError {
+    let known: Vec<&str> = zoo::all().map(|a| a.name).collect();
+    let near = known.iter().min_by_key(|a| strsim::damerau_levenshtein(a, name)).copied().unwrap_or_default();
+    EngineError::Refused(format!(
+        "model.arch: unknown `{name}`; did you mean `{near}`? Frostline has {}",
+        known.join(", ")
+    ))
+}

@@ -1,0 +1,135 @@
+//! Losses and metrics of a batch, as PyTorch's `torch.nn` defines them; always the mean over the batch.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::tensors::from_f32;
+use crate::core::recipe::{LossKind, LossSpec};
+use crate::engine::api::{EngineError, EvalSums, Targets};
+
+/// A loss on a device.
+pub struct Loss {
+    spec: LossSpec,
+    class_weights: Option<Tensor>,
+    device: Device,
+}
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+impl Loss {
+    /// Checks the loss against the number of outputs.
+    pub fn new(spec: &LossSpec, outputs: usize, device: Device) -> Result<Self> {
+        let class_weights = match spec.class_weights.len() {
+            0 => None,
+            n if n == outputs => {
+                let values: Vec<f32> = spec.class_weights.iter().map(|&w| w as f32).collect();
+                Some(from_f32(&values, &[n], device)?)
+            }
+            n => {
+                return Err(EngineError::Refused(format!("loss.class_weights has {n} values for {outputs} classes")));
+            }
+        };
+        Ok(Self { spec: spec.clone(), class_weights, device })
+    }
+
+    /// Targets as the loss wants them.
+    pub fn targets(&self, y: &Targets, output: &[i64]) -> Result<Tensor> {
+        let classes = self.spec.kind == LossKind::CrossEntropy;
+        match y {
+            Targets::Classes(labels) if classes => Ok(Tensor::f_from_slice(labels)?.f_to_device(self.device)?),
+            // bce on class numbers: one value a sample where the model has one output, else one-hot.
+            Targets::Classes(labels) if self.spec.kind == LossKind::Bce => {
+                let width = output.get(1).copied().unwrap_or(1);
+                if let Some(bad) = labels.iter().find(|&&l| l >= width.max(2)) {
+                    return Err(EngineError::Refused(format!("bce: class {bad} does not fit {width} outputs")));
+                }
+                let t = Tensor::f_from_slice(labels)?;
+                let t = if width == 1 { t.f_view([-1, 1])? } else { t.f_one_hot(width)? };
+                Ok(t.f_to_kind(Kind::Float)?.f_to_device(self.device)?)
+            }
+            Targets::Classes(_) => Err(EngineError::Refused(format!(
+                "loss.kind = \"{}\" needs values to learn, but the data has classes; use \"cross-entropy\"",
+                self.name()
+            ))),
+            Targets::Values { .. } if classes => Err(EngineError::Refused(
+                "loss.kind = \"cross-entropy\" needs classes, but the data has values; use \"mse\", \"l1\" or \"smooth-l1\""
+                    .to_owned(),
+            )),
+            Targets::Values { data, shape } => {
+                let t = from_f32(data, shape, self.device)?;
+                if t.size() == output {
+                    return Ok(t);
+                }
+                let wanted: i64 = output.iter().product();
+                if wanted as usize != data.len() {
+                    return Err(EngineError::Refused(format!(
+                        "the model gives {output:?} but the targets are {shape:?}; set model.num_classes"
+                    )));
+                }
+                Ok(t.f_view(output)?)
+            }
+        }
+    }
+
+    /// The mean loss, a scalar in float32.
+    pub fn mean(&self, output: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let output =
+            if output.kind() == Kind::Float { output.shallow_clone() } else { output.f_to_kind(Kind::Float)? };
+        let mean = Reduction::Mean;
+        Ok(match self.spec.kind {
+            LossKind::CrossEntropy => output.f_cross_entropy_loss(
+                target,
+                self.class_weights.as_ref(),
+                mean,
+                -100,
+                self.spec.label_smoothing,
+            )?,
+            LossKind::Mse => output.f_mse_loss(target, mean)?,
+            LossKind::L1 => output.f_l1_loss(target, mean)?,
+            LossKind::SmoothL1 => output.f_smooth_l1_loss(target, mean, 1.0)?,
+            LossKind::Bce => output.f_binary_cross_entropy_with_logits::<Tensor>(target, None, None, mean)?,
+        })
+    }
+
+    /// Loss and hits of a batch in eval mode.
+    pub fn sums(&self, output: &Tensor, y: &Targets) -> Result<EvalSums> {
+        let target = self.targets(y, &output.size())?;
+        let n = output.size().first().copied().unwrap_or(0);
+        let loss = self.mean(output, &target)?.f_double_value(&[])?;
+        let mut sums = EvalSums { samples: n as u64, loss: loss * n as f64, ..EvalSums::default() };
+        let (Targets::Classes(labels), Some(&classes)) = (y, output.size().get(1)) else { return Ok(sums) };
+        let guesses: Vec<i64> = if classes == 1 {
+            Vec::try_from(output.f_view([-1])?.f_gt(0.0)?.f_to_kind(Kind::Int64)?.f_to_device(Device::Cpu)?)
+        } else {
+            Vec::try_from(output.f_argmax(1, false)?.f_to_device(Device::Cpu)?)
+        }?;
+        let width = classes.max(2) as usize;
+        sums.per_class = vec![(0, 0); width];
+        let mut hits = 0;
+        for (&guess, &label) in guesses.iter().zip(labels) {
+            let right = guess == label;
+            hits += u64::from(right);
+            if let Some(entry) = usize::try_from(label).ok().and_then(|l| sums.per_class.get_mut(l)) {
+                entry.0 += 1;
+                entry.1 += u64::from(right);
+            }
+        }
+        sums.top1 = Some(hits);
+        if classes > 5 {
+            let five = output.f_topk(5, 1, true, true)?.1.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
+            let five: Vec<i64> = Vec::try_from(five)?;
+            let hits = five.chunks(5).zip(labels).filter(|(guesses, label)| guesses.contains(label)).count();
+            sums.top5 = Some(hits as u64);
+        }
+        Ok(sums)
+    }
+
+    fn name(&self) -> &'static str {
+        match self.spec.kind {
+            LossKind::CrossEntropy => "cross-entropy",
+            LossKind::Mse => "mse",
+            LossKind::L1 => "l1",
+            LossKind::SmoothL1 => "smooth-l1",
+            LossKind::Bce => "bce",
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The engine on libtorch: [`TorchEngine`] builds [`learner::TorchLearner`]s. With `ffi`, `nn`, `zoo`, `optim` and
+//! `device` the only place that names tch; behind the cargo feature `torch`.
+
+mod learner;
+mod loss;
+mod tensors;
+mod trace;
+
+use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
+use super::ffi::ShimError;
+use super::nn::NnError;
+use super::{device, zoo};
+use crate::core::recipe::Recipe;
+
+/// libtorch.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TorchEngine;
+
+impl From<NnError> for EngineError {
+    fn from(error: NnError) -> Self {
+        Self::Failed(format!("libtorch: {}", error.0))
+    }
+}
+
+impl From<ShimError> for EngineError {
+    fn from(error: ShimError) -> Self {
+        Self::Failed(format!("libtorch: {}", error.0))
+    }
+}
+
+impl From<tch::TchError> for EngineError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Failed(format!("libtorch: {}", super::nn::first_line(&error)))
+    }
+}
+
+impl Engine for TorchEngine {
+    fn name(&self) -> String {
+        "libtorch 2.11.0".to_owned()
+    }
+
+    fn devices(&self) -> Vec<DeviceInfo> {
+        device::discover()
+    }
+
+    fn architectures(&self) -> Vec<String> {
+        zoo::all().map(|a| a.name.to_owned()).collect()
+    }
+
+    fn input_channels(&self, arch: &str) -> Option<usize> {
+        zoo::find(arch).and_then(|a| a.channels)
+    }
+
+    fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
+        device::resolve(asked)
+    }
+
+    fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
+        Ok(Box::new(learner::TorchLearner::new(recipe, input, device)?))
+    }
+}

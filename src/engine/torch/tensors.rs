@@ -1,0 +1,69 @@
+//! Between tch's tensors and bytes on the host.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::core::tensor::{DType, HostTensor};
+use crate::engine::api::EngineError;
+
+/// The host type of a tensor's kind; kinds that no checkpoint holds are errors.
+pub fn dtype(kind: Kind) -> Result<DType, EngineError> {
+    Ok(match kind {
+        Kind::Bool => DType::Bool,
+        Kind::Uint8 => DType::Uint8,
+        Kind::Int8 => DType::Int8,
+        Kind::Int16 => DType::Int16,
+        Kind::Int => DType::Int32,
+        Kind::Int64 => DType::Int64,
+        Kind::Half => DType::Float16,
+        Kind::BFloat16 => DType::Bfloat16,
+        Kind::Float => DType::Float32,
+        Kind::Double => DType::Float64,
+        other => return Err(EngineError::Failed(format!("tensors of type {other:?} cannot be saved"))),
+    })
+}
+
+fn kind(dtype: DType) -> Kind {
+    match dtype {
+        DType::Bool => Kind::Bool,
+        DType::Uint8 => Kind::Uint8,
+        DType::Int8 => Kind::Int8,
+        DType::Int16 => Kind::Int16,
+        DType::Int32 => Kind::Int,
+        DType::Int64 => Kind::Int64,
+        DType::Float16 => Kind::Half,
+        DType::Bfloat16 => Kind::BFloat16,
+        DType::Float32 => Kind::Float,
+        DType::Float64 => Kind::Double,
+    }
+}
+
+/// Copies a tensor to the host.
+pub fn to_host(name: &str, tensor: &Tensor) -> Result<HostTensor, EngineError> {
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let dtype = dtype(tensor.kind())?;
+    let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
+    let numel = tensor.numel();
+    let mut data = vec![0u8; numel * dtype.size()];
+    if numel > 0 {
+        tensor.f_copy_data_u8(&mut data, numel)?;
+    }
+    Ok(HostTensor { name: name.to_owned(), dtype, shape, data })
+}
+
+/// A tensor on a device from host bytes.
+pub fn from_host(host: &HostTensor, device: Device) -> Result<Tensor, EngineError> {
+    let size: Vec<i64> = host.shape.iter().map(|&n| n as i64).collect();
+    if host.shape.iter().product::<usize>() * host.dtype.size() != host.data.len() {
+        return Err(EngineError::Failed(format!("tensor `{}`: its bytes do not fit its shape", host.name)));
+    }
+    Ok(Tensor::f_from_data_size(&host.data, &size, kind(host.dtype))?.f_to_device(device)?)
+}
+
+/// Float values on a device, as `[N, …]`.
+pub fn from_f32(values: &[f32], shape: &[usize], device: Device) -> Result<Tensor, EngineError> {
+    let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+    if shape.iter().product::<usize>() != values.len() {
+        return Err(EngineError::Failed(format!("{} values do not fit the shape {shape:?}", values.len())));
+    }
+    Ok(Tensor::f_from_slice(values)?.f_view(size.as_slice())?.f_to_device(device)?)
+}
