@@ -10,6 +10,8 @@ use crate::core::tree::{Tree, is_glob};
 const MAX: usize = 3;
 /// Similarity below which a name is no help.
 const LEAST: f64 = 0.6;
+/// Names that are this much less like it than the best one are not offered beside it.
+const NEARLY: f64 = 0.1;
 
 impl Pattern {
     /// Whether matching nothing is no mistake.
@@ -84,8 +86,9 @@ fn most_like<'t>(wanted: &str, names: impl Iterator<Item = &'t str>) -> Vec<Stri
         .filter(|(score, _)| *score >= LEAST)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let top = scored.first().map_or(0.0, |(score, _)| *score);
     let mut best: Vec<String> = Vec::new();
-    for (_, name) in scored {
+    for (_, name) in scored.into_iter().filter(|(score, _)| *score >= top - NEARLY) {
         if best.len() < MAX && !best.iter().any(|b| b == name) {
             best.push(name.to_owned());
         }

@@ -66,8 +66,10 @@ impl History {
 
     /// Does one step; a step that changes nothing leaves no trace.
     pub fn edit(&mut self, edits: Vec<Edit>) {
+        // Several edits may cancel each other (two equal rules change places); a single one says itself whether it changed anything.
+        let before = (edits.len() > 1).then(|| self.content.clone());
         let inverse = self.content.apply_all(edits);
-        if !inverse.is_empty() {
+        if !inverse.is_empty() && before.as_ref() != Some(&self.content) {
             self.undo.push(inverse);
             self.redo.clear();
         }

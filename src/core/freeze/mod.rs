@@ -55,3 +55,8 @@ impl std::fmt::Display for ParamState {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -21,3 +21,6 @@ pub use read::read_safetensors;
 pub use report::{LoadReport, Mismatch};
 pub use select::{Selection, select};
 pub use write::write_safetensors;
+
+#[cfg(test)]
+mod tests;
