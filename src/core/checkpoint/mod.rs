@@ -1,9 +1,10 @@
 //! Checkpoints: folders that are whole or do not exist, with a checksum of every byte.
 //!
 //! `state` is what `state.json` holds, `tensors` writes and reads the safetensors files, `store` writes, lists, loads,
-//! removes, `replace` puts a folder in place of another, `verify` names damaged files, `policy` decides (and touches no
+//! removes, `replace` puts a folder in place of another, `verify` names damaged files, `diff` compares two, `policy` decides (and touches no
 //! disk). Imports the rest of `core`. Called by the trainer, the command line and the screens.
 
+pub mod diff;
 mod error;
 pub mod policy;
 mod replace;
