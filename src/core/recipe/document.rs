@@ -27,10 +27,11 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// The value below a dotted key.
+    /// The value below a dotted key (`optimizer.groups[1].match`).
     pub fn get(&self, key: &str) -> Option<&Node> {
-        key.split('.').try_fold(self, |node, part| match &node.value {
+        key.split(['.', '[']).try_fold(self, |node, part| match &node.value {
             Value::Table(entries) => entries.iter().find(|(k, _)| k == part).map(|(_, n)| n),
+            Value::List(items) => items.get(part.strip_suffix(']')?.parse::<usize>().ok()?),
             _ => None,
         })
     }
@@ -91,6 +92,9 @@ impl Node {
     pub fn describe(&self) -> String {
         match &self.value {
             Value::Text(s) if s.is_empty() => "empty text".to_owned(),
+            Value::Text(s) if s.chars().count() > 60 => {
+                format!("the text {:?}…", s.chars().take(50).collect::<String>())
+            }
             Value::Text(s) => format!("the text {s:?}"),
             Value::Whole(i) => i.to_string(),
             Value::Number(x) if x.fract() == 0.0 && x.abs() < 1e15 => format!("{x:.1}"),

@@ -1,5 +1,6 @@
 //! What is wrong with a recipe: one problem a line, each with its place, its key, and what is allowed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Where a value was written.
@@ -68,13 +69,22 @@ impl fmt::Display for RecipeError {
             match &problem.place {
                 Place::Whole => write!(f, "{}: ", self.file)?,
                 Place::Line(line) => write!(f, "{}:{line}: ", self.file)?,
-                Place::Set(argument) => write!(f, "--set {argument}: ")?,
+                Place::Set(argument) => write!(f, "--set {}: ", printable(argument))?,
             }
             if !problem.key.is_empty() {
-                write!(f, "{}: ", problem.key)?;
+                write!(f, "{}: ", printable(&problem.key))?;
             }
-            f.write_str(&problem.message)?;
+            f.write_str(&printable(&problem.message))?;
         }
         Ok(())
     }
+}
+
+/// What a file says must not break the line, nor reach the terminal as a control sequence.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }

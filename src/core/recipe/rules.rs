@@ -4,12 +4,14 @@ use super::document::{Node, Value};
 use super::error::{Place, Problem};
 use super::schema;
 use super::*;
+use crate::core::freeze::{FreezeError, Pattern, Plan};
 
 /// All problems of a recipe whose values are fine one by one. `document` says where they were written.
 pub(super) fn check(document: &Node, recipe: &Recipe) -> Vec<Problem> {
     let mut found = Found { document, problems: Vec::new() };
     found.kinds(recipe);
     found.names(recipe);
+    found.patterns(recipe);
     found.data(&recipe.data);
     found.optimizer(&recipe.optimizer, &recipe.lr_schedule);
     found.train(recipe);
@@ -29,7 +31,7 @@ impl Found<'_> {
     fn add(&mut self, key: &str, message: impl Into<String>) {
         let mut written = key;
         let place = loop {
-            match (self.document.get(written), written.rsplit_once('.')) {
+            match (self.document.get(written), written.rsplit_once(['.', '['])) {
                 (Some(node), _) => break node.place.clone(),
                 (None, Some((above, _))) => written = above,
                 (None, None) => break Place::Whole,
@@ -78,6 +80,24 @@ impl Found<'_> {
         ] {
             if path.is_some_and(|p| p.split(['/', '\\']).any(|part| part == "~")) {
                 self.add(key, "`~` is not expanded; write the whole path, or one relative to the recipe's folder");
+            }
+        }
+    }
+
+    /// The syntax of freeze rules and group patterns; what they match is known only with the model.
+    fn patterns(&mut self, recipe: &Recipe) {
+        for (i, rule) in recipe.freeze.rules.iter().enumerate() {
+            match Plan::parse(&[rule]) {
+                Ok(_) => {}
+                Err(FreezeError::Syntax { rule, problem }) => {
+                    self.add(&format!("freeze.rules[{i}]"), format!("`{rule}`: {problem}"));
+                }
+                Err(error) => self.add(&format!("freeze.rules[{i}]"), error.to_string()),
+            }
+        }
+        for (i, group) in recipe.optimizer.groups.iter().enumerate() {
+            if let Err(problem) = group.pattern.parse::<Pattern>() {
+                self.add(&format!("optimizer.groups[{i}].match"), format!("`{}`: {problem}", group.pattern));
             }
         }
     }

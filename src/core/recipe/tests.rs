@@ -136,16 +136,82 @@ fn the_monitored_metrics_name_tells_which_way_is_better() {
 }
 
 #[test]
-fn the_template_is_a_recipe_that_names_every_key_with_its_default() {
+fn the_template_is_a_recipe_that_explains_every_key_and_tells_the_truth_about_defaults() {
     let recipe = parse(template());
     assert_eq!((recipe.model.arch.as_str(), recipe.data.source), ("resnet8", SourceKind::Digits));
-    assert_eq!(recipe.train.devices, ["cpu"]);
-    // With every comment on a key removed it must still be a recipe, but for keys that exclude or do not fit the rest.
-    for (key, field) in schema::all_keys() {
-        let name = key.rsplit('.').next().unwrap();
-        let written = template().lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{name} = ")));
-        assert!(written || matches!(field.kind, Kind::Later(_)), "the template does not explain {key}");
+    assert_eq!((recipe.train.devices.as_slice(), recipe.train.epochs), (&["cpu".to_owned()][..], Some(10)));
+    let defaults = defaults();
+    let (mut section, mut explained) = (String::new(), Vec::new());
+    for line in template().lines() {
+        let plain = line.trim_start_matches("# ");
+        if let Some(name) = plain.strip_prefix('[').and_then(|l| l.split_once(']')).map(|(name, _)| name) {
+            section = format!("{name}.");
+        } else if let Ok(entry) = plain.parse::<toml::Table>()
+            && let Some((key, value)) = entry.iter().next()
+        {
+            let key = format!("{section}{key}");
+            if let Some((_, default)) = defaults.iter().find(|(k, _)| *k == key && line.starts_with('#')) {
+                assert_eq!(value, default, "{key}");
+            }
+            explained.push(key);
+        }
     }
+    for (key, field) in schema::all_keys() {
+        let later = matches!(field.kind, Kind::Later(_));
+        assert!(later || explained.contains(&key), "the template does not explain {key}");
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_key_with_its_default() {
+    let mut rows = Vec::new();
+    let mut section = String::new();
+    for line in include_str!("../../../docs/recipe.md").lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            let name = heading.trim_matches(['#', ' ', '`']).trim_matches(['[', ']']);
+            section = if name.contains(' ') { String::new() } else { format!("{name}.") };
+        } else if let Some(row) = line.strip_prefix("| `") {
+            let (key, rest) = row.split_once('`').unwrap();
+            let default = rest.split(" | ").nth(2).unwrap().trim_matches('`');
+            rows.push((format!("{section}{key}"), default.to_owned()));
+        }
+    }
+    let defaults = defaults();
+    let mut keys: Vec<String> = schema::all_keys().into_iter().map(|(key, _)| key).collect();
+    keys.extend(["data.normalize.mean", "data.normalize.std"].map(str::to_owned));
+    keys.extend(["match", "lr", "weight_decay"].map(|key| format!("optimizer.groups.{key}")));
+    for key in &keys {
+        let Some((_, documented)) = rows.iter().find(|(row, _)| row == key) else {
+            panic!("docs/recipe.md does not list {key}");
+        };
+        match defaults.iter().find(|(k, _)| k == key) {
+            Some((_, default)) => {
+                let entry: toml::Table = format!("x = {documented}").parse().unwrap();
+                assert_eq!(&entry["x"], default, "{key}");
+            }
+            None => assert_eq!(documented, "–", "{key} has no default"),
+        }
+    }
+    assert_eq!(rows.len(), keys.len(), "docs/recipe.md lists a key that does not exist");
+}
+
+/// Every key that has a default, with it.
+fn defaults() -> Vec<(String, toml::Value)> {
+    fn walk(value: &toml::Value, prefix: &str, out: &mut Vec<(String, toml::Value)>) {
+        for (key, value) in value.as_table().unwrap() {
+            let dotted = format!("{prefix}{key}");
+            match value {
+                toml::Value::Table(_) => walk(value, &format!("{dotted}."), out),
+                _ => out.push((dotted, value.clone())),
+            }
+        }
+    }
+    let mut recipe = Recipe::default();
+    recipe.checkpoint.every_epochs = Some(1);
+    let mut out = Vec::new();
+    walk(&toml::Value::try_from(recipe).unwrap(), "", &mut out);
+    out.retain(|(key, _)| key != "model.arch");
+    out
 }
 
 /// The types with every optional key set: what can be written.
@@ -219,6 +285,18 @@ fn every_choice_of_the_schema_is_one_of_the_types() {
     assert!(tried > 40);
 }
 
+#[test]
+fn hostile_texts_are_refused_in_one_printable_line_a_problem() {
+    let deep = format!("{MLP}tags = {}", "[".repeat(100_000));
+    let wide = format!("{MLP}train.epochs = {:?}", "x".repeat(100_000));
+    for text in ["\"a\\nb\\u001b[2J\" = 1\nmodel.arch = \"x\"", &deep, &wide] {
+        let error = Recipe::parse(text, "x.toml", Path::new("/"), &["b\r\n=1".to_owned()]).unwrap_err();
+        let words = error.to_string();
+        assert_eq!(words.lines().count(), error.problems().len(), "{words}");
+        assert!(!words.contains(['\r', '\u{1b}']) && words.len() < 2000, "{words}");
+    }
+}
+
 fn word() -> impl Strategy<Value = String> {
     "[ -~äß雪\n]{0,8}x"
 }
@@ -288,7 +366,7 @@ fn data() -> impl Strategy<Value = DataSpec> {
 }
 
 fn optimizer() -> impl Strategy<Value = OptimizerSpec> {
-    let group = (word(), prop::option::of(positive()), prop::option::of(positive()))
+    let group = ("[a-z]{1,6}(\\.[0-9])?(\\.\\*\\*)?", prop::option::of(positive()), prop::option::of(positive()))
         .prop_map(|(pattern, lr, weight_decay)| GroupSpec { pattern, lr, weight_decay });
     let groups = prop::collection::vec(group, 0..3);
     (any::<bool>(), positive(), prop::option::of(positive()), 0.1f64..0.99, groups).prop_map(
