@@ -16,6 +16,7 @@ pub mod nn;
 pub mod optim;
 #[cfg(feature = "torch")]
 pub mod torch;
+pub mod train;
 #[cfg(feature = "torch")]
 pub mod zoo;
 

@@ -1,1 +1,19 @@
-//! placeholder
+//! The handle to a run, and what can be done with a recipe or a checkpoint without one: dry run, evaluation, prediction.
+//!
+//! Imports `engine` and `core`. Called by `cli` and `app`; both pass the engine in, so that tests hand in the fake one.
+
+mod dry_run;
+mod evaluate;
+mod handle;
+mod predict;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use dry_run::{DryRun, dry_run};
+pub use evaluate::{Evaluation, Source, evaluate};
+pub use handle::RunHandle;
+pub use predict::{Predictions, predict};
+pub use start::{Session, Start};
+
+pub use crate::engine::train::{Outcome, TrainError as SessionError, metrics_words, words};

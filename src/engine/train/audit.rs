@@ -1,0 +1,129 @@
+//! The audit: what really changed since step 0, tensor by tensor and bit by bit, against what was meant to. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::core::event::Event;
+use crate::core::freeze::{ParamState, Resolution};
+use crate::core::recipe::BatchNormMode;
+use crate::core::tensor::HostTensor;
+use crate::core::tree::Tree;
+
+/// BLAKE3 of each tensor, by name.
+pub fn hashes(tensors: &[HostTensor]) -> BTreeMap<String, String> {
+    tensors.iter().map(|t| (t.name.clone(), blake3::hash(&t.data).to_hex().to_string())).collect()
+}
+
+/// Which parameters learned, and which did not, at any time of the run: live edits put a parameter in both.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Learned {
+    ever: BTreeSet<String>,
+    paused: BTreeSet<String>,
+}
+
+impl Learned {
+    /// Takes in a plan that was in force for at least a step.
+    pub fn note(&mut self, tree: &Tree, plan: &Resolution) {
+        for (param, resolved) in tree.parameters.iter().zip(&plan.params) {
+            let set = if resolved.state == ParamState::Trainable { &mut self.ever } else { &mut self.paused };
+            if !set.contains(&param.name) {
+                set.insert(param.name.clone());
+            }
+        }
+    }
+
+    fn never(&self, name: &str) -> bool {
+        !self.ever.contains(name)
+    }
+
+    fn always(&self, name: &str) -> bool {
+        self.ever.contains(name) && !self.paused.contains(name)
+    }
+}
+
+/// Compares.
+///
+/// A parameter that never learned must not have moved, one that always did must have. Buffers of a norm layer none of
+/// whose parameters ever learned must not have moved, unless the recipe asks for PyTorch's way; other buffers may do as
+/// they like.
+pub fn judge(
+    tree: &Tree,
+    learned: &Learned,
+    norms: BatchNormMode,
+    before: &BTreeMap<String, String>,
+    after: &[HostTensor],
+) -> Event {
+    let (mut moved, mut unmoved, mut mismatched) = (Vec::new(), Vec::new(), Vec::new());
+    let params: HashSet<&str> = tree.parameters.iter().map(|p| p.name.as_str()).collect();
+    let frozen = match norms {
+        BatchNormMode::EvalWhenFrozen => buffers_of_frozen_modules(tree, learned),
+        BatchNormMode::Pytorch => HashSet::new(),
+    };
+    for tensor in after {
+        let hash = blake3::hash(&tensor.data).to_hex();
+        let stands = before.get(&tensor.name).is_some_and(|was| was.as_str() == hash.as_str());
+        let name = tensor.name.as_str();
+        let wrong = match (params.contains(name), stands) {
+            (true, true) => learned.always(name),
+            (true, false) => learned.never(name),
+            (false, true) => false,
+            (false, false) => frozen.contains(name),
+        };
+        if wrong {
+            mismatched.push(name.to_owned());
+        }
+        if stands { &mut unmoved } else { &mut moved }.push(name.to_owned());
+    }
+    Event::Audit { moved, unmoved, mismatched }
+}
+
+/// Buffers of modules that have parameters none of which ever learned.
+fn buffers_of_frozen_modules<'t>(tree: &'t Tree, learned: &Learned) -> HashSet<&'t str> {
+    let mut modules: HashMap<usize, bool> = HashMap::new();
+    for param in &tree.parameters {
+        *modules.entry(param.module).or_insert(true) &= learned.never(&param.name);
+    }
+    let frozen = |module: &usize| modules.get(module).copied().unwrap_or(false);
+    tree.buffers.iter().filter(|b| frozen(&b.module)).map(|b| b.name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::freeze::Plan;
+    use crate::engine::fake::FakeEngine;
+    use crate::engine::{Engine, InputSpec};
+
+    fn audit(rules: &[&str], moves: &[&str]) -> (Vec<String>, Vec<String>) {
+        let mut recipe = crate::core::recipe::Recipe::default();
+        recipe.model.arch = "mlp".to_owned();
+        let input = InputSpec { sample_shape: vec![1, 2, 2], outputs: 2 };
+        let mut learner = FakeEngine::new(0).learner(&recipe, &input, "cpu").unwrap();
+        let mut weights = learner.snapshot().unwrap().weights;
+        let before = hashes(&weights);
+        let mut learned = Learned::default();
+        let rules: Vec<String> = rules.iter().map(|r| (*r).to_owned()).collect();
+        learned.note(learner.tree(), &Plan::parse(&rules).unwrap().resolve(learner.tree()).unwrap());
+        for t in weights.iter_mut().filter(|t| moves.iter().any(|m| t.name.starts_with(m))) {
+            t.data[0] ^= 1;
+        }
+        match judge(learner.tree(), &learned, BatchNormMode::EvalWhenFrozen, &before, &weights) {
+            Event::Audit { moved, mismatched, .. } => (moved, mismatched),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_frozen_parameter_that_moved_and_a_trainable_one_that_stood_still_are_named() {
+        let (moved, mismatched) = audit(&["freeze **", "train fc"], &["fc.weight", "layer1.0.conv1.weight"]);
+        assert_eq!(moved, ["layer1.0.conv1.weight", "fc.weight"]);
+        assert_eq!(mismatched, ["layer1.0.conv1.weight", "fc.bias"]);
+    }
+
+    #[test]
+    fn statistics_of_a_frozen_norm_must_stand_and_those_of_a_learning_one_may_move() {
+        let (_, mismatched) = audit(&["freeze **", "train bn1.weight"], &["bn1.weight", "bn1.running_mean"]);
+        assert!(mismatched.is_empty(), "{mismatched:?}");
+        let (_, mismatched) = audit(&["freeze **", "train fc"], &["fc", "bn1.running_mean"]);
+        assert_eq!(mismatched, ["bn1.running_mean"]);
+    }
+}

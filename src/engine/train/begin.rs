@@ -1,0 +1,341 @@
+//! Where a run begins: at step 0 of a recipe, at a checkpoint of its own, or at step 0 with another run's weights.
+//!
+//! Everything is checked before a run folder appears or an existing run is touched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::core::checkpoint::{CheckpointError, LoadedCheckpoint, TrainState};
+use crate::core::event::Metrics;
+use crate::core::lr::{EarlyStopping, LrSchedule};
+use crate::core::recipe::{LoadSpec, Recipe};
+use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
+use crate::core::tree::Tree;
+use crate::engine::Engine;
+
+use super::audit::{self, Learned};
+use super::build::{self, Built};
+use super::output::Output;
+use super::position::Position;
+use super::{Bus, TrainError};
+
+/// The trainer's own place in a checkpoint's `extra`.
+pub const OWN: &str = "trainer";
+
+/// What the trainer itself keeps in `state.json`, under `extra.trainer`.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Own {
+    /// Steps that were not applied because of non-finite gradients.
+    pub skipped: u64,
+    /// Early stopping has ended the run.
+    pub early_stopped: bool,
+    /// The work of the step's end (validation…) is still to be done.
+    pub boundary_due: bool,
+    /// What learned, for the audit.
+    pub learned: Learned,
+}
+
+/// A training state without tensors, as the loop uses it.
+pub struct Standing {
+    pub at: Position,
+    pub lr: LrSchedule,
+    pub base_lr: f64,
+    pub early: Option<EarlyStopping>,
+    pub metrics: Metrics,
+    pub best: Option<(f64, u64)>,
+    pub initial: BTreeMap<String, String>,
+    pub own: Own,
+}
+
+/// A run that is ready to go.
+pub struct Job {
+    pub(super) built: Built,
+    pub(super) run: RunDir,
+    /// Held until the run is over.
+    pub(super) lock: RunLock,
+    pub(super) out: Output,
+    pub(super) standing: Standing,
+    /// The step that ends the run.
+    pub(super) total: u64,
+    /// The step and the name of the checkpoint that it goes on from.
+    pub(super) resumed_from: Option<(u64, String)>,
+    /// Write a checkpoint before the first step, for this reason.
+    pub(super) save_first: Option<&'static str>,
+    /// To be said once it has started.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Job {
+    /// The run's folder.
+    pub fn run_dir(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// The model's layer tree.
+    pub fn tree(&self) -> &Tree {
+        self.built.learner.tree()
+    }
+}
+
+/// What beginning came to.
+pub enum Begun {
+    /// It can go.
+    Run(Box<Job>),
+    /// There is nothing to do.
+    AlreadyFinished(RunDir),
+}
+
+/// A new run of a recipe.
+pub fn fresh(engine: &dyn Engine, home: &RunHome, bus: Arc<Bus>, recipe: &Recipe) -> Result<Begun, TrainError> {
+    let built = build::trainable(engine, home, recipe)?;
+    let run = home.create(recipe, Lineage::default())?;
+    let lock = run.lock()?;
+    Ok(Begun::Run(at_step_zero(built, Owned { run, lock, bus }, None)?))
+}
+
+/// A new run with a checkpoint's weights, and its optimizer state if asked for.
+pub fn fork(
+    engine: &dyn Engine,
+    home: &RunHome,
+    bus: Arc<Bus>,
+    checkpoint: &CheckpointRef,
+    optimizer: bool,
+    sets: &[String],
+) -> Result<Begun, TrainError> {
+    let loaded = checkpoint.load()?;
+    let label = checkpoint.label();
+    let mut recipe = loaded.state.recipe.clone();
+    if let Some(run) = &checkpoint.run {
+        recipe = run.meta()?.recipe;
+    }
+    recipe.freeze.rules.clone_from(&loaded.state.freeze_rules);
+    recipe.optimizer.lr = loaded.state.base_lr;
+    recipe.model.weights = Some(label.clone());
+    recipe.model.load = LoadSpec::default();
+    let recipe = recipe.with_sets(sets)?;
+    if recipe.model.weights.as_ref() != Some(&label) {
+        return Err(TrainError::Refused(
+            "model.weights: a fork takes its weights from the checkpoint; `frostline train` starts from others"
+                .to_owned(),
+        ));
+    }
+    let mut built = build::trainable(engine, home, &recipe)?;
+    if optimizer {
+        built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
+    }
+    let run = home.create(&recipe, Lineage { resumed_from: None, forked_from: Some(label) })?;
+    let lock = run.lock()?;
+    let mut job = at_step_zero(built, Owned { run, lock, bus }, None)?;
+    // So that the new run stands on its own: the parent may go, and its optimizer state is nowhere else.
+    job.save_first = Some("fork");
+    Ok(Begun::Run(job))
+}
+
+/// What `at_step_zero` and [`resume`] have in common: an owned run.
+struct Owned {
+    run: RunDir,
+    lock: RunLock,
+    bus: Arc<Bus>,
+}
+
+fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Result<Box<Job>, TrainError> {
+    let Owned { run, lock, bus } = owned;
+    let out = Output::open(&run, resume_at, bus)?;
+    let initial = audit::hashes(&built.learner.snapshot()?.weights);
+    let recipe = &built.recipe;
+    let per_epoch = built.steps_per_epoch();
+    let total = total_steps(recipe, &Position::default(), per_epoch);
+    let mode = recipe.monitor_mode();
+    let patience = recipe.train.early_stopping_patience;
+    let standing = Standing {
+        at: Position::default(),
+        lr: LrSchedule::new(&recipe.lr_schedule, total, per_epoch, mode),
+        base_lr: recipe.optimizer.lr,
+        early: (patience > 0).then(|| EarlyStopping::new(patience, mode)),
+        metrics: Metrics::new(),
+        best: None,
+        initial,
+        own: Own::default(),
+    };
+    let mut warnings = Vec::new();
+    if let Some(report) = &built.loaded {
+        warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
+    }
+    let (resumed_from, save_first) = (None, None);
+    Ok(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings }))
+}
+
+/// The run goes on where its newest good checkpoint, or the one asked for, was written.
+pub fn resume(
+    engine: &dyn Engine,
+    home: &RunHome,
+    bus: Arc<Bus>,
+    run: RunDir,
+    from: Option<&str>,
+    sets: &[String],
+) -> Result<Begun, TrainError> {
+    only_the_end(&run, sets)?;
+    // Before the lock is taken: an owned run counts as running.
+    let finished = run.summary().status == RunStatus::Finished;
+    let lock = run.lock()?;
+    let mut meta = run.meta()?;
+    if !sets.is_empty() {
+        meta.recipe = meta.recipe.with_sets(sets)?;
+    }
+    let mut warnings = run.checkpoints().sweep();
+    let (loaded, passed) = match from {
+        Some(from) => (Some(chosen(home, &run, from)?), Vec::new()),
+        None => newest(&run)?,
+    };
+    let intact = from.is_none() && passed.is_empty();
+    let Some(loaded) = loaded else {
+        let built = build::trainable(engine, home, &meta.recipe)?;
+        run.save_meta(&meta)?;
+        warnings.push("the run had no checkpoint yet and starts from step 0 again".to_owned());
+        let mut job = at_step_zero(built, Owned { run, lock, bus }, Some(0))?;
+        job.warnings.splice(0..0, warnings);
+        return Ok(Begun::Run(job));
+    };
+    if intact && finished && sets.is_empty() {
+        return Ok(Begun::AlreadyFinished(run));
+    }
+    let step = loaded.state.step;
+    warnings.extend(passed.into_iter().map(|p| format!("{p}; the run goes on from step {step}")));
+    let mut built = build::model(engine, &meta.recipe)?;
+    built.freeze(&loaded.state.freeze_rules)?;
+    built.learner.restore_weights(&loaded.weights)?;
+    built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
+    warnings.extend(changed_data(&built, &loaded.state));
+    let (standing, total) = standing(&built, loaded.state)?;
+    if intact && finished && total == step {
+        return Ok(Begun::AlreadyFinished(run));
+    }
+    // From here on the run is changed.
+    for aside in run.checkpoints().set_aside_after(step)? {
+        warnings.push(format!("the later checkpoint {} was set aside", aside.display()));
+    }
+    let name = loaded.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    meta.lineage.resumed_from = Some(format!("{}@{step}", run.id()));
+    match run.save_meta(&meta) {
+        // A longer end must be known to the next resume; the lineage alone is not worth a refusal on a full disk.
+        Err(e) if !sets.is_empty() => return Err(e.into()),
+        Err(e) => warnings.push(e.to_string()),
+        Ok(()) => {}
+    }
+    let out = Output::open(&run, Some(step), bus)?;
+    warnings.extend(out.dropped());
+    let (resumed_from, save_first) = (Some((step, name)), None);
+    Ok(Begun::Run(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings })))
+}
+
+/// The newest checkpoint that is whole, if there is any at all, and what is wrong with newer ones.
+fn newest(run: &RunDir) -> Result<(Option<LoadedCheckpoint>, Vec<String>), TrainError> {
+    match run.checkpoints().newest_good() {
+        Ok((loaded, passed)) => Ok((Some(loaded), passed)),
+        Err(CheckpointError::NoneGood { passed, .. }) if passed.is_empty() => Ok((None, passed)),
+        Err(CheckpointError::NoneGood { passed, .. }) => Err(TrainError::Refused(format!(
+            "run {}: no checkpoint is whole ({}); start anew with `frostline train {}`",
+            run.id(),
+            passed.join("; "),
+            run.path().join("run.toml").display()
+        ))),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The checkpoint that the user names: `120`, `step-00000120`, `best`, `RUN@120` or a path, of this run.
+fn chosen(home: &RunHome, run: &RunDir, from: &str) -> Result<LoadedCheckpoint, TrainError> {
+    let whole = if from.contains(['@', '/']) { from.to_owned() } else { format!("{}@{from}", run.id()) };
+    let checkpoint = home.find_checkpoint(&whole)?;
+    if checkpoint.run.as_ref().is_none_or(|r| r.id() != run.id()) {
+        return Err(TrainError::Refused(format!(
+            "--from {from}: it is not a checkpoint of run {}; `frostline fork` starts a new run from any checkpoint",
+            run.id()
+        )));
+    }
+    Ok(checkpoint.load()?)
+}
+
+/// A resume may change the end of a run and nothing else.
+fn only_the_end(run: &RunDir, sets: &[String]) -> Result<(), TrainError> {
+    let key = |set: &String| set.split('=').next().unwrap_or_default().trim().to_owned();
+    match sets.iter().map(key).find(|k| !matches!(k.as_str(), "train.epochs" | "train.steps")) {
+        Some(key) => Err(TrainError::Refused(format!(
+            "--set {key}: resume can change train.epochs or train.steps alone; the rest is fork's: `frostline fork {} --set              {key}=…`",
+            run.id()
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn changed_data(built: &Built, state: &TrainState) -> Option<String> {
+    let (now, then) = (&built.data.info().fingerprint, &state.data.fingerprint);
+    (now != then).then(|| {
+        format!(
+            "the data has changed since step {} (its names or sizes differ): the run goes on with what is there now and \
+             will not end as it would have",
+            state.step
+        )
+    })
+}
+
+/// The engine's part of `extra`.
+fn engine_extra(state: &TrainState) -> serde_json::Map<String, serde_json::Value> {
+    let mut extra = state.extra.clone();
+    extra.remove(OWN);
+    extra
+}
+
+/// The loop's state from a checkpoint, and the step that ends the run.
+fn standing(built: &Built, state: TrainState) -> Result<(Standing, u64), TrainError> {
+    let per_epoch = built.steps_per_epoch();
+    let mut at = Position {
+        step: state.step,
+        epoch: state.epoch,
+        step_in_epoch: state.step_in_epoch,
+        samples_seen: state.samples_seen,
+    };
+    // Only where the data has shrunk.
+    at.wrap(per_epoch);
+    let total = total_steps(&built.recipe, &at, per_epoch);
+    if total < at.step {
+        return Err(TrainError::Refused(format!(
+            "the run has done {} steps and would end at {total}; give train.epochs or train.steps a larger value, or go on \
+             from an older checkpoint with --from",
+            at.step
+        )));
+    }
+    let mut lr = state.lr_schedule;
+    let mut own: Own = match state.extra.get(OWN) {
+        Some(value) => serde_json::from_value(value.clone()).map_err(|e| {
+            TrainError::Failed(format!("state.json: extra.{OWN}: {e}; the checkpoint is of another version"))
+        })?,
+        None => Own::default(),
+    };
+    if total > lr.total_steps() {
+        own.early_stopped = false;
+    }
+    if total != lr.total_steps() {
+        lr.set_total(total);
+    }
+    let standing = Standing {
+        at,
+        lr,
+        base_lr: state.base_lr,
+        early: state.early_stopping,
+        metrics: state.metrics,
+        best: state.best.zip(state.best_step),
+        initial: state.initial_hashes,
+        own,
+    };
+    Ok((standing, total))
+}
+
+/// The step that ends the run.
+pub fn total_steps(recipe: &Recipe, at: &Position, per_epoch: u64) -> u64 {
+    match (recipe.train.steps, recipe.train.epochs) {
+        (Some(steps), _) => steps,
+        (None, epochs) => at.end_of(epochs.unwrap_or(10), per_epoch),
+    }
+}

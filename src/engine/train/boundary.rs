@@ -1,0 +1,149 @@
+//! What is done between two steps at certain points: validation, what depends on it, checkpoints that are due, the end.
+
+use crate::core::checkpoint::policy;
+use crate::core::command::Command;
+use crate::core::event::{Event, Metrics};
+use crate::core::recipe::Mode;
+use crate::engine::EvalSums;
+
+use super::audit;
+use super::output::now_ms;
+use super::trainer::{End, Flow, Trainer};
+use super::{TrainError, evaluate};
+
+impl Trainer<'_> {
+    /// The work at the end of a step. It may be broken off by a `stop` during validation; then it is due again, before the
+    /// next step, in this process or in one that resumes.
+    pub(super) fn boundary(&mut self) -> Flow {
+        let at = self.now.at;
+        let train = &self.built.recipe.train;
+        let epochs_done = (at.step_in_epoch == 0).then_some(at.epoch);
+        let every = |n: u64, every: u64| every > 0 && n.is_multiple_of(every);
+        let last = at.step >= self.total;
+        let validate = last
+            || epochs_done.is_some_and(|n| every(n, train.validate_every_epochs))
+            || train.validate_every_steps.is_some_and(|n| every(at.step, n));
+        let minutes = self.last_save.elapsed().as_secs_f64() / 60.0;
+        let due = policy::due(&self.built.recipe.checkpoint, at.step, epochs_done, minutes);
+        if !validate && epochs_done.is_none() && due.is_none() {
+            return Ok(None);
+        }
+        if let Some(end) = self.settle()? {
+            return Ok(Some(end));
+        }
+        let epoch = if epochs_done.is_some() { at.epoch - 1 } else { at.epoch };
+        if validate {
+            if !self.validate(epoch)? {
+                self.now.own.boundary_due = true;
+                return Ok(None);
+            }
+            self.observe();
+            self.saved = None;
+        }
+        if epochs_done.is_some() {
+            self.say(Event::EpochEnded { epoch });
+            self.say_skipped_data();
+        }
+        let ending = last || self.now.own.early_stopped;
+        if let Some(reason) = due.filter(|_| !ending) {
+            let _ = self.save(reason.as_str())?;
+        }
+        self.rate.restart();
+        Ok(None)
+    }
+
+    /// Validates; false if a stop broke it off.
+    pub(super) fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
+        let mut sums = EvalSums::default();
+        for batch in self.built.data.val(self.built.recipe.train.batch_size) {
+            evaluate::add(&mut sums, &self.built.learner.evaluate(&batch?)?);
+            if self.stop_waits() {
+                return Ok(false);
+            }
+        }
+        let metrics = evaluate::metrics(&sums);
+        if metrics.is_empty() {
+            return Ok(true);
+        }
+        let row: Vec<(&str, f64)> = metrics.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+        self.out.row(self.now.at.step, now_ms(), &row);
+        self.now.metrics.extend(metrics.clone());
+        self.say(Event::Validation { epoch, metrics });
+        Ok(true)
+    }
+
+    /// Looks for a stop without obeying anything yet.
+    fn stop_waits(&mut self) -> bool {
+        self.waiting.extend(self.inbox.try_iter());
+        self.waiting.iter().any(|r| matches!(r.command, Command::Stop { .. }))
+    }
+
+    /// What looks at the monitored metric: best value, plateau, early stopping.
+    fn observe(&mut self) {
+        let monitor = &self.built.recipe.checkpoint.monitor;
+        let Some(value) = self.now.metrics.get(monitor).copied() else {
+            if !std::mem::replace(&mut self.said_monitor, true) {
+                let known: Vec<&str> = self.now.metrics.keys().map(String::as_str).collect();
+                let words = format!(
+                    "checkpoint.monitor = \"{monitor}\": there is no such metric, so none is the best; there are {}",
+                    known.join(", ")
+                );
+                self.warn(words);
+            }
+            return;
+        };
+        let better = |best: f64| match self.built.recipe.monitor_mode() {
+            Mode::Min => value < best,
+            Mode::Max => value > best,
+        };
+        if value.is_finite() && self.now.best.is_none_or(|(best, _)| better(best)) {
+            self.now.best = Some((value, self.now.at.step));
+        }
+        self.now.lr.observe(value);
+        if self.now.early.as_mut().is_some_and(|e| e.observe(value)) {
+            self.now.own.early_stopped = true;
+        }
+    }
+
+    fn say_skipped_data(&mut self) {
+        let (count, which) = self.built.data.skipped();
+        if count > self.said_skipped {
+            let named = which.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+            self.warn(format!("{count} damaged images are skipped: {named}{}", if count > 3 { "; …" } else { "" }));
+            self.said_skipped = count;
+        }
+    }
+
+    /// The planned end: a checkpoint, the audit, the last word.
+    pub(super) fn finish(&mut self) -> Result<End, TrainError> {
+        if let Some(end) = self.settle()? {
+            return Ok(end);
+        }
+        if self.now.own.skipped > 0 {
+            let skipped = self.now.own.skipped;
+            self.warn(format!("{skipped} steps were skipped because of gradients that are not finite"));
+        }
+        if let Err(e) = self.save_surely("end")? {
+            return Ok(End::Failed(format!(
+                "the run reached its end, but its last checkpoint could not be written: {e}"
+            )));
+        }
+        let weights = self.built.learner.snapshot()?.weights;
+        let norms = self.built.recipe.freeze.batch_norm;
+        let verdict =
+            audit::judge(self.built.learner.tree(), &self.now.own.learned, norms, &self.now.initial, &weights);
+        let wrong = match &verdict {
+            Event::Audit { mismatched, .. } => mismatched.clone(),
+            _ => Vec::new(),
+        };
+        self.say(verdict);
+        if !wrong.is_empty() {
+            self.warn(format!("audit: {} did not do as the freeze plan says", wrong.join(", ")));
+        }
+        Ok(End::Finished(last_metrics(&self.now.metrics)))
+    }
+}
+
+fn last_metrics(metrics: &Metrics) -> Metrics {
+    metrics.iter().filter(|(_, v)| v.is_finite()).map(|(n, v)| (n.clone(), *v)).collect()
+}

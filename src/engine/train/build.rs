@@ -1,0 +1,123 @@
+//! From a recipe to what a trainer needs: data, model on its device, pretrained weights, freeze plan. Everything that can
+//! be wrong with a recipe shows itself here, before a run exists.
+
+use crate::core::freeze::{Plan, Resolution};
+use crate::core::recipe::Recipe;
+use crate::core::run::RunHome;
+use crate::core::weights::LoadReport;
+use crate::engine::data::{self, Dataset};
+use crate::engine::{Engine, InputSpec, Learner};
+
+use super::{TrainError, pretrained};
+
+/// A recipe come to life.
+pub struct Built {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The data.
+    pub data: Dataset,
+    /// Model and optimizer.
+    pub learner: Box<dyn Learner>,
+    /// The freeze plan in force.
+    pub plan: Plan,
+    /// What it says of each parameter.
+    pub resolution: Resolution,
+    /// The device.
+    pub device: String,
+    /// What became of the pretrained weights, if there are any.
+    pub loaded: Option<LoadReport>,
+    /// `libtorch 2.11.0`.
+    pub engine: String,
+}
+
+impl Built {
+    /// Optimizer steps of one epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        let train = &self.recipe.train;
+        let batches = self.data.batches_per_epoch(train.batch_size, train.drop_last) as u64;
+        batches.div_ceil(train.accumulate_grad_batches.max(1) as u64)
+    }
+}
+
+/// Opens the data and builds the model; no weights are loaded and everything is trainable.
+pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> {
+    let devices = engine.resolve_devices(&recipe.train.devices)?;
+    let [device] = devices.as_slice() else {
+        return Err(TrainError::Refused(format!(
+            "train.devices: {} asked for, and this version trains on one; name one device, as in [\"{}\"]",
+            devices.len(),
+            devices.first().map_or("cpu", String::as_str)
+        )));
+    };
+    let data = data::open(&recipe.data, engine.input_channels(&recipe.model.arch), recipe.train.seed)?;
+    let info = data.info();
+    let outputs = match recipe.model.num_classes {
+        Some(n) if info.regression && n != info.outputs => {
+            return Err(TrainError::Refused(format!(
+                "model.num_classes = {n}: the targets have {} values; leave it out",
+                info.outputs
+            )));
+        }
+        Some(n) if n < info.outputs => {
+            return Err(TrainError::Refused(format!(
+                "model.num_classes = {n}: the data has {} classes; leave it out or choose classes with data.classes",
+                info.outputs
+            )));
+        }
+        Some(n) => n,
+        None => info.outputs,
+    };
+    let train = &recipe.train;
+    if data.batches_per_epoch(train.batch_size, train.drop_last) == 0 {
+        return Err(TrainError::Refused(format!(
+            "train.batch_size = {}: there is no full batch among {} training samples; make it smaller or set \
+             train.drop_last = false",
+            train.batch_size, info.train_len
+        )));
+    }
+    let input = InputSpec { sample_shape: info.sample_shape.clone(), outputs };
+    let learner = engine.learner(recipe, &input, device)?;
+    let resolution = Plan::default().resolve(learner.tree())?;
+    Ok(Built {
+        recipe: recipe.clone(),
+        data,
+        learner,
+        plan: Plan::default(),
+        resolution,
+        device: device.clone(),
+        loaded: None,
+        engine: engine.name(),
+    })
+}
+
+/// [`model`], then the recipe's pretrained weights and freeze rules: ready for step 0. `Refused` if nothing would learn.
+pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
+    let mut built = model(engine, recipe)?;
+    built.loaded = pretrained::load(home, recipe, &mut *built.learner)?;
+    built.freeze(&recipe.freeze.rules)?;
+    Ok(built)
+}
+
+impl Built {
+    /// Puts a freeze plan into force. `Refused` if nothing would learn.
+    pub fn freeze(&mut self, rules: &[String]) -> Result<(), TrainError> {
+        let plan = Plan::parse(rules)?;
+        let resolution = plan.resolve(self.learner.tree())?;
+        if resolution.trainable() == 0 {
+            return Err(TrainError::Refused(nothing_learns(rules)));
+        }
+        self.learner.apply_freeze(&resolution)?;
+        (self.plan, self.resolution) = (plan, resolution);
+        Ok(())
+    }
+}
+
+fn nothing_learns(rules: &[String]) -> String {
+    match rules.last() {
+        Some(last) => format!(
+            "freeze.rules: nothing would learn, every parameter is frozen (the last rule is `{last}`); add a rule such as \
+             `train fc`"
+        ),
+        None => "the model has no parameter that could learn; choose another model.arch".to_owned(),
+    }
+}

@@ -1,0 +1,149 @@
+//! Commands, obeyed between two steps; each is answered by [`Event::Reply`].
+
+use std::sync::mpsc::TryRecvError;
+
+use crate::core::checkpoint::policy::Reason;
+use crate::core::command::{Command, Request};
+use crate::core::event::Event;
+
+use super::TrainError;
+use super::trainer::{End, Flow, Trainer};
+use super::words::metrics_words;
+
+/// What is answered.
+type Answer = Result<String, String>;
+
+impl Trainer<'_> {
+    /// Obeys what waits. A paused run stays here and costs no CPU: it sleeps until the next command.
+    pub(super) fn obey(&mut self) -> Flow {
+        loop {
+            let Some(request) = self.next_request() else {
+                if self.orphaned {
+                    return self.stop("its host ended").map(|(_, end)| Some(end));
+                }
+                return Ok(None);
+            };
+            if let Some(end) = self.execute(request)? {
+                return Ok(Some(end));
+            }
+        }
+    }
+
+    fn next_request(&mut self) -> Option<Request> {
+        if let Some(request) = self.waiting.pop_front() {
+            return Some(request);
+        }
+        let next =
+            if self.paused { self.inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { self.inbox.try_recv() };
+        self.orphaned |= matches!(next, Err(TryRecvError::Disconnected));
+        next.ok()
+    }
+
+    fn execute(&mut self, request: Request) -> Flow {
+        let Request { id, command } = request;
+        if let Command::Stop { reason } = command {
+            let (answer, end) = self.stop(&reason)?;
+            self.say(Event::Reply { id, result: answer });
+            return Ok(Some(end));
+        }
+        // Every other command needs the state between two steps too.
+        if let Some(end) = self.settle()? {
+            self.say(Event::Reply { id, result: Err("the run cannot go on".to_owned()) });
+            return Ok(Some(end));
+        }
+        let result = match command {
+            Command::Pause => self.pause(),
+            Command::Continue => self.go_on(),
+            Command::Save => self.save(Reason::Save.as_str())?,
+            Command::Evaluate => self.evaluate_now()?,
+            Command::Freeze { rules } => self.freeze_now(&rules)?,
+            Command::SetLr { lr } => self.set_lr(lr),
+            Command::Stop { .. } => Ok(String::new()),
+        };
+        self.say(Event::Reply { id, result });
+        self.rate.restart();
+        Ok(None)
+    }
+
+    /// Saves and ends.
+    fn stop(&mut self, reason: &str) -> Result<(Answer, End), TrainError> {
+        if let Some(end) = self.settle()? {
+            return Ok((Err("the run cannot go on".to_owned()), end));
+        }
+        Ok(match self.save_surely(Reason::Stop.as_str())? {
+            Ok(name) => (Ok(name), End::Stopped(reason.to_owned())),
+            Err(e) => {
+                let message = format!("stopped ({reason}), but the checkpoint could not be written: {e}");
+                (Err(e), End::Failed(message))
+            }
+        })
+    }
+
+    fn pause(&mut self) -> Answer {
+        if self.paused {
+            return Ok("it stands still already".to_owned());
+        }
+        self.paused = true;
+        self.say(Event::Paused);
+        self.out.flush();
+        Ok(format!("paused after step {}", self.now.at.step))
+    }
+
+    fn go_on(&mut self) -> Answer {
+        if !self.paused {
+            return Ok("it is running already".to_owned());
+        }
+        self.paused = false;
+        self.say(Event::Continued);
+        Ok(format!("goes on after step {}", self.now.at.step))
+    }
+
+    /// A validation on request; schedules and early stopping do not see it.
+    fn evaluate_now(&mut self) -> Result<Answer, TrainError> {
+        if self.built.data.info().val_len == 0 {
+            return Ok(Err("there is no validation data; set data.val_fraction".to_owned()));
+        }
+        if !self.validate(self.now.at.epoch)? {
+            return Ok(Err("the run is being stopped".to_owned()));
+        }
+        // The newest metrics belong to checkpoints of this state.
+        self.saved = None;
+        let val = self.now.metrics.iter().filter(|(n, _)| n.starts_with("val/"));
+        Ok(Ok(metrics_words(&val.map(|(n, v)| (n.clone(), *v)).collect())))
+    }
+
+    /// Appends rules to the plan, all or none.
+    fn freeze_now(&mut self, rules: &[String]) -> Result<Answer, TrainError> {
+        let mut plan = self.built.plan.clone();
+        let resolution = match plan.push_all(rules).and_then(|()| plan.resolve(self.built.learner.tree())) {
+            Ok(resolution) => resolution,
+            Err(e) => return Ok(Err(format!("{e}; the plan before it stays"))),
+        };
+        if resolution.trainable() == 0 {
+            return Ok(Err("nothing would learn any more; the plan before it stays".to_owned()));
+        }
+        if let Err(e) = self.built.learner.apply_freeze(&resolution) {
+            self.built.learner.apply_freeze(&self.built.resolution)?;
+            return Ok(Err(format!("{e}; the plan before it stays")));
+        }
+        (self.built.plan, self.built.resolution) = (plan, resolution);
+        self.noted = false;
+        self.saved = None;
+        self.say_plan();
+        let trainable = self.built.resolution.trainable();
+        Ok(Ok(format!("{trainable} of {} tensors learn", self.built.resolution.params.len())))
+    }
+
+    fn set_lr(&mut self, lr: f64) -> Answer {
+        if !lr.is_finite() || lr < 0.0 {
+            return Err(format!("lr = {lr}: give a finite number that is not negative"));
+        }
+        if self.built.recipe.optimizer.lr == 0.0 {
+            return Err("the recipe's optimizer.lr is 0, so every group stands still; fork with another one".to_owned());
+        }
+        self.now.base_lr = lr;
+        self.saved = None;
+        self.say(Event::LrChanged { lr });
+        Ok(format!("the base learning rate is {lr}"))
+    }
+}

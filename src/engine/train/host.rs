@@ -1,0 +1,86 @@
+//! The body of the thread `trainer`: begins, trains, and turns whatever happens (errors and panics too) into the run's last
+//! event and an [`Outcome`].
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use crate::core::command::Request;
+use crate::core::event::{Event, Metrics};
+
+use super::begin::Job;
+use super::trainer::{End, Trainer};
+use super::{Bus, TrainError};
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It reached its end.
+    Finished {
+        /// Optimizer steps done.
+        step: u64,
+        /// The last metrics.
+        metrics: Metrics,
+    },
+    /// It was stopped after a checkpoint.
+    Stopped {
+        /// Optimizer steps done.
+        step: u64,
+        /// By whom or what.
+        reason: String,
+    },
+    /// It could not go on.
+    Failed {
+        /// What was wrong, where, what to do.
+        message: String,
+    },
+    /// There was nothing to do: the run had reached its end before.
+    AlreadyFinished,
+}
+
+/// Runs a job to its end. Gives up the run's lock and closes the bus, in this order.
+pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>) -> Outcome {
+    let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings } = job;
+    let (from, saved) = resumed_from.unzip();
+    let caught = caught(|| {
+        let mut trainer = Trainer::new(built, standing, total, run.checkpoints(), saved, &mut out, inbox);
+        let end = trainer.run(from, save_first, warnings);
+        (trainer.position().step, end)
+    });
+    let (step, end) = match caught {
+        Ok((step, Ok(end))) => (step, end),
+        Ok((step, Err(error))) => (step, End::Failed(error.to_string())),
+        Err(words) => (out.step(), End::Failed(format!("{words}; `resume` goes on from the newest checkpoint"))),
+    };
+    let (event, outcome) = match end {
+        End::Finished(metrics) => (Event::Finished { metrics: metrics.clone() }, Outcome::Finished { step, metrics }),
+        End::Stopped(reason) => (Event::Stopped { reason: reason.clone() }, Outcome::Stopped { step, reason }),
+        End::Failed(message) => (Event::Failed { message: message.clone() }, Outcome::Failed { message }),
+    };
+    for request in inbox.try_iter() {
+        out.say(step, Event::Reply { id: request.id, result: Err("the run is over".to_owned()) });
+    }
+    out.say(step, event);
+    out.close();
+    drop(out);
+    drop(lock);
+    bus.close();
+    outcome
+}
+
+/// A panic as words.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|panic| format!("the trainer broke down ({}); this is a bug", told(&*panic)))
+}
+
+/// [`caught`] for work that can fail.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
+    caught(work).unwrap_or_else(|words| Err(TrainError::Failed(words)))
+}
+
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no words".to_owned())
+}

@@ -1,0 +1,31 @@
+//! The trainer: one thread that owns model, data and run folder, and speaks to the rest through a bus of events and an
+//! inbox of commands.
+//!
+//! `build` checks a recipe and brings it to life, `begin` finds where a run starts, `trainer` is the loop, with
+//! `commands`, `boundary` (validation, ends) and `save` beside it; `host` is the thread's body. Plain Rust over the
+//! [`Learner`](super::Learner) trait: no tch. Imports `core`, the engine's border and `data`; called by `session` alone.
+
+mod audit;
+mod begin;
+mod boundary;
+mod build;
+mod bus;
+mod commands;
+mod error;
+pub mod evaluate;
+mod host;
+mod output;
+mod position;
+mod pretrained;
+mod save;
+mod trainer;
+mod words;
+
+pub use begin::{Begun, Job, fork, fresh, resume, total_steps};
+pub use build::{Built, model, trainable};
+pub use bus::Bus;
+pub use error::TrainError;
+pub use host::{Outcome, guarded, run};
+pub use output::now_ms;
+pub use position::Position;
+pub use words::{metrics_words, words};

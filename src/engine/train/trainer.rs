@@ -1,0 +1,334 @@
+//! The loop: batches in, optimizer steps, reports out. Between two steps it obeys commands (`commands`), at the end of
+//! some it validates (`boundary`) and saves (`save`).
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use crate::core::checkpoint::CheckpointStore;
+use crate::core::checkpoint::policy::Reason;
+use crate::core::command::Request;
+use crate::core::event::{Event, Metrics};
+use crate::core::freeze::ParamState;
+use crate::core::recipe::OnNan;
+use crate::engine::data::{EpochPlan, Loader};
+use crate::engine::{Batch, StepInput, StepReport};
+
+use super::TrainError;
+use super::begin::Standing;
+use super::build::Built;
+use super::output::Output;
+use super::position::{Position, Rate};
+
+/// How a run ends.
+pub enum End {
+    /// At its planned end, or by early stopping.
+    Finished(Metrics),
+    /// On request, after a checkpoint.
+    Stopped(String),
+    /// It cannot go on.
+    Failed(String),
+}
+
+/// `Some` ends the run.
+pub type Flow = Result<Option<End>, TrainError>;
+
+/// A step whose report is still to come.
+struct Note {
+    before: Position,
+    lr: f64,
+    samples: u64,
+}
+
+/// The trainer. Lives on the thread `trainer`.
+pub struct Trainer<'a> {
+    pub(super) built: Built,
+    pub(super) now: Standing,
+    pub(super) total: u64,
+    pub(super) per_epoch: u64,
+    pub(super) store: CheckpointStore,
+    pub(super) out: &'a mut Output,
+    pub(super) inbox: &'a Receiver<Request>,
+    /// Commands that came while they could not be obeyed yet.
+    pub(super) waiting: VecDeque<Request>,
+    /// Nobody can send commands any more.
+    pub(super) orphaned: bool,
+    pub(super) paused: bool,
+    /// The checkpoint that holds exactly the present state.
+    pub(super) saved: Option<String>,
+    pub(super) last_save: Instant,
+    pub(super) rate: Rate,
+    pub(super) said_monitor: bool,
+    pub(super) said_skipped: u64,
+    loader: Option<Loader>,
+    micro: Vec<Batch>,
+    pending: VecDeque<Note>,
+    /// The plan in force is noted for the audit.
+    pub(super) noted: bool,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer that has not taken a step yet. `saved`: the checkpoint that it stands on.
+    pub fn new(
+        built: Built,
+        now: Standing,
+        total: u64,
+        store: CheckpointStore,
+        saved: Option<String>,
+        out: &'a mut Output,
+        inbox: &'a Receiver<Request>,
+    ) -> Self {
+        let per_epoch = built.steps_per_epoch();
+        Self {
+            built,
+            now,
+            total,
+            per_epoch,
+            store,
+            out,
+            inbox,
+            waiting: VecDeque::new(),
+            orphaned: false,
+            paused: false,
+            saved,
+            last_save: Instant::now(),
+            rate: Rate::new(),
+            said_monitor: false,
+            said_skipped: 0,
+            loader: None,
+            micro: Vec::new(),
+            pending: VecDeque::new(),
+            noted: false,
+        }
+    }
+
+    /// Trains until the end, whichever it is.
+    pub fn run(
+        &mut self,
+        resumed_from: Option<u64>,
+        save_first: Option<&'static str>,
+        warnings: Vec<String>,
+    ) -> Result<End, TrainError> {
+        self.say(Event::Started {
+            steps: self.total,
+            steps_per_epoch: self.per_epoch,
+            devices: vec![self.built.device.clone()],
+            resumed_from,
+        });
+        self.say_plan();
+        for warning in warnings {
+            self.warn(warning);
+        }
+        if let Some(reason) = save_first {
+            // A failure is said and the run goes on.
+            let _ = self.save(reason)?;
+        }
+        self.rate.restart();
+        loop {
+            if std::mem::take(&mut self.now.own.boundary_due)
+                && let Some(end) = self.boundary()?
+            {
+                return Ok(end);
+            }
+            if let Some(end) = self.obey()? {
+                return Ok(end);
+            }
+            if self.now.own.boundary_due {
+                continue;
+            }
+            if self.now.at.step >= self.total || self.now.own.early_stopped {
+                return self.finish();
+            }
+            if let Some(end) = self.step()? {
+                return Ok(end);
+            }
+            self.now.own.boundary_due = true;
+        }
+    }
+
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        self.now.at
+    }
+
+    fn step(&mut self) -> Flow {
+        self.gather()?;
+        if !self.noted {
+            self.now.own.learned.note(self.built.learner.tree(), &self.built.resolution);
+            self.noted = true;
+        }
+        let before = self.now.at;
+        let train = &self.built.recipe.train;
+        let lr = self.now.base_lr * self.now.lr.factor(before.step);
+        let recipe_lr = self.built.recipe.optimizer.lr;
+        self.built.learner.step(&StepInput {
+            step: before.step,
+            seed: train.seed,
+            micro: &self.micro,
+            lr_scale: if recipe_lr == 0.0 { 0.0 } else { lr / recipe_lr },
+            clip_grad_norm: train.clip_grad_norm,
+            on_nan: train.on_nan,
+        })?;
+        let samples = self.micro.iter().map(Batch::len).sum::<usize>() as u64;
+        self.saved = None;
+        self.pending.push_back(Note { before, lr, samples });
+        if self.now.at.advance(samples, self.per_epoch) {
+            self.loader = None;
+        }
+        let reports = self.built.learner.drain(false)?;
+        self.take(reports)
+    }
+
+    /// Fetches the micro batches of the next step. On an error the state is still whole: it is saved.
+    fn gather(&mut self) -> Result<(), TrainError> {
+        self.micro.clear();
+        let train = &self.built.recipe.train;
+        let accumulate = train.accumulate_grad_batches.max(1);
+        if self.loader.is_none() {
+            let start_batch = usize::try_from(self.now.at.step_in_epoch).unwrap_or(usize::MAX) * accumulate;
+            self.loader = Some(self.built.data.train(EpochPlan {
+                seed: train.seed,
+                epoch: self.now.at.epoch,
+                batch_size: train.batch_size,
+                shuffle: train.shuffle,
+                drop_last: train.drop_last,
+                start_batch,
+            }));
+        }
+        let batches = self.loader.iter_mut().flatten().take(accumulate);
+        let mut failed = None;
+        for batch in batches {
+            match batch {
+                Ok(batch) if batch.is_empty() => {}
+                Ok(batch) => self.micro.push(batch),
+                Err(e) => {
+                    failed = Some(TrainError::from(e));
+                    break;
+                }
+            }
+        }
+        if failed.is_none() && self.micro.is_empty() {
+            let step = self.now.at.step;
+            failed = Some(TrainError::Failed(format!("step {step}: the data gave no sample; check the data set")));
+        }
+        match failed {
+            None => Ok(()),
+            Some(error) => {
+                if self.settle()?.is_none() {
+                    let _ = self.save_surely("error")?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for all reports that are still to come.
+    pub(super) fn settle(&mut self) -> Flow {
+        let reports = self.built.learner.drain(true)?;
+        let end = self.take(reports)?;
+        if end.is_none() && !self.pending.is_empty() {
+            return Err(TrainError::Failed(format!("{} steps were never reported; this is a bug", self.pending.len())));
+        }
+        Ok(end)
+    }
+
+    fn take(&mut self, reports: Vec<StepReport>) -> Flow {
+        for report in reports {
+            let Some(note) = self.pending.pop_front().filter(|n| n.before.step == report.step) else {
+                return Err(TrainError::Failed(format!(
+                    "step {} was reported out of order; this is a bug",
+                    report.step
+                )));
+            };
+            if !report.applied {
+                match self.built.recipe.train.on_nan {
+                    OnNan::Stop => return self.non_finite(&note, &report).map(Some),
+                    OnNan::Skip => self.skipped(&report)?,
+                    OnNan::Ignore => {}
+                }
+            }
+            let values = [
+                ("train/loss", report.loss),
+                ("lr", note.lr),
+                ("grad_norm", report.grad_norm),
+                ("samples_per_s", self.rate.add(note.samples)),
+            ];
+            self.out.step_row(report.step + 1, note.before.epoch, &values);
+            for (name, value) in &values[..3] {
+                match self.now.metrics.get_mut(*name) {
+                    Some(old) => *old = *value,
+                    None => {
+                        self.now.metrics.insert((*name).to_owned(), *value);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// `on_nan = "stop"`: the learner has applied nothing since the bad step, so the state is the one before it.
+    fn non_finite(&mut self, note: &Note, report: &StepReport) -> Result<End, TrainError> {
+        self.built.learner.drain(true)?;
+        self.pending.clear();
+        self.loader = None;
+        self.now.at = note.before;
+        let names = self.built.learner.non_finite()?;
+        let what = format!(
+            "step {}: {} not finite (loss {}); the update was not applied",
+            report.step + 1,
+            bad_names(&names),
+            report.loss
+        );
+        let saved = match self.save_surely(Reason::Nan.as_str())? {
+            Ok(name) => format!("checkpoint {name} holds the state before it"),
+            Err(e) => format!("its state could not be saved: {e}"),
+        };
+        Ok(End::Failed(format!(
+            "{what}, {saved}; lower optimizer.lr, set train.clip_grad_norm, or train.on_nan = \"skip\", with `fork`"
+        )))
+    }
+
+    /// `on_nan = "skip"`: counted, and said ever more rarely.
+    fn skipped(&mut self, report: &StepReport) -> Result<(), TrainError> {
+        self.now.own.skipped += 1;
+        let count = self.now.own.skipped;
+        if count == 10u64.pow(count.ilog10()) {
+            let names = self.built.learner.non_finite()?;
+            self.warn(format!(
+                "step {}: {} not finite (loss {}); the step was skipped, {count} so far",
+                report.step + 1,
+                bad_names(&names),
+                report.loss
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn say(&mut self, event: Event) {
+        self.out.say(self.now.at.step, event);
+    }
+
+    pub(super) fn warn(&mut self, message: impl Into<String>) {
+        self.out.warn(self.now.at.step, message);
+    }
+
+    pub(super) fn say_plan(&mut self) {
+        let states: Vec<ParamState> = self.built.resolution.params.iter().map(|p| p.state).collect();
+        let trainable = states.iter().filter(|s| **s == ParamState::Trainable).count();
+        let rules = self.built.plan.rules();
+        self.say(Event::FreezeChanged { rules, trainable, frozen: states.len() - trainable, states });
+    }
+}
+
+/// Names that a message holds at most.
+const NAMED: usize = 5;
+
+fn bad_names(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
+    match names.len() {
+        0 => "the loss or a gradient is".to_owned(),
+        1 => format!("the gradient of {} is", quoted.join("")),
+        n if n <= NAMED => format!("the gradients of {} are", quoted.join(", ")),
+        n => format!("the gradients of {} and {} more are", quoted.join(", "), n - NAMED),
+    }
+}

@@ -1,0 +1,182 @@
+//! What a run would be, without starting it.
+
+use serde::Serialize;
+
+use crate::core::recipe::{OptimizerKind, Recipe};
+use crate::core::run::RunHome;
+use crate::core::tree::Tree;
+use crate::engine::Engine;
+use crate::engine::train::{self, Built, Position, TrainError};
+
+/// The facts of a run that is not started; everything was opened, built and loaded as it would be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DryRun {
+    /// The device.
+    pub device: String,
+    /// Training samples.
+    pub train_samples: usize,
+    /// Validation samples.
+    pub val_samples: usize,
+    /// Shape of one sample.
+    pub sample_shape: Vec<usize>,
+    /// Names of the classes; empty for regression.
+    pub class_names: Vec<String>,
+    /// Optimizer steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Optimizer steps of the run.
+    pub steps: u64,
+    /// Values in all parameters.
+    pub parameters: u64,
+    /// Values in those that learn.
+    pub trainable_parameters: u64,
+    /// Parameter tensors that learn.
+    pub trainable_tensors: usize,
+    /// All parameter tensors.
+    pub tensors: usize,
+    /// What became of the pretrained weights.
+    pub weights: Option<String>,
+    /// The freeze rules in force.
+    pub freeze_rules: Vec<String>,
+    /// Estimated peak of the device's memory in bytes: weights, gradients, optimizer, batch, activations.
+    pub memory_bytes: u64,
+    /// Free memory of the device, if known.
+    pub memory_free: Option<u64>,
+    /// Bytes of one checkpoint.
+    pub checkpoint_bytes: u64,
+    /// Bytes of all that are kept at a time, and the one being written.
+    pub disk_bytes: u64,
+    /// Free bytes on the run home's disk, if known.
+    pub disk_free: Option<u64>,
+    /// What the user should know, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Checks recipe, data, weights and freeze plan as a start would, and says what would happen. Leaves nothing behind.
+///
+/// # Errors
+/// As [`super::Session::start`].
+pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<DryRun, TrainError> {
+    let built = train::guarded(|| train::trainable(engine, home, recipe))?;
+    let info = built.data.info();
+    let per_epoch = built.steps_per_epoch();
+    let sizes = Sizes::of(&built);
+    let kept = (recipe.checkpoint.keep_last + recipe.checkpoint.keep_best + 1) as u64;
+    let free = engine.devices().into_iter().find(|d| d.name == built.device).map(|d| d.memory_free);
+    let mut facts = DryRun {
+        device: built.device.clone(),
+        train_samples: info.train_len,
+        val_samples: info.val_len,
+        sample_shape: info.sample_shape.clone(),
+        class_names: info.class_names.clone(),
+        steps_per_epoch: per_epoch,
+        steps: train::total_steps(recipe, &Position::default(), per_epoch),
+        parameters: sizes.parameters,
+        trainable_parameters: sizes.trainable,
+        trainable_tensors: built.resolution.trainable(),
+        tensors: built.resolution.params.len(),
+        weights: built.loaded.as_ref().map(|report| report.summary()),
+        freeze_rules: built.plan.rules(),
+        memory_bytes: sizes.memory,
+        memory_free: free.filter(|f| *f > 0),
+        checkpoint_bytes: sizes.checkpoint,
+        disk_bytes: sizes.checkpoint * kept,
+        disk_free: nearest_free(home.path()),
+        warnings: Vec::new(),
+    };
+    facts.warn(recipe);
+    Ok(facts)
+}
+
+impl DryRun {
+    fn warn(&mut self, recipe: &Recipe) {
+        if self.val_samples == 0 {
+            self.warnings.push("there is no validation data: no checkpoint will be the best".to_owned());
+        }
+        if self.memory_free.is_some_and(|free| free < self.memory_bytes) {
+            self.warnings.push(format!("{} has less free memory than the run is estimated to need", self.device));
+        }
+        if self.disk_free.is_some_and(|free| free < self.disk_bytes) {
+            self.warnings.push("the run home's disk has less free space than the kept checkpoints need".to_owned());
+        }
+        if recipe.optimizer.lr == 0.0 {
+            self.warnings.push("optimizer.lr is 0: nothing will move".to_owned());
+        }
+        if self.steps == 0 {
+            self.warnings.push("the run has no step: train.epochs or train.steps is 0".to_owned());
+        }
+    }
+
+    /// The facts as label and value, for people.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+        let free = |bytes: Option<u64>| bytes.map(|b| format!(", {} free", mib(b))).unwrap_or_default();
+        let mut lines = vec![
+            ("device", self.device.clone()),
+            ("data", format!("{} training, {} validation samples", self.train_samples, self.val_samples)),
+            ("sample", self.sample_shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ")),
+        ];
+        if !self.class_names.is_empty() {
+            lines.push(("classes", self.class_names.join(", ")));
+        }
+        lines.push(("steps", format!("{} ({} an epoch)", self.steps, self.steps_per_epoch)));
+        lines.push(("parameters", format!("{} ({} learn)", self.parameters, self.trainable_parameters)));
+        lines.push(("tensors", format!("{} ({} learn)", self.tensors, self.trainable_tensors)));
+        if let Some(weights) = &self.weights {
+            lines.push(("weights", weights.clone()));
+        }
+        let rules = if self.freeze_rules.is_empty() { "none".to_owned() } else { self.freeze_rules.join("; ") };
+        lines.push(("freeze rules", rules));
+        lines.push(("memory", format!("about {}{}", mib(self.memory_bytes), free(self.memory_free))));
+        let disk = format!("{} a checkpoint, {} in all", mib(self.checkpoint_bytes), mib(self.disk_bytes));
+        lines.push(("disk", disk + &free(self.disk_free)));
+        lines
+    }
+}
+
+struct Sizes {
+    parameters: u64,
+    trainable: u64,
+    memory: u64,
+    checkpoint: u64,
+}
+
+impl Sizes {
+    fn of(built: &Built) -> Self {
+        let tree = built.learner.tree();
+        let recipe = &built.recipe;
+        let slots = match recipe.optimizer.kind {
+            OptimizerKind::Sgd => u64::from(recipe.optimizer.momentum != 0.0),
+            OptimizerKind::Adam | OptimizerKind::Adamw => 2 + u64::from(recipe.optimizer.amsgrad),
+        };
+        let learns = |i: usize| {
+            built.resolution.params.get(i).is_some_and(|p| p.state == crate::core::freeze::ParamState::Trainable)
+        };
+        let (mut parameters, mut bytes, mut trainable, mut trainable_bytes) = (0, 0, 0, 0);
+        for (i, p) in tree.parameters.iter().enumerate() {
+            parameters += p.count() as u64;
+            bytes += p.bytes() as u64;
+            if learns(i) {
+                trainable += p.count() as u64;
+                trainable_bytes += p.bytes() as u64;
+            }
+        }
+        bytes += tree.buffers.iter().map(|b| b.bytes() as u64).sum::<u64>();
+        let batch = recipe.train.batch_size as u64;
+        let sample = 4 * built.data.info().sample_shape.iter().product::<usize>() as u64;
+        let memory = bytes + trainable_bytes * (1 + slots) + batch * (sample + activations(tree));
+        Self { parameters, trainable, memory, checkpoint: bytes + trainable_bytes * slots }
+    }
+}
+
+/// Bytes of one sample's outputs of all leaves of the tree; a rough measure of what a backward pass keeps.
+fn activations(tree: &Tree) -> u64 {
+    let parents: std::collections::HashSet<usize> = tree.modules.iter().filter_map(|m| m.parent).collect();
+    let leaves = tree.modules.iter().enumerate().filter(|(i, _)| !parents.contains(i)).map(|(_, m)| m);
+    let values = |shape: &Vec<i64>| shape.iter().skip(1).map(|d| d.unsigned_abs()).product::<u64>();
+    leaves.filter_map(|m| m.output_shape.as_ref()).map(|shape| 4 * values(shape)).sum()
+}
+
+/// Free bytes where a folder is, or will be.
+fn nearest_free(path: &std::path::Path) -> Option<u64> {
+    path.ancestors().find(|p| p.exists()).and_then(|p| fs4::available_space(p).ok())
+}
