@@ -162,6 +162,9 @@ pub trait Learner: Send {
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>, EngineError>;
     /// Names of parameters whose last gradient was not finite.
     fn non_finite(&mut self) -> Result<Vec<String>, EngineError>;
+    /// One forward and backward in train mode that changes nothing: no parameter, buffer or optimizer state. Gives the
+    /// L2 norm of each parameter's gradient, in the tree's order; `None` where no gradient reaches it.
+    fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError>;
     /// Forward in eval mode and loss. Changes nothing: no buffer, no generator.
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError>;
     /// Raw outputs in eval mode, float32, `[N, outputs]`.

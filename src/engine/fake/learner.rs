@@ -181,6 +181,24 @@ impl Learner for FakeLearner {
         Ok(self.bad.clone())
     }
 
+    fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
+        let statistics: Vec<_> = self.net.blocks.iter().map(|b| (b.mean.clone(), b.var.clone(), b.tracked)).collect();
+        self.gradients(&StepInput {
+            step: u64::MAX,
+            seed: 0,
+            micro: std::slice::from_ref(batch),
+            lr_scale: 0.0,
+            clip_grad_norm: None,
+            on_nan: OnNan::Ignore,
+        });
+        for (block, (mean, var, tracked)) in self.net.blocks.iter_mut().zip(statistics) {
+            (block.mean, block.var, block.tracked) = (mean, var, tracked);
+        }
+        let norm = |p: &super::net::Param| p.grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let reached = |p: &super::net::Param| p.trainable && p.grad.iter().any(|g| *g != 0.0);
+        Ok(self.net.params_mut().into_iter().map(|p| reached(p).then(|| norm(p))).collect())
+    }
+
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {
         let n = batch.len();
         let out = self.net.infer(&batch.x, n);

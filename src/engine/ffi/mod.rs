@@ -109,6 +109,20 @@ pub fn check_and_clip(
     })
 }
 
+/// Copies each tensor of `from` into its twin in `to`; with a condition only where that scalar is not 0.
+pub fn copy_all(from: &TensorList, to: &TensorList, condition: Option<&Tensor>) -> Result<()> {
+    if from.len() != to.len() {
+        return Err(ShimError("lists of different lengths".to_owned()));
+    }
+    // SAFETY: both lists are valid and of one length.
+    check(unsafe {
+        match condition {
+            None => raw::fl_copy_all(from.at(), to.at(), from.len()),
+            Some(c) => raw::fl_copy_all_where(ptr(c), from.at(), to.at(), from.len()),
+        }
+    })
+}
+
 /// Adds 1 to each step counter, or nothing where `found_inf` is 1.
 pub fn advance_steps(steps: &TensorList, found_inf: Option<&Tensor>) -> Result<()> {
     // SAFETY: valid pointers; null means no check.

@@ -16,6 +16,8 @@ unsafe extern "C" {
     pub fn fl_non_finite(params: *const T, n: usize, out: *mut u8) -> E;
     pub fn fl_check_and_clip(params: *const T, n: usize, loss: T, clip: f64, sticky: c_int, norm: T, found_inf: T)
     -> E;
+    pub fn fl_copy_all(from: *const T, to: *const T, n: usize) -> E;
+    pub fn fl_copy_all_where(condition: T, from: *const T, to: *const T, n: usize) -> E;
     pub fn fl_advance_steps(steps: *const T, n: usize, found_inf: T) -> E;
     #[allow(clippy::too_many_arguments)]
     pub fn fl_adam(

@@ -159,6 +159,29 @@ char* fl_check_and_clip(Tensor* const* params, size_t n, const Tensor* loss, dou
   });
 }
 
+// Copies each tensor into its twin.
+char* fl_copy_all(Tensor* const* from, Tensor* const* to, size_t n) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    auto target = list(to, n);
+    if (n > 0) at::_foreach_copy_(target, list(from, n));
+  });
+}
+
+// Copies each tensor into its twin where `condition` is not 0, without waiting for a GPU.
+char* fl_copy_all_where(const Tensor* condition, Tensor* const* from, Tensor* const* to, size_t n) {
+  return guarded([&] {
+    at::NoGradGuard guard;
+    if (condition->device().is_cpu()) {
+      if (*condition->const_data_ptr<float>() == 0.0f) return;
+      for (size_t i = 0; i < n; ++i) to[i]->copy_(*from[i]);
+      return;
+    }
+    auto on = condition->ne(0);
+    for (size_t i = 0; i < n; ++i) to[i]->copy_(at::where(on, *from[i], *to[i]));
+  });
+}
+
 // steps += 1 - found_inf, for each tensor once.
 char* fl_advance_steps(Tensor* const* steps, size_t n, const Tensor* found_inf) {
   return guarded([&] {

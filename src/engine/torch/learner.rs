@@ -27,6 +27,7 @@ const LAG: usize = 16;
 /// A parameter or buffer of the model.
 struct Entry {
     name: String,
+    module: usize,
     tensor: Tensor,
     group: usize,
 }
@@ -46,6 +47,9 @@ pub struct TorchLearner {
     buffers: Vec<Entry>,
     /// All names of `state_dict()`, in its order.
     state_names: Vec<String>,
+    /// All parameters.
+    all: TensorList,
+    /// Those that the optimizer changes.
     learning: TensorList,
     learning_names: Vec<String>,
     optimizer: Optimizer,
@@ -59,10 +63,11 @@ pub struct TorchLearner {
     bf16: bool,
     norm: Tensor,
     found_inf: Tensor,
-    /// The lists are to be made anew before the next step.
+    /// Buffers that move in train mode, and their values before the step: a step that is not applied leaves no trace.
+    moving: TensorList,
+    kept: TensorList,
+    /// The lists are to be made anew in the next step.
     stale: bool,
-    /// The lists hold only parameters that a gradient reaches; set by the first backward after a change.
-    reached: bool,
     pending: VecDeque<Pending>,
     done: Vec<StepReport>,
 }
@@ -104,6 +109,7 @@ impl TorchLearner {
             params: Vec::new(),
             buffers: Vec::new(),
             state_names: Vec::new(),
+            all: TensorList::default(),
             learning: TensorList::default(),
             learning_names: Vec::new(),
             optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new()),
@@ -117,8 +123,9 @@ impl TorchLearner {
             bf16,
             norm: scalar()?,
             found_inf: scalar()?,
+            moving: TensorList::default(),
+            kept: TensorList::default(),
             stale: true,
-            reached: false,
             pending: VecDeque::new(),
             done: Vec::new(),
             root,
@@ -137,7 +144,7 @@ impl TorchLearner {
             for slot in &node.slots {
                 let name = full_name(node, slot.name);
                 names.push(name.clone());
-                let mut entry = Entry { name, tensor: slot.tensor.shallow_clone(), group: 0 };
+                let mut entry = Entry { name, module: node.id, tensor: slot.tensor.shallow_clone(), group: 0 };
                 if !slot.parameter {
                     buffers.push(entry);
                     continue;
@@ -152,22 +159,35 @@ impl TorchLearner {
             }
         });
         self.optimizer = Optimizer::new(recipe.optimizer.clone(), groups);
+        self.all = TensorList::new(params.iter().map(|e| &e.tensor));
         self.params = params;
         self.buffers = buffers;
         self.state_names = names;
     }
 
-    /// Before the first step after a change: makes the lists and the optimizer's state fit what requires gradients now.
-    /// Not at the change itself, so that nothing gets state that is frozen before it ever learns.
-    fn activate(&mut self) -> Result<()> {
-        self.set_learning(|e| e.tensor.requires_grad())?;
-        self.stale = false;
-        self.reached = false;
+    /// After a change: notes which buffers the forward moves.
+    fn watch_buffers(&mut self) -> Result<()> {
+        let moving: Vec<&Tensor> = self
+            .buffers
+            .iter()
+            .filter(|e| !self.eval_norms.get(e.module).copied().unwrap_or(false))
+            .map(|e| &e.tensor)
+            .collect();
+        let kept = moving.iter().map(|t| t.f_empty_like()).collect::<std::result::Result<Vec<_>, _>>()?;
+        self.moving = TensorList::new(moving);
+        self.kept = TensorList::new(&kept);
         Ok(())
     }
 
-    fn set_learning(&mut self, keep: impl Fn(&Entry) -> bool) -> Result<()> {
-        let learning: Vec<&Entry> = self.params.iter().filter(|e| keep(e)).collect();
+    /// After the first backward since a change: what gradients reached gets state and learns; the rest is left alone and
+    /// gets none, as with PyTorch's optimizers.
+    fn activate(&mut self) -> Result<()> {
+        let reached = ffi::has_grad(&self.all)?;
+        let learning: Vec<&Entry> =
+            self.params.iter().zip(reached).filter(|(_, has)| *has).map(|(entry, _)| entry).collect();
+        if learning.is_empty() {
+            return Err(nothing_reached());
+        }
         self.learning = TensorList::new(learning.iter().map(|e| &e.tensor));
         self.learning_names = learning.iter().map(|e| e.name.clone()).collect();
         let params: Vec<Param> = learning
@@ -175,23 +195,7 @@ impl TorchLearner {
             .map(|e| Param { name: e.name.clone(), tensor: e.tensor.shallow_clone(), group: e.group })
             .collect();
         self.optimizer.activate(&params)?;
-        Ok(())
-    }
-
-    /// After the first backward: parameters that no gradient reached are left alone, as PyTorch's optimizers do.
-    fn drop_unreached(&mut self) -> Result<()> {
-        let has = ffi::has_grad(&self.learning)?;
-        if has.iter().all(|&h| h) {
-            self.reached = true;
-            return Ok(());
-        }
-        let reached: std::collections::HashSet<String> =
-            self.learning_names.iter().zip(&has).filter(|(_, h)| **h).map(|(n, _)| n.clone()).collect();
-        if reached.is_empty() {
-            return Err(EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned()));
-        }
-        self.set_learning(|e| reached.contains(&e.name))?;
-        self.reached = true;
+        self.stale = false;
         Ok(())
     }
 
@@ -213,7 +217,7 @@ impl TorchLearner {
         let target = self.loss.targets(&batch.y, &output.size())?;
         let loss = self.loss.mean(&output, &target)?;
         if !loss.requires_grad() {
-            return Err(EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned()));
+            return Err(nothing_reached());
         }
         if parts == 1 {
             loss.f_backward()?;
@@ -241,6 +245,16 @@ impl TorchLearner {
         Ok(())
     }
 
+    fn gradient_norms(&self) -> Result<Vec<Option<f64>>> {
+        let mut norms = Vec::with_capacity(self.params.len());
+        for e in &self.params {
+            let list = TensorList::new([&e.tensor]);
+            let has = e.tensor.requires_grad() && ffi::has_grad(&list)?.first().copied().unwrap_or(false);
+            norms.push(if has { Some(e.tensor.f_grad()?.f_norm()?.f_double_value(&[])?) } else { None });
+        }
+        Ok(norms)
+    }
+
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.params.iter().chain(&self.buffers).find(|e| e.name == name)
     }
@@ -259,7 +273,7 @@ impl Learner for TorchLearner {
                 self.params.len()
             )));
         }
-        ffi::zero_grad(&self.learning)?;
+        ffi::zero_grad(&self.all)?;
         for (entry, resolved) in self.params.iter().zip(&plan.params) {
             // A starved parameter is meant to learn: gradients may reach it again after the next change.
             let learns = matches!(resolved.state, ParamState::Trainable | ParamState::Starved);
@@ -284,11 +298,17 @@ impl Learner for TorchLearner {
     }
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<()> {
-        ffi::zero_grad(&self.learning)?;
         if self.stale {
-            self.activate()?;
+            ffi::zero_grad(&self.all)?;
+            self.watch_buffers()?;
+        } else {
+            ffi::zero_grad(&self.learning)?;
         }
         self.generator.seed(mix(input.seed, input.step))?;
+        let careful = input.on_nan != OnNan::Ignore;
+        if careful {
+            ffi::copy_all(&self.moving, &self.kept, None)?;
+        }
         let mut total: Option<Tensor> = None;
         for batch in input.micro {
             let loss = self.backward(batch, input.micro.len())?;
@@ -303,14 +323,17 @@ impl Learner for TorchLearner {
         if input.micro.len() > 1 {
             loss = loss.f_div_scalar(input.micro.len() as i64)?;
         }
-        if !self.reached {
-            self.drop_unreached()?;
+        if self.stale {
+            self.activate()?;
         }
         let sticky = input.on_nan == OnNan::Stop;
         let clip = input.clip_grad_norm.unwrap_or(0.0);
         ffi::check_and_clip(&self.learning, &loss, clip, sticky, &self.norm, &self.found_inf)?;
-        let check = (input.on_nan != OnNan::Ignore).then_some(&self.found_inf);
+        let check = careful.then_some(&self.found_inf);
         self.optimizer.step(input.lr_scale, check)?;
+        if let Some(found) = check {
+            ffi::copy_all(&self.kept, &self.moving, Some(found))?;
+        }
         if self.device == Device::Cpu {
             let applied = check.is_none() || self.found_inf.f_double_value(&[])? == 0.0;
             self.done.push(StepReport {
@@ -340,6 +363,22 @@ impl Learner for TorchLearner {
     fn non_finite(&mut self) -> Result<Vec<String>> {
         let bad = ffi::non_finite(&self.learning)?;
         Ok(self.learning_names.iter().zip(bad).filter(|(_, b)| *b).map(|(n, _)| n.clone()).collect())
+    }
+
+    fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>> {
+        ffi::zero_grad(&self.all)?;
+        self.watch_buffers()?;
+        ffi::copy_all(&self.moving, &self.kept, None)?;
+        self.generator.seed(0)?;
+        let done = self.backward(batch, 1);
+        ffi::copy_all(&self.kept, &self.moving, None)?;
+        let norms = match done {
+            Ok(_) => self.gradient_norms()?,
+            Err(EngineError::Refused(_)) => vec![None; self.params.len()],
+            Err(e) => return Err(e),
+        };
+        ffi::zero_grad(&self.all)?;
+        Ok(norms)
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
@@ -443,6 +482,10 @@ fn precision(asked: Precision, device: Device) -> Result<bool> {
             "train.precision = \"fp16\" is not supported yet; use \"bf16\" or \"fp32\"".to_owned(),
         )),
     }
+}
+
+fn nothing_reached() -> EngineError {
+    EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned())
 }
 
 fn unknown_arch(name: &str) -> EngineError {
