@@ -286,3 +286,20 @@ fn plans_and_resolutions_survive_serde() {
     let r = plan.resolve(&tree).unwrap();
     assert_eq!(serde_json::from_str::<Resolution>(&serde_json::to_string(&r).unwrap()).unwrap(), r);
 }
+
+#[test]
+fn the_rules_in_the_manual_are_rules() {
+    let tree = small_resnet();
+    let manual = include_str!("../../../docs/freezing.md");
+    let examples: Vec<&str> = manual.lines().filter(|l| l.starts_with("rules = ")).collect();
+    assert!(examples.len() >= 12);
+    for line in examples {
+        let table: toml::Table = line.parse().unwrap();
+        let rules: Vec<String> = table["rules"].clone().try_into().unwrap();
+        Plan::parse(&rules).unwrap().resolve(&tree).unwrap_or_else(|e| panic!("{line}: {e}"));
+    }
+    let patterns = manual.lines().filter_map(|l| l.strip_prefix("| `")).filter_map(|l| l.split_once('`'));
+    for (pattern, _) in patterns.filter(|(p, _)| p.parse::<Action>().is_err()) {
+        Plan::parse(&[format!("freeze {pattern}")]).unwrap().resolve(&tree).unwrap_or_else(|e| panic!("{e}"));
+    }
+}

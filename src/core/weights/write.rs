@@ -7,6 +7,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::WeightsError;
+use crate::core::io;
 use crate::core::tensor::{DType, HostTensor};
 
 /// Writes tensors and metadata (`format = "pt"` is added). An existing file is replaced with `force` only. When this returns, the file survives
@@ -57,7 +58,7 @@ pub fn write_safetensors(
         std::io::ErrorKind::AlreadyExists => WeightsError::Exists { path: path.to_owned() },
         _ => WeightsError::Io { path: path.to_owned(), what: "write", source: e.error },
     })?;
-    std::fs::File::open(folder).and_then(|f| f.sync_all()).map_err(write(path, "flush the folder of"))
+    io::fsync_dir(folder).map_err(write(path, "flush the folder of"))
 }
 
 /// What an ordinary file gets; the user's umask applies.
