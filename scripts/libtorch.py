@@ -302,7 +302,7 @@ def pip_failure(name, output):
         return f"the {name} that was downloaded is not the one that Frostline was made with (its hash differs): check your package index or proxy"
     if "No space left" in output:
         return f"no space left while {name} was downloaded: free some, or set FROSTLINE_LIBTORCH_CACHE to a larger disk"
-    if re.search(r"Retrying|ConnectionError|timed out|ConnectTimeout|ProxyError|SSLError", output):
+    if re.search(r"Retrying|from versions: none|ConnectionError|timed out|ConnectTimeout|ProxyError|SSLError", output):
         return f"the package index cannot be reached, so {name} is not downloaded: check the network or pip's proxy settings, or set LIBTORCH to a libtorch {VERSION} you have"
     return f"pip could not download {name}: {last_line(output)}"
 
@@ -355,15 +355,14 @@ def fetch(flavour):
             return final / "link"
         pip = pip_command()
         # What a broken-off run unpacked is kept under this name; only the rename below makes it count.
-        stage = final.with_name(final.name + ".partial")
-        stage.mkdir(exist_ok=True)
-        if not any(stage.glob(f"done/*.{flavour}")):
+        stage = final.with_name(f"{final.name}.partial-{flavour}")
+        if not stage.exists():
             check_room(flavour)
+        stage.mkdir(exist_ok=True)
         todo = wheels("cpu") + (wheels("cuda") if flavour == "cuda" else [])
         say(f"fetching PyTorch {VERSION} for {arch}{' with CUDA' if flavour == 'cuda' else ''} into {final}")
         for number, (name, requirement) in enumerate(todo, 1):
-            # A wheel unpacked for the CPU alone lacks its CUDA part.
-            mark = stage / "done" / f"{name}.{flavour}"
+            mark = stage / "done" / name
             if mark.exists():
                 continue
             say(f"[{number}/{len(todo)}] {name}")
