@@ -1,4 +1,4 @@
-# What people and CI call. Each target is a plain command or two that can be run by hand as well.
+# What people and CI call (docs/setup.md tells more). Each target is a plain command or two that can be run by hand as well.
 
 # A user's libtorch is for the set-up alone, which makes .libtorch point to it; cargo then finds that
 # (.cargo/config.toml), whatever the environment holds.
