@@ -88,7 +88,7 @@ pub struct DataSpec {
     pub classes: Vec<ClassRef>,
     /// Part of the samples held back for validation where the source has no split of its own.
     pub val_fraction: f64,
-    /// Side of the square that images are brought to; the source's own size when left out.
+    /// Side of the square that images are brought to; when left out 224 for an image folder, else the source's own size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
     /// Normalisation.

@@ -164,7 +164,7 @@ fn forget_lines(node: &mut Node) {
 
 /// A run's name from a file's: what a name may not hold becomes `-`.
 fn name_from(stem: &str) -> Option<String> {
-    let name: String = stem.chars().map(|c| if c == '@' || c.is_control() { '-' } else { c }).collect();
+    let name: String = stem.chars().map(|c| if matches!(c, '@' | '/') || c.is_control() { '-' } else { c }).collect();
     match name.trim() {
         "" => None,
         "last" => Some("last-recipe".to_owned()),

@@ -67,9 +67,9 @@ impl Found<'_> {
 
     fn names(&mut self, recipe: &Recipe) {
         if let Some(name) = &recipe.name
-            && (name.contains(|c: char| c.is_control() || c == '@') || name == "last")
+            && (name.contains(|c: char| c.is_control() || matches!(c, '@' | '/')) || name == "last")
         {
-            self.add("name", format!("{name:?} cannot be a name: no `@`, no control characters, and not `last`, so that RUN@step stays clear"));
+            self.add("name", format!("{name:?} cannot be a name: no `@` or `/`, no control characters, and not `last`, so that RUN@step stays clear"));
         }
         if recipe.model.arch == "torchscript:" {
             self.add("model.arch", "the path after \"torchscript:\" is missing");
