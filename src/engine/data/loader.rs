@@ -183,7 +183,9 @@ fn add(
     scratch: &mut Scratch,
     x: &mut Vec<f32>,
 ) -> Result<Option<Bad>, DataError> {
-    let random = job.training.map(|(seed, epoch)| Rng::new(Stream::Augment, seed, epoch, sample as u64));
+    // Without augmentation a training sample is like any other, and the stream would cost more than the copy.
+    let changed = job.training.filter(|_| !inner.augment.is_empty());
+    let random = changed.map(|(seed, epoch)| Rng::new(Stream::Augment, seed, epoch, sample as u64));
     let Err(bad) = inner.put(sample, random, scratch, x) else { return Ok(None) };
     if inner.on_bad == OnBadImage::Stop {
         return Err(DataError::BadImage { path: bad.path, why: bad.why });
