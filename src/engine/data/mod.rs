@@ -1,6 +1,6 @@
 //! Samples: from files (or the embedded digits) to batches of `f32` in host memory.
 //!
-//! A [`source`] reads files; [`Dataset`] chooses classes, makes the split and fixes the [`Preprocessing`]; [`Loader`]
+//! A source (`source/`, one file each) reads files; [`Dataset`] chooses classes, makes the split and fixes the [`Preprocessing`]; [`Loader`]
 //! yields batches, on worker threads where samples are decoded or changed. Order and augmentation depend on
 //! (seed, epoch, sample number) alone, so the number of workers, and the batch where a run resumes, change nothing.
 //!
