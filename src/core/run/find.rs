@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{RunDir, RunHome, RunId, StoreError, summary::mode_of};
+use super::cache::mode_of;
+use super::{RunDir, RunHome, RunId, StoreError};
 use crate::core::checkpoint::{CheckpointError, CheckpointStore, LoadedCheckpoint, load_path, policy};
 
 /// A checkpoint that a user named.
@@ -73,7 +74,7 @@ impl RunHome {
             _ if !what.is_empty() => return Err(ambiguous(what, &by_id)),
             _ => {}
         }
-        let names: Vec<(String, RunDir)> = runs.iter().filter_map(|r| Some((r.meta().ok()?.name, r.clone()))).collect();
+        let names: Vec<(String, RunDir)> = runs.iter().map(|r| (r.summary().name, r.clone())).collect();
         let by_name: Vec<RunDir> = names.iter().filter(|(n, _)| n == what).map(|(_, r)| r.clone()).collect();
         match by_name.len() {
             0 => Err(StoreError::NotFound(not_found(what, &names))),

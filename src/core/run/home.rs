@@ -3,8 +3,9 @@
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{Lineage, RunDir, RunId, RunMeta, StoreError, lock};
+use super::{Lineage, RunDir, RunId, RunMeta, RunSummary, StoreError, lock};
 use crate::core::io;
 use crate::core::recipe::Recipe;
 
@@ -43,6 +44,7 @@ impl RunHome {
     pub fn create(&self, recipe: &Recipe, lineage: Lineage) -> Result<RunDir, StoreError> {
         let runs = self.runs_path();
         fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))?;
+        sweep(&runs);
         let created = jiff::Timestamp::now();
         let mut id = RunId::new(created);
         while runs.join(id.as_str()).exists() {
@@ -92,6 +94,25 @@ impl RunHome {
         Ok(runs)
     }
 
+    /// Summaries of all runs, newest first; read by several threads, because there may be thousands.
+    pub fn summaries(&self) -> Result<Vec<RunSummary>, StoreError> {
+        let runs = self.runs()?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let share = runs.len().div_ceil(threads).max(ENOUGH);
+        Ok(std::thread::scope(|scope| {
+            let mut shares = runs.chunks(share);
+            let first = shares.next().unwrap_or_default();
+            let others: Vec<_> = shares
+                .map(|part| (part, scope.spawn(move || part.iter().map(RunDir::summary).collect::<Vec<_>>())))
+                .collect();
+            let mut all: Vec<RunSummary> = first.iter().map(RunDir::summary).collect();
+            for (part, thread) in others {
+                all.extend(thread.join().unwrap_or_else(|_| part.iter().map(RunDir::summary).collect()));
+            }
+            all
+        }))
+    }
+
     /// Removes a run with all that is in its folder. Refused while a live process owns it.
     pub fn remove(&self, run: &RunDir) -> Result<(), StoreError> {
         let _lock = run.lock()?;
@@ -99,7 +120,26 @@ impl RunHome {
         fs::rename(run.path(), &doomed).map_err(StoreError::io("remove", run.path()))?;
         let runs = self.runs_path();
         io::fsync_dir(&runs).map_err(StoreError::io("flush", &runs))?;
-        fs::remove_dir_all(&doomed).map_err(StoreError::io("remove", &doomed))
+        match fs::remove_dir_all(&doomed) {
+            // Somebody's sweep was at it too.
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &doomed)(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs that are worth a thread.
+const ENOUGH: usize = 64;
+
+/// What is half made or half removed for so long is nobody's any more.
+const STALE: Duration = Duration::from_secs(3600);
+
+fn sweep(runs: &Path) {
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let stale = || entry.metadata().ok()?.modified().ok()?.elapsed().ok().map(|age| age > STALE);
+        if entry.file_name().to_string_lossy().starts_with(".tmp-") && stale() == Some(true) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -148,6 +188,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunHome::open(dir.path()).create(&Recipe::default(), Lineage::default()).unwrap();
         assert_eq!(fs::metadata(run.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn remains_of_a_kill_are_swept_when_they_are_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        let runs = dir.path().join("runs");
+        for (name, age) in [(".tmp-a-1-0", 2), (".tmp-b-1-0", 0)] {
+            fs::create_dir_all(runs.join(name)).unwrap();
+            let then = std::time::SystemTime::now() - age * STALE;
+            fs::File::open(runs.join(name)).unwrap().set_modified(then).unwrap();
+        }
+        home.create(&Recipe::default(), Lineage::default()).unwrap();
+        assert!(!runs.join(".tmp-a-1-0").exists() && runs.join(".tmp-b-1-0").exists());
+        assert_eq!(home.runs().unwrap().len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Imports the rest of `core`. Called by the trainer (writes), the session (owns), the command line and the screens.
 
+mod cache;
 mod dir;
 mod error;
 pub mod filter;

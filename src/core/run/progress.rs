@@ -1,14 +1,9 @@
-//! What the event log says about a run so far, folded event by event, and the cache that spares reading a long log again.
-
-use std::fs;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+//! What the event log says about a run so far, folded event by event.
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunStatus, log};
+use super::RunStatus;
 use crate::core::event::{Event, Record};
-use crate::core::io;
 use crate::core::recipe::Mode;
 
 /// The fold of a run's events.
@@ -79,30 +74,6 @@ impl Progress {
             (_, false) => RunStatus::Crashed,
         }
     }
-
-    /// Reads the run's log, from where the cache ends if there is one.
-    pub(super) fn read(run: &Path, monitor: &str, mode: Mode) -> Self {
-        let Ok(mut file) = fs::File::open(run.join("events.jsonl")) else { return Self::default() };
-        let len = file.metadata().map_or(0, |m| m.len());
-        let cached = Cache::load(run, &mut file, len, monitor, mode);
-        let (start, mut progress) = cached.map_or((0, Self::default()), |c| (c.bytes, c.progress));
-        let mut bytes = Vec::new();
-        if file.seek(SeekFrom::Start(start)).is_err() || file.take(len - start).read_to_end(&mut bytes).is_err() {
-            return progress;
-        }
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        for record in log::parse(&bytes[..whole]).0 {
-            progress.fold(&record, monitor, mode);
-        }
-        let ended = progress.life.is_some_and(|l| !l.is_live());
-        if whole > CACHE_AFTER || (ended && whole > 0) {
-            let tail = crc32fast::hash(&bytes[whole.saturating_sub(TAIL)..whole]);
-            let cache = Cache { monitor: monitor.to_owned(), mode, bytes: start + whole as u64, tail, progress };
-            cache.save(run);
-            return cache.progress;
-        }
-        progress
-    }
 }
 
 /// Whether `a` beats `b`.
@@ -113,51 +84,8 @@ pub(crate) fn is_better(a: f64, b: f64, mode: Mode) -> bool {
     }
 }
 
-/// Bytes of new events from which on it pays to write the cache of a live run.
-const CACHE_AFTER: usize = 64 * 1024;
-/// Bytes before the cache's end that must be the same.
-const TAIL: usize = 256;
-
-/// `progress.json`: disposable, and written by whoever lists runs; a log that does not fit to it makes it void.
-#[derive(Serialize, Deserialize)]
-struct Cache {
-    monitor: String,
-    mode: Mode,
-    /// Bytes of the log that were folded.
-    bytes: u64,
-    /// CRC-32 of the last bytes before that, so that a log which lost its end in a power cut is noticed.
-    tail: u32,
-    progress: Progress,
-}
-
-impl Cache {
-    fn load(run: &Path, log: &mut fs::File, len: u64, monitor: &str, mode: Mode) -> Option<Self> {
-        let cache: Self = serde_json::from_slice(&fs::read(run.join("progress.json")).ok()?).ok()?;
-        if cache.bytes > len || cache.monitor != monitor || cache.mode != mode {
-            return None;
-        }
-        let start = cache.bytes.saturating_sub(TAIL as u64);
-        let mut tail = Vec::new();
-        log.seek(SeekFrom::Start(start)).ok()?;
-        log.take(cache.bytes - start).read_to_end(&mut tail).ok()?;
-        (crc32fast::hash(&tail) == cache.tail).then_some(cache)
-    }
-
-    fn save(&self, run: &Path) {
-        let path = run.join("progress.json");
-        let temp = io::temp_beside(&path);
-        // Not flushed: a cache that a power cut destroys is only built again.
-        let written = serde_json::to_vec(self).map_err(std::io::Error::from).and_then(|b| fs::write(&temp, b));
-        if written.and_then(|()| fs::rename(&temp, &path)).is_err() {
-            let _ = fs::remove_file(&temp);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::core::event::Metrics;
 
@@ -198,51 +126,5 @@ mod tests {
         let p = fold(&[record(0, started(None)), record(5, Event::Finished { metrics: Metrics::new() })]);
         assert_eq!(p.status(false), RunStatus::Finished);
         assert_eq!(p.status(true), RunStatus::Running, "a resume that has not said so yet");
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            (0..50u64).prop_map(|s| started(Some(s))),
-            (0..100u32).prop_map(|v| validation(f64::from(v) / 7.0)),
-            Just(Event::Paused),
-            Just(Event::Stopped { reason: "user".into() }),
-            Just(Event::Finished { metrics: Metrics::new() }),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
-        #[test]
-        fn reading_through_the_cache_equals_reading_everything(
-            events in prop::collection::vec((0..60u64, event()), 1..30),
-            looks in prop::collection::vec(any::<bool>(), 30),
-        ) {
-            let dir = tempfile::tempdir().unwrap();
-            let mut log = log::EventLog::open(&dir.path().join("events.jsonl")).unwrap();
-            let records: Vec<Record> = events.into_iter().map(|(s, e)| record(s, e)).collect();
-            for (i, r) in records.iter().enumerate() {
-                log.append(r).unwrap();
-                if looks[i] {
-                    prop_assert_eq!(Progress::read(dir.path(), "val/loss", Mode::Min), fold(&records[..=i]));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_log_that_lost_its_end_voids_the_cache() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.jsonl");
-        let first =
-            [record(0, started(None)), record(10, validation(0.5)), record(11, Event::Stopped { reason: "a".into() })];
-        let second =
-            [record(0, started(None)), record(10, validation(0.7)), record(11, Event::Stopped { reason: "b".into() })];
-        for records in [&first, &second] {
-            let _ = fs::remove_file(&path);
-            let mut log = log::EventLog::open(&path).unwrap();
-            records.iter().for_each(|r| log.append(r).unwrap());
-            assert_eq!(Progress::read(dir.path(), "val/loss", Mode::Min), fold(records));
-            assert!(dir.path().join("progress.json").exists());
-        }
     }
 }

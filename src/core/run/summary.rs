@@ -1,9 +1,11 @@
-//! One line of the run list, read cheaply: `run.toml`, the end of the event log, the end of the metrics file, the lock.
+//! One line of the run list, read cheaply: the cache or `run.toml` and the event log, the end of the
+//! metrics file, the lock.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lineage, Progress, RunDir, RunId, RunStatus, metrics};
-use crate::core::recipe::{Mode, Recipe};
+use super::cache::{Cache, Head};
+use super::{Lineage, RunDir, RunId, RunStatus, metrics};
+use crate::core::recipe::Mode;
 
 /// One line of the run list; serialises to exactly the object of `ls --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,52 +52,58 @@ pub struct RunSummary {
     pub problem: Option<String>,
 }
 
-/// Way of a monitored metric: as the recipe says, else by its name (a loss falls, all else rises).
-pub(super) fn mode_of(recipe: &Recipe) -> Mode {
-    recipe
-        .checkpoint
-        .mode
-        .unwrap_or_else(|| if recipe.checkpoint.monitor.contains("loss") { Mode::Min } else { Mode::Max })
-}
-
 impl RunSummary {
     pub(super) fn read(run: &RunDir) -> Self {
-        let (meta, problem) = match run.meta() {
-            Ok(meta) => (Some(meta), None),
-            Err(e) => (None, Some(e.to_string())),
-        };
-        let recipe = meta.as_ref().map(|m| m.recipe.clone()).unwrap_or_default();
-        let progress = Progress::read(run.path(), &recipe.checkpoint.monitor, mode_of(&recipe));
         let owner = run.owner();
+        let (head, progress, problem) = match Cache::current(run.path(), owner.is_some()) {
+            Ok(cache) => (cache.head, cache.progress, None),
+            Err(e) => (unreadable(run), Cache::progress_alone(run.path()), Some(e.to_string())),
+        };
         let status = progress.status(owner.is_some());
         // An ended run's last event names its last step; else the metrics file knows better than the rare events.
         let ended = matches!(status, RunStatus::Finished | RunStatus::Stopped | RunStatus::Failed);
         let latest = if ended { None } else { metrics::last_step(&run.metrics_path()) };
         let step = latest.unwrap_or(progress.step);
-        let steps = if progress.steps > 0 { progress.steps } else { recipe.train.steps.unwrap_or(0) };
+        let steps = if progress.steps > 0 { progress.steps } else { head.steps };
         let per_epoch = progress.steps_per_epoch;
-        let created = meta.as_ref().map_or(jiff::Timestamp::UNIX_EPOCH, |m| m.created);
         let updated = i64::try_from(progress.time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         Self {
             id: run.id().clone(),
-            name: meta.as_ref().map_or_else(|| run.id().to_string(), |m| m.name.clone()),
             status,
             step,
             steps,
             epoch: step.checked_div(per_epoch).unwrap_or(0),
-            epochs: if per_epoch > 0 { steps.div_ceil(per_epoch) } else { recipe.train.epochs.unwrap_or(0) },
+            epochs: if per_epoch > 0 { steps.div_ceil(per_epoch) } else { head.epochs },
             best: progress.best(),
-            monitor: recipe.checkpoint.monitor.clone(),
-            created,
-            updated: updated.map_or(created, |u| u.max(created)),
-            tags: recipe.tags.clone(),
-            note: recipe.note.clone(),
-            host: meta.as_ref().map(|m| m.host.clone()).unwrap_or_default(),
-            model: recipe.model.arch.clone(),
+            updated: updated.map_or(head.created, |u| u.max(head.created)),
             message: progress.message,
             pid: owner.map(|o| o.pid),
-            lineage: meta.map(|m| m.lineage).unwrap_or_default(),
             problem,
+            name: head.name,
+            monitor: head.monitor,
+            created: head.created,
+            tags: head.tags,
+            note: head.note,
+            host: head.host,
+            model: head.model,
+            lineage: head.lineage,
         }
+    }
+}
+
+/// Stands in for a `run.toml` that cannot be read.
+fn unreadable(run: &RunDir) -> Head {
+    Head {
+        name: run.id().to_string(),
+        tags: Vec::new(),
+        note: String::new(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        host: String::new(),
+        lineage: Lineage::default(),
+        model: String::new(),
+        monitor: String::new(),
+        mode: Mode::Min,
+        steps: 0,
+        epochs: 0,
     }
 }

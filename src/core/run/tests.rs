@@ -130,3 +130,14 @@ fn a_new_owner_clears_away_half_written_files() {
     run.lock().unwrap();
     assert!(!half.exists());
 }
+
+#[test]
+fn all_summaries_come_in_the_order_of_the_runs() {
+    let (_dir, home) = home();
+    for _ in 0..70 {
+        home.create(&recipe(), Lineage::default()).unwrap();
+    }
+    let ids: Vec<RunId> = home.summaries().unwrap().into_iter().map(|s| s.id).collect();
+    assert_eq!(ids, home.runs().unwrap().iter().map(|r| r.id().clone()).collect::<Vec<_>>());
+    assert_eq!(ids.len(), 70);
+}

@@ -6,4 +6,4 @@ mod levels;
 mod smooth;
 
 pub use levels::{MinMax, Series};
-pub use smooth::smoothed;
+pub use smooth::{Smoother, smoothed};

@@ -1,30 +1,44 @@
 //! TensorBoard's smoothing: an exponential moving average with the start's bias taken out.
 
-/// Smooths values in order. `weight` is 0 (none) to below 1. Values that are not finite stay where they are, as gaps, and
-/// do not enter the average.
+/// Smooths values as they come.
 ///
-/// The formula is that of TensorBoard's line chart (`tf_line_chart_data_loader`, `resmoothDataset`):
-/// `last = last * w + (1 - w) * value`, shown as `last / (1 - w^n)`, n counting the finite values; a constant series is
-/// left alone, because the division would make noise of it.
-pub fn smoothed(values: &[f64], weight: f64) -> Vec<f64> {
-    let weight = if weight.is_finite() { weight.clamp(0.0, 0.9999) } else { 0.0 };
-    let constant = values.first().is_none_or(|first| values.iter().all(|v| v == first));
-    if weight == 0.0 || constant {
-        return values.to_vec();
+/// The formula is that of TensorBoard's line chart (`resmoothDataset` in its data loader):
+/// `last = last * w + (1 - w) * value`, shown as `last / (1 - w^n)`, n counting the finite values; as long as a series is
+/// constant it is left alone, because the division would make noise of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Smoother {
+    weight: f64,
+    last: f64,
+    /// w^n, kept as a product.
+    decay: f64,
+    first: Option<f64>,
+    varied: bool,
+}
+
+impl Smoother {
+    /// `weight` is 0 (none) to below 1.
+    pub fn new(weight: f64) -> Self {
+        let weight = if weight.is_finite() { weight.clamp(0.0, 0.9999) } else { 0.0 };
+        Self { weight, last: 0.0, decay: 1.0, first: None, varied: false }
     }
-    // `last` begins at 0, and 1 - w^n is kept as a product of its own: n would be too large for `powi`.
-    let (mut last, mut decay) = (0.0, 1.0);
-    values
-        .iter()
-        .map(|&value| {
-            if !value.is_finite() {
-                return value;
-            }
-            last = last * weight + (1.0 - weight) * value;
-            decay *= weight;
-            last / (1.0 - decay)
-        })
-        .collect()
+
+    /// The smoothed value for the next one. A value that is not finite stays what it is, as a gap, and does not enter the
+    /// average.
+    pub fn push(&mut self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return value;
+        }
+        self.last = self.last * self.weight + (1.0 - self.weight) * value;
+        self.decay *= self.weight;
+        self.varied |= *self.first.get_or_insert(value) != value;
+        if self.varied && self.weight > 0.0 { self.last / (1.0 - self.decay) } else { value }
+    }
+}
+
+/// Smooths values in order (see [`Smoother`]).
+pub fn smoothed(values: &[f64], weight: f64) -> Vec<f64> {
+    let mut smoother = Smoother::new(weight);
+    values.iter().map(|v| smoother.push(*v)).collect()
 }
 
 #[cfg(test)]
