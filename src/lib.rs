@@ -10,6 +10,10 @@
 //!         core      plain data and files
 //! ```
 
+// So that the helpers in `tests/support` serve the library's own tests too.
+#[cfg(test)]
+extern crate self as frostline;
+
 pub mod app;
 pub mod cli;
 pub mod core;

@@ -1,56 +1,82 @@
-use std::sync::Arc;
-use std::time::Duration;
+//! Full disks, injected where the stores write (which only tests inside the crate can do). All else about runs is tested in
+//! `tests/`.
 
-use super::*;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+
+use support::exact::{assert_same_bits, final_of};
+use support::probe::Probe;
+use support::{Place, to_end, warnings};
+
+use super::Outcome;
 use crate::core::event::{Event, Record};
-use crate::core::recipe::Recipe;
-use crate::core::run::{RunHome, RunStatus};
+use crate::core::io::fault;
+use crate::core::run::RunStatus;
+use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
 
-struct Place {
-    _dir: tempfile::TempDir,
-    home: RunHome,
-    recipe: Recipe,
+fn fake() -> Arc<dyn Engine> {
+    Arc::new(FakeEngine::new(1))
 }
 
-/// Digits 0 to 2, 20 epochs of few steps.
-fn place(sets: &[&str]) -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let text = "[model]\narch = 'mlp'\nwidth = 8\ndropout = 0.2\n[data]\nsource = 'digits'\nclasses = [0, 1, 2]\n\
-                [optimizer]\nkind = 'sgd'\nlr = 0.05\nmomentum = 0.9\n[train]\nsteps = 12\nbatch_size = 32\n\
-                accumulate_grad_batches = 2\ndevices = ['cpu']\n[checkpoint]\nevery_steps = 4\nkeep_last = 9\n";
-    let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
-    let recipe = Recipe::parse(text, "test.toml", dir.path(), &sets).unwrap();
-    Place { home: RunHome::open(dir.path().join("home")), _dir: dir, recipe }
-}
-
-impl Place {
-    fn start(&self, engine: FakeEngine) -> Result<RunHandle, SessionError> {
-        Session::start(Arc::new(engine), &self.home, Start::Fresh { recipe: self.recipe.clone() })
-    }
-}
-
-fn end(handle: RunHandle) -> (Outcome, Vec<Record>) {
-    let mut all = Vec::new();
-    while !handle.is_over() {
-        handle.wait(Duration::from_secs(5));
-        all.extend(handle.drain());
-    }
-    all.extend(handle.drain());
-    (handle.join(), all)
+fn failures(records: &[Record]) -> usize {
+    records.iter().filter(|r| matches!(r.event, Event::CheckpointFailed { .. })).count()
 }
 
 #[test]
-fn a_run_trains_validates_saves_audits_and_finishes() {
-    let place = place(&[]);
-    let handle = place.start(FakeEngine::new(1)).unwrap();
-    let dir = handle.dir().clone();
-    let (outcome, records) = end(handle);
-    assert!(matches!(outcome, Outcome::Finished { step: 12, .. }), "{outcome:?}");
-    let names: Vec<String> = dir.checkpoints().list().into_iter().map(|i| i.name).collect();
-    assert_eq!(names, ["step-00000004", "step-00000008", "step-00000012"]);
-    assert!(records.iter().any(|r| matches!(&r.event, Event::Audit { mismatched, .. } if mismatched.is_empty())));
-    let steps: Vec<u64> = records.iter().filter(|r| matches!(r.event, Event::Step { .. })).map(|r| r.step).collect();
-    assert_eq!(steps, (1..=12).collect::<Vec<_>>());
-    assert_eq!(dir.summary().status, RunStatus::Finished);
+fn a_disk_that_is_full_for_a_while_costs_one_checkpoint_and_no_step() {
+    let (whole, place) = (Place::new(&[]), Place::new(&[]));
+    let undisturbed = final_of(&whole.finished(&fake()));
+    let probe = Probe::new(&fake());
+    let (before, after) = (probe.gate(5), probe.gate(10));
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    // Step 8's checkpoint begins, and its weights do not fit.
+    let full = before.during(|| fault::disk_full_after(run.path(), 600));
+    after.during(|| {
+        assert_eq!(run.checkpoints().verify("step-00000004"), []);
+        drop(full);
+    });
+    let (outcome, records) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Finished { .. }), "{outcome:?}");
+    assert_eq!(failures(&records), 1);
+    assert!(warnings(&records).iter().any(|w| w.contains("free some space")), "{records:?}");
+    let steps: Vec<u64> = run.checkpoints().list().iter().map(|i| i.step).collect();
+    assert_eq!(steps, [4, 12, 16, 20, 22]);
+    assert_same_bits(&undisturbed, &final_of(&run), "a full disk");
+    // What could not be written in time came later, in order.
+    let (events, dropped) = run.events().unwrap();
+    assert_eq!((failures(&events), dropped), (1, None));
+    assert!(events.is_sorted_by_key(|r| r.step));
+}
+
+#[test]
+fn a_disk_that_stays_full_fails_the_run_in_words_and_old_checkpoints_stand() {
+    let place = Place::new(&["train.steps=6"]);
+    let probe = Probe::new(&fake());
+    let held = probe.gate(5);
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    let full = held.during(|| fault::disk_full_after(&run.path().join("checkpoints"), 0));
+    let (outcome, records) = to_end(handle);
+    let Outcome::Failed { message } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("last checkpoint") && message.contains("free some space"), "{message}");
+    assert!(failures(&records) > 1, "it is tried a few times");
+    assert_eq!(run.summary().status, RunStatus::Failed);
+    assert_eq!(run.checkpoints().verify("step-00000004"), []);
+    drop(full);
+    let (outcome, _) = to_end(place.resume(&fake(), &run).unwrap());
+    assert!(matches!(outcome, Outcome::Finished { step: 6, .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_run_that_cannot_be_created_is_an_error_and_leaves_nothing() {
+    let place = Place::new(&[]);
+    let full = fault::disk_full_after(place.home.path(), 0);
+    let error = place.fresh(&fake()).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("free some space"), "{error}");
+    drop(full);
+    assert!(place.home.runs().unwrap().is_empty());
 }

@@ -1,0 +1,113 @@
+//! SIGKILL at random instants: what was reported written stays whole, and the run ends as if nothing had happened.
+//!
+//! The victim is this test binary itself, started again for the ignored test `victim`.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use frostline::core::checkpoint::CheckpointStore;
+use frostline::core::event::Event;
+use frostline::core::run::{RunDir, RunHome};
+use frostline::engine::Engine;
+use frostline::engine::fake::FakeEngine;
+use frostline::session::{Session, Start};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use support::exact::{assert_same_bits, final_of};
+use support::{Place, to_end};
+
+const HOME: &str = "FROSTLINE_TEST_VICTIM_HOME";
+const SETS: [&str; 3] = ["train.steps=400", "checkpoint.every_steps=3", "checkpoint.keep_last=3"];
+const KILLS: usize = 50;
+
+fn engine() -> Arc<dyn Engine> {
+    Arc::new(FakeEngine::new(1))
+}
+
+/// Not a test: the process that is killed. Prints `written NAME` for each checkpoint that was reported.
+#[test]
+#[ignore = "started by the other test, as a process to be killed"]
+fn victim() {
+    let Some(home) = std::env::var_os(HOME) else { return };
+    let place = Place::new(&SETS);
+    let home = RunHome::open(home);
+    let start = match home.runs().unwrap().into_iter().next() {
+        Some(run) => Start::Resume { run, from: None, sets: Vec::new() },
+        None => Start::Fresh { recipe: place.recipe },
+    };
+    let handle = Session::start(engine(), &home, start).unwrap();
+    let mut out = std::io::stdout();
+    while !handle.is_over() {
+        handle.wait(Duration::from_secs(1));
+        for record in handle.drain() {
+            if let Event::CheckpointWritten { name, .. } = record.event {
+                writeln!(out, "written {name}").unwrap();
+                out.flush().unwrap();
+            }
+        }
+    }
+    writeln!(out, "over").unwrap();
+}
+
+/// Lets the victim live so long; the checkpoints that it reported, and whether it came to its end.
+fn live(home: &Path, time: Duration) -> (Vec<String>, bool) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "victim", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(HOME, home)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    std::thread::sleep(time);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines: Vec<String> = lines.lines().map_while(Result::ok).collect();
+    let written = lines.iter().filter_map(|l| l.rsplit_once("written ")).map(|(_, name)| name.to_owned());
+    (written.collect(), lines.iter().any(|l| l.ends_with("over")))
+}
+
+#[test]
+fn fifty_kills_leave_every_reported_checkpoint_whole_and_the_end_bit_identical() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = RunHome::open(folder.path());
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let (mut newest, mut reported) = (0, 0);
+    for kill in 0..KILLS {
+        let (written, over) = live(folder.path(), Duration::from_millis(rng.random_range(10..150)));
+        assert!(!over, "the victim finished before it was killed {KILLS} times; give it more steps");
+        reported += written.len();
+        let steps = written.iter().map(|name| CheckpointStore::step_of(name).unwrap());
+        newest = steps.fold(newest, u64::max);
+        let Some(run) = run_in(&home) else { continue };
+        let store = run.checkpoints();
+        for info in store.list() {
+            assert_eq!(store.verify(&info.name), [], "after kill {kill}");
+        }
+        if newest > 0 {
+            let (loaded, passed) = store.newest_good().unwrap();
+            assert_eq!(passed, Vec::<String>::new(), "after kill {kill}");
+            assert!(loaded.state.step >= newest, "after kill {kill}: {newest} was reported");
+        }
+    }
+    assert!(reported > 10, "the victims were killed too early to test anything: {reported} checkpoints");
+    let run = run_in(&home).unwrap();
+    let place = Place::new(&SETS);
+    let start = Start::Resume { run: run.clone(), from: None, sets: Vec::new() };
+    to_end(Session::start(engine(), &home, start).unwrap());
+    assert_same_bits(&final_of(&place.finished(&engine())), &final_of(&run), "after the kills");
+    let left = std::fs::read_dir(run.checkpoints().path()).unwrap().count();
+    assert_eq!(left, run.checkpoints().list().len(), "remains were not swept");
+}
+
+fn run_in(home: &RunHome) -> Option<RunDir> {
+    home.runs().unwrap().into_iter().next()
+}

@@ -1,0 +1,156 @@
+//! An engine around an engine: it dies at a step, waits at a step until the test has done its part, and writes down which
+//! samples each step saw.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use frostline::core::freeze::Resolution;
+use frostline::core::recipe::Recipe;
+use frostline::core::tensor::HostTensor;
+use frostline::core::tree::Tree;
+use frostline::engine::{
+    Batch, DeviceInfo, Engine, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport,
+};
+
+/// Samples of each step's micro batches.
+pub type Seen = BTreeMap<u64, Vec<Vec<u64>>>;
+
+struct Gate {
+    at: u64,
+    arrived: Sender<()>,
+    go: Receiver<()>,
+}
+
+/// The test's side of a gate.
+pub struct Held {
+    arrived: Receiver<()>,
+    go: Sender<()>,
+}
+
+impl Held {
+    /// Waits until the trainer is inside the step, does `work`, lets it go on.
+    pub fn during<T>(self, work: impl FnOnce() -> T) -> T {
+        self.arrived.recv().unwrap();
+        let done = work();
+        self.go.send(()).unwrap();
+        done
+    }
+}
+
+#[derive(Clone)]
+pub struct Probe {
+    inner: Arc<dyn Engine>,
+    /// The step with this number (from 0) panics.
+    pub die_at: Option<u64>,
+    gates: Arc<Mutex<Vec<Gate>>>,
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+impl Probe {
+    pub fn new(inner: &Arc<dyn Engine>) -> Self {
+        Self { inner: Arc::clone(inner), die_at: None, gates: Arc::default(), seen: Arc::default() }
+    }
+
+    pub fn dying_at(mut self, step: u64) -> Self {
+        self.die_at = Some(step);
+        self
+    }
+
+    /// The step with this number (from 0) waits for the test.
+    pub fn gate(&self, at: u64) -> Held {
+        let (arrived, test_arrived) = channel();
+        let (test_go, go) = channel();
+        self.gates.lock().unwrap().push(Gate { at, arrived, go });
+        Held { arrived: test_arrived, go: test_go }
+    }
+
+    pub fn engine(&self) -> Arc<dyn Engine> {
+        Arc::new(self.clone())
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Engine for Probe {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.inner.devices()
+    }
+    fn architectures(&self) -> Vec<String> {
+        self.inner.architectures()
+    }
+    fn input_channels(&self, arch: &str) -> Option<usize> {
+        self.inner.input_channels(arch)
+    }
+    fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
+        self.inner.resolve_devices(asked)
+    }
+    fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
+        Ok(Box::new(Probed { inner: self.inner.learner(recipe, input, device)?, probe: self.clone() }))
+    }
+}
+
+struct Probed {
+    inner: Box<dyn Learner>,
+    probe: Probe,
+}
+
+impl Learner for Probed {
+    fn tree(&self) -> &Tree {
+        self.inner.tree()
+    }
+    fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError> {
+        self.inner.apply_freeze(plan)
+    }
+    fn step(&mut self, input: &StepInput<'_>) -> Result<(), EngineError> {
+        let gate = {
+            let mut gates = self.probe.gates.lock().unwrap();
+            let at = gates.iter().position(|g| g.at == input.step);
+            at.map(|i| gates.remove(i))
+        };
+        if let Some(gate) = gate {
+            gate.arrived.send(()).unwrap();
+            let _ = gate.go.recv();
+        }
+        if self.probe.die_at == Some(input.step) {
+            // Without the panic hook's output: it is meant.
+            std::panic::resume_unwind(Box::new("killed by the test".to_owned()));
+        }
+        let samples = input.micro.iter().map(|b| b.indices.clone()).collect();
+        self.probe.seen.lock().unwrap().insert(input.step, samples);
+        self.inner.step(input)
+    }
+    fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>, EngineError> {
+        self.inner.drain(wait)
+    }
+    fn non_finite(&mut self) -> Result<Vec<String>, EngineError> {
+        self.inner.non_finite()
+    }
+    fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
+        self.inner.probe(batch)
+    }
+    fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {
+        self.inner.evaluate(batch)
+    }
+    fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError> {
+        self.inner.predict(x, x_shape)
+    }
+    fn snapshot(&mut self) -> Result<Snapshot, EngineError> {
+        self.inner.snapshot()
+    }
+    fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError> {
+        self.inner.restore_weights(weights)
+    }
+    fn restore_optimizer(
+        &mut self,
+        optimizer: &[HostTensor],
+        extra: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<(), EngineError> {
+        self.inner.restore_optimizer(optimizer, extra)
+    }
+}
