@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::index::Index;
 use super::matching;
 use super::{Pattern, Preset};
 use crate::core::tree::{Tree, is_glob};
@@ -23,10 +24,11 @@ impl Pattern {
 /// Patterns that look like this one and match something, best first; written so that they can replace it.
 pub(super) fn close_matches(pattern: &Pattern, tree: &Tree) -> Vec<String> {
     let paths = || tree.modules.iter().map(|m| m.path.as_str());
+    let index = Index::new(tree);
     match pattern {
         Pattern::Name(name) => {
             close_names(name, paths().chain(tree.parameters.iter().map(|p| p.name.as_str())), |candidate| {
-                !matching::find(&Pattern::Name(candidate.to_owned()), tree).is_empty()
+                !matching::find(&Pattern::Name(candidate.to_owned()), tree, &index).is_empty()
             })
         }
         Pattern::Before(path) => prefixed("before:", close_names(path, paths(), |c| tree.module(c).is_some())),

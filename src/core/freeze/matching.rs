@@ -2,6 +2,7 @@
 
 use crate::core::tree::{Tree, glob_match, is_glob};
 
+use super::index::{Index, NONE};
 use super::{Pattern, Preset};
 
 /// Modules and parameters that a pattern matches. A matched module brings everything below it.
@@ -21,37 +22,48 @@ impl Matches {
     }
 }
 
-/// Finds what a pattern matches, in one pass over modules and one over parameters.
-pub(super) fn find(pattern: &Pattern, tree: &Tree) -> Matches {
+/// Finds what a pattern matches, in one pass over modules and one over parameters at most.
+pub(super) fn find(pattern: &Pattern, tree: &Tree, index: &Index) -> Matches {
+    let modules = &tree.modules;
+    let by = |names_module: &dyn Fn(usize) -> bool, names_param: &dyn Fn(usize) -> bool| {
+        let mut marked: Vec<bool> = (0..modules.len()).map(names_module).collect();
+        index.spread(&mut marked);
+        collect(index, &marked, names_param)
+    };
+    let owners = &index.owners;
     match pattern {
         Pattern::Name(name) if name == "**" => everything(tree),
         Pattern::Preset(Preset::All) => everything(tree),
         Pattern::Preset(Preset::None) => Matches::default(),
-        Pattern::Name(name) if is_glob(name) => by(
-            tree,
-            |m| glob_match(name, &tree.modules[m].path) && m > 0,
-            |p| glob_match(name, &tree.parameters[p].name),
-        ),
-        Pattern::Name(name) => by(tree, |m| tree.modules[m].path == *name, |p| tree.parameters[p].name == *name),
-        Pattern::Kind(kind) => by(tree, |m| glob_match(kind, &tree.modules[m].kind), |_| false),
-        Pattern::Before(path) => beside(tree, path, |m, at| m < at),
-        Pattern::After(path) => beside(tree, path, |m, at| m > at),
+        Pattern::Name(name) if is_glob(name) => {
+            by(&|m| m > 0 && glob_match(name, &modules[m].path), &|p| glob_match(name, &tree.parameters[p].name))
+        }
+        Pattern::Name(name) => {
+            let (module, param) = (index.module(tree, name), index.parameter(tree, name));
+            match module.is_none() && param.is_none() {
+                true => Matches::default(),
+                false => by(&|m| Some(m) == module, &|p| Some(p) == param),
+            }
+        }
+        Pattern::Kind(kind) => by(&|m| glob_match(kind, &modules[m].kind), &|_| false),
+        Pattern::Before(path) => beside(tree, index, path, |m, at| m < at),
+        Pattern::After(path) => beside(tree, index, path, |m, at| m > at),
         Pattern::Preset(Preset::Head) => {
-            let head = tree.parameters.iter().map(|p| p.module).max();
-            by(tree, |m| Some(m) == head, |p| Some(tree.parameters[p].module) == head)
+            let head = owners.iter().max().copied();
+            by(&|m| Some(m as u32) == head, &|_| false)
         }
         Pattern::Preset(Preset::Last(n)) => {
             let blocks = blocks(tree);
             let last = &blocks[blocks.len().saturating_sub(*n)..];
-            by(tree, |m| last.contains(&m), |_| false)
+            by(&|m| last.contains(&m), &|_| false)
         }
-        Pattern::Preset(Preset::Biases) => by(tree, |_| false, |p| is_bias(&tree.parameters[p].name)),
+        Pattern::Preset(Preset::Biases) => by(&|_| false, &|p| is_bias(&tree.parameters[p].name)),
         Pattern::Preset(Preset::Norms) => {
             let counts = tree.parameter_counts();
-            let mut own = vec![0; tree.modules.len()];
-            tree.parameters.iter().for_each(|p| own[p.module] += 1);
+            let mut own = vec![0; modules.len()];
+            owners.iter().for_each(|&m| own[m as usize] += 1);
             // A container called `PreNorm` holds other layers' parameters and is no norm itself.
-            by(tree, |m| tree.modules[m].is_norm() && counts[m] == own[m], |_| false)
+            by(&|m| modules[m].is_norm() && counts[m] == own[m], &|_| false)
         }
     }
 }
@@ -75,46 +87,35 @@ fn everything(tree: &Tree) -> Matches {
     Matches { modules, params, holders: Vec::new() }
 }
 
-fn by(tree: &Tree, names_module: impl Fn(usize) -> bool, names_param: impl Fn(usize) -> bool) -> Matches {
-    let mut marked: Vec<bool> = (0..tree.modules.len()).map(names_module).collect();
-    tree.spread(&mut marked);
-    collect(tree, &marked, names_param)
-}
-
 /// Everything on one side of a module: not it, not what is below it, not what contains it.
-fn beside(tree: &Tree, path: &str, side: impl Fn(usize, usize) -> bool) -> Matches {
-    let Some(at) = tree.module(path) else { return Matches::default() };
+fn beside(tree: &Tree, index: &Index, path: &str, side: impl Fn(usize, usize) -> bool) -> Matches {
+    let Some(at) = index.module(tree, path) else { return Matches::default() };
     let above: Vec<usize> = tree.ancestors(at).collect();
     let mut within = vec![false; tree.modules.len()];
     within[at] = true;
-    tree.spread(&mut within);
-    let marked: Vec<bool> = (0..tree.modules.len()).map(|m| side(m, at) && !within[m] && !above.contains(&m)).collect();
-    collect(tree, &marked, |p| {
-        let m = tree.parameters[p].module;
-        side(m, at) && !within[m]
-    })
+    index.spread(&mut within);
+    let beside = |m: usize| side(m, at) && !within[m];
+    let marked: Vec<bool> = (0..tree.modules.len()).map(|m| beside(m) && !above.contains(&m)).collect();
+    collect(index, &marked, |p| beside(index.owners[p] as usize))
 }
 
-fn collect(tree: &Tree, marked: &[bool], names_param: impl Fn(usize) -> bool) -> Matches {
+fn collect(index: &Index, marked: &[bool], names_param: impl Fn(usize) -> bool) -> Matches {
     let mut found = Matches::default();
-    let mut has_children: Option<Vec<bool>> = None;
     found.modules.extend((0..marked.len()).filter(|&m| marked[m]).map(|m| m as u32));
-    for (i, p) in tree.parameters.iter().enumerate() {
-        if marked.get(p.module).copied().unwrap_or(false) {
-            found.params.push(i as u32);
-        } else if names_param(i) {
-            found.params.push(i as u32);
-            let parents = has_children.get_or_insert_with(|| {
-                let mut parents = vec![false; tree.modules.len()];
-                tree.modules.iter().filter_map(|m| m.parent).for_each(|p| parents[p] = true);
-                parents
-            });
-            if !parents[p.module] {
-                found.holders.push(p.module as u32);
+    for (p, &owner) in index.owners.iter().enumerate() {
+        let whole = marked[owner as usize];
+        if whole || names_param(p) {
+            found.params.push(p as u32);
+            if !whole && found.holders.last() != Some(&owner) {
+                found.holders.push(owner);
             }
         }
     }
-    found.holders.dedup();
+    if !found.holders.is_empty() {
+        let mut contains_others = vec![false; marked.len()];
+        index.parents.iter().filter(|&&p| p != NONE).for_each(|&p| contains_others[p as usize] = true);
+        found.holders.retain(|&m| !contains_others[m as usize]);
+    }
     found
 }
 

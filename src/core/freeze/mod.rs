@@ -6,6 +6,7 @@
 mod close;
 mod error;
 mod history;
+mod index;
 mod matching;
 mod pattern;
 mod plan;

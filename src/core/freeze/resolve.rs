@@ -3,10 +3,11 @@
 //! One array entry a module and a parameter holds the number of the last rule that matched, so the cost is the sum of the rules' matches plus one
 //! pass; reasons are shared texts. [`Resolver`] also keeps what each pattern matches, which is the expensive part.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::close::close_matches;
+use super::index::{Index, NONE};
 use super::matching::{self, Matches};
 use super::{Action, FreezeError, ParamState, Pattern, Plan, Resolution, ResolvedParam, Rule};
 use crate::core::tree::Tree;
@@ -15,8 +16,7 @@ use crate::core::tree::Tree;
 #[derive(Debug)]
 pub struct Resolver {
     tree: Arc<Tree>,
-    /// Parameter indices sorted by name.
-    by_name: Vec<u32>,
+    index: Index,
     matches: HashMap<Pattern, Arc<Matches>>,
 }
 
@@ -26,8 +26,8 @@ const MAX_KEPT: usize = 128;
 impl Resolver {
     /// For one tree.
     pub fn new(tree: Arc<Tree>) -> Self {
-        let by_name = sorted_by_name(&tree);
-        Self { tree, by_name, matches: HashMap::new() }
+        let index = Index::with_names(&tree);
+        Self { tree, index, matches: HashMap::new() }
     }
 
     /// The tree.
@@ -37,60 +37,45 @@ impl Resolver {
 
     /// The same as [`Plan::resolve`].
     pub fn resolve(&mut self, plan: &Plan) -> Result<Resolution, FreezeError> {
-        if self.matches.len() > MAX_KEPT {
-            self.matches.clear();
+        let Self { tree, index, matches } = self;
+        if matches.len() > MAX_KEPT {
+            let used: HashSet<&Pattern> = plan.ordered().iter().map(|r| &r.pattern).collect();
+            matches.retain(|pattern, _| used.contains(pattern));
         }
-        let Self { tree, by_name, matches } = self;
-        let mut assignment = Assignment::new(plan, tree);
+        let mut assignment = Assignment::new(plan, tree, index);
         for (i, rule) in plan.ordered().iter().enumerate() {
             let found = match matches.get(&rule.pattern) {
                 Some(found) => found.clone(),
                 None => {
-                    let found = Arc::new(matching::find(&rule.pattern, tree));
+                    let found = Arc::new(matching::find(&rule.pattern, tree, index));
                     matches.insert(rule.pattern.clone(), found.clone());
                     found
                 }
             };
             assignment.rule(i, rule, &found)?;
         }
-        assignment.overrides(|name| lookup(tree, by_name, name))?;
+        assignment.overrides()?;
         Ok(assignment.finish())
     }
 }
 
 /// [`Plan::resolve`].
 pub(super) fn resolve(plan: &Plan, tree: &Tree) -> Result<Resolution, FreezeError> {
-    let mut assignment = Assignment::new(plan, tree);
+    // Sorting all names pays off where many are looked up.
+    let index = if plan.overrides().len() > 8 { Index::with_names(tree) } else { Index::new(tree) };
+    let mut assignment = Assignment::new(plan, tree, &index);
     for (i, rule) in plan.ordered().iter().enumerate() {
-        assignment.rule(i, rule, &matching::find(&rule.pattern, tree))?;
+        assignment.rule(i, rule, &matching::find(&rule.pattern, tree, &index))?;
     }
-    if plan.overrides().len() <= 8 {
-        assignment.overrides(|name| tree.parameter(name))?;
-    } else {
-        let by_name = sorted_by_name(tree);
-        assignment.overrides(|name| lookup(tree, &by_name, name))?;
-    }
+    assignment.overrides()?;
     Ok(assignment.finish())
 }
-
-fn sorted_by_name(tree: &Tree) -> Vec<u32> {
-    let mut by_name: Vec<u32> = (0..tree.parameters.len() as u32).collect();
-    by_name.sort_unstable_by(|&a, &b| tree.parameters[a as usize].name.cmp(&tree.parameters[b as usize].name));
-    by_name
-}
-
-fn lookup(tree: &Tree, by_name: &[u32], name: &str) -> Option<usize> {
-    let at = by_name.binary_search_by(|&i| tree.parameters[i as usize].name.as_str().cmp(name)).ok()?;
-    by_name.get(at).map(|&i| i as usize)
-}
-
-/// No rule matched.
-const NONE: u32 = u32::MAX;
 
 /// The last rule (or override, numbered after the rules) that matched each module and parameter.
 struct Assignment<'a> {
     plan: &'a Plan,
     tree: &'a Tree,
+    index: &'a Index,
     modules: Vec<u32>,
     params: Vec<u32>,
     /// Actions of rules, then of overrides.
@@ -98,10 +83,17 @@ struct Assignment<'a> {
 }
 
 impl<'a> Assignment<'a> {
-    fn new(plan: &'a Plan, tree: &'a Tree) -> Self {
+    fn new(plan: &'a Plan, tree: &'a Tree, index: &'a Index) -> Self {
         let rules = plan.ordered().iter().map(|r| r.action);
         let actions = rules.chain(plan.overrides().values().copied()).collect();
-        Self { plan, tree, modules: vec![NONE; tree.modules.len()], params: vec![NONE; tree.parameters.len()], actions }
+        Self {
+            plan,
+            tree,
+            index,
+            modules: vec![NONE; tree.modules.len()],
+            params: vec![NONE; tree.parameters.len()],
+            actions,
+        }
     }
 
     fn rule(&mut self, i: usize, rule: &Rule, found: &Matches) -> Result<(), FreezeError> {
@@ -125,10 +117,10 @@ impl<'a> Assignment<'a> {
         Ok(())
     }
 
-    fn overrides(&mut self, find: impl Fn(&str) -> Option<usize>) -> Result<(), FreezeError> {
+    fn overrides(&mut self) -> Result<(), FreezeError> {
         let first = self.plan.ordered().len();
         for (k, (name, &action)) in self.plan.overrides().iter().enumerate() {
-            let Some(p) = find(name) else {
+            let Some(p) = self.index.parameter(self.tree, name) else {
                 let close = close_matches(&Pattern::Name(name.clone()), self.tree);
                 return Err(FreezeError::NoMatch {
                     place: "override".into(),
@@ -137,8 +129,8 @@ impl<'a> Assignment<'a> {
                 });
             };
             self.params[p] = (first + k) as u32;
-            let module = self.tree.parameters[p].module;
-            if action == Action::NoGrad && !self.tree.modules.iter().any(|m| m.parent == Some(module)) {
+            let module = self.index.owners[p] as usize;
+            if action == Action::NoGrad && !self.index.has_children(module) {
                 self.modules[module] = (first + k) as u32;
             }
         }
@@ -151,7 +143,7 @@ impl<'a> Assignment<'a> {
         let mut combined: HashMap<(u32, u32), Arc<str>> = HashMap::new();
         let mut params = Vec::with_capacity(self.params.len());
         for (p, &source) in self.params.iter().enumerate() {
-            let module = outer[self.tree.parameters[p].module];
+            let module = outer[self.index.owners[p] as usize];
             let resolved = if module != NONE {
                 let reason =
                     combined.entry((module, source)).or_insert_with(|| self.no_grad_reason(module, source, &reasons));
@@ -179,8 +171,8 @@ impl<'a> Assignment<'a> {
     /// For each module the outermost one at or above it whose last rule is `no_grad`.
     fn outermost_no_grad(&self) -> Vec<u32> {
         let mut outer = vec![NONE; self.modules.len()];
-        for (m, info) in self.tree.modules.iter().enumerate() {
-            let above = info.parent.filter(|&p| p < m).map_or(NONE, |p| outer[p]);
+        for (m, &parent) in self.index.parents.iter().enumerate() {
+            let above = if parent == NONE { NONE } else { outer[parent as usize] };
             let own = self.action(self.modules[m]) == Some(Action::NoGrad);
             outer[m] = if above == NONE && own { m as u32 } else { above };
         }
