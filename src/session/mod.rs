@@ -5,6 +5,7 @@
 mod dry_run;
 mod evaluate;
 mod handle;
+mod layers;
 mod predict;
 mod start;
 #[cfg(test)]
@@ -13,7 +14,9 @@ mod tests;
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
 pub use handle::RunHandle;
+pub use layers::layers;
 pub use predict::{Predictions, predict};
 pub use start::{Session, Start};
 
 pub use crate::engine::train::{Outcome, TrainError as SessionError, metrics_words, words};
+pub use crate::engine::{Engine, EngineError};
