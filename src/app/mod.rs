@@ -1,1 +1,24 @@
-//! placeholder
+//! The screens' state and logic, pure: `update(&mut Model, Message) -> Vec<Effect>`.
+//!
+//! Imports `core` and `session` only; names neither ratatui, crossterm nor tch. `tui` feeds it messages, carries its
+//! effects out and draws the model. No clock and no file is touched here: time comes in as [`Message::Now`].
+
+pub mod action;
+pub mod config;
+pub mod effect;
+pub mod format;
+pub mod keys;
+pub mod layers;
+pub mod message;
+pub mod model;
+pub mod overlay;
+pub mod place;
+pub mod run_view;
+#[cfg(test)]
+pub(crate) mod sample;
+mod update;
+
+pub use effect::Effect;
+pub use message::Message;
+pub use model::Model;
+pub use update::{palette_offer, update};

@@ -1,0 +1,187 @@
+//! The one table of what a user can do: name, words, place and default keys. Help, footer, palette and the keys file
+//! are made of it, so that they cannot disagree.
+
+use super::place::Place;
+
+/// What a key can mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // each is described in `ACTIONS`
+pub enum Action {
+    Quit,
+    Help,
+    Palette,
+    Messages,
+    Back,
+    ShowRuns,
+    ShowModel,
+    ShowTrain,
+    ShowCheckpoints,
+    NextScreen,
+    PreviousScreen,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Suspend,
+    Redraw,
+    OpenRun,
+    NewRun,
+    ResumeRun,
+    RefreshRuns,
+    ToggleFreeze,
+    Apply,
+    Discard,
+    Undo,
+    StartRun,
+    Fold,
+    FoldAll,
+    Unfold,
+    ToggleFold,
+    NextStaged,
+    Pause,
+    Stop,
+    Save,
+    Evaluate,
+    Resume,
+    Export,
+    Verify,
+    PopupClose,
+    PopupOpen,
+    PopupUp,
+    PopupDown,
+    PopupPageUp,
+    PopupPageDown,
+    PopupTop,
+    PopupBottom,
+    PromptAccept,
+    PromptCancel,
+    ConfirmYes,
+    ConfirmNo,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct ActionInfo {
+    /// The action.
+    pub action: Action,
+    /// Its name in the keys file and the palette.
+    pub name: &'static str,
+    /// What it does, in a few words.
+    pub text: &'static str,
+    /// A word for the footer; empty where the footer need not say it.
+    pub hint: &'static str,
+    /// Where its keys are in force.
+    pub place: Place,
+    /// Default keys.
+    pub keys: &'static [&'static str],
+}
+
+impl Action {
+    /// Its line of the table.
+    pub fn info(self) -> &'static ActionInfo {
+        // Every action has a line; `every_action_has_exactly_one_line` checks it, and Back is the harmless fallback.
+        ACTIONS.iter().find(|i| i.action == self).unwrap_or(&ACTIONS[3])
+    }
+}
+
+macro_rules! table {
+    ($($action:ident $place:ident $name:literal $hint:literal [$($key:literal)*] $text:literal;)*) => {
+        /// The table, in the order of help and footer.
+        pub static ACTIONS: &[ActionInfo] = &[$(ActionInfo {
+            action: Action::$action,
+            name: $name,
+            text: $text,
+            hint: $hint,
+            place: Place::$place,
+            keys: &[$($key),*],
+        }),*];
+    };
+}
+
+table! {
+    Quit            Global "quit"             "quit"    ["q" "ctrl-c"]       "leave; asks when a run is live here";
+    Help            Global "help"             "help"    ["?" "f1"]           "show the keys";
+    Palette         Global "palette"          ""        [":"]                "find an action by its name";
+    Messages        Global "messages"         ""        ["m"]                "read again what was said";
+    Back            Global "back"             ""        ["esc"]              "close what is on top; discard staged edits";
+    ShowRuns        Global "show-runs"        ""        ["1"]                "go to Runs";
+    ShowModel       Global "show-model"       ""        ["2"]                "go to Model";
+    ShowTrain       Global "show-train"       ""        ["3"]                "go to Train";
+    ShowCheckpoints Global "show-checkpoints" ""        ["4"]                "go to Checkpoints";
+    NextScreen      Global "next-screen"      ""        ["tab"]              "go to the next screen";
+    PreviousScreen  Global "previous-screen"  ""        ["backtab"]          "go to the previous screen";
+    Up              Global "up"               ""        ["k" "up"]           "one line up";
+    Down            Global "down"             ""        ["j" "down"]         "one line down";
+    PageUp          Global "page-up"          ""        ["pgup" "ctrl-u"]    "one page up";
+    PageDown        Global "page-down"        ""        ["pgdn" "ctrl-d"]    "one page down";
+    Top             Global "top"              ""        ["g" "home"]         "to the first line";
+    Bottom          Global "bottom"           ""        ["G" "end"]          "to the last line";
+    Suspend         Global "suspend"          ""        ["ctrl-z"]           "stop this process; `fg` brings it back";
+    Redraw          Global "redraw"           ""        ["ctrl-l"]           "draw the screen afresh";
+
+    OpenRun         Runs "open-run"           "open"    ["enter" "l" "right"] "open the run under the cursor";
+    NewRun          Runs "new-run"            "new run" ["n"]                "start from a recipe of the current folder";
+    ResumeRun       Runs "resume-run"         "resume"  ["r"]                "go on where the run stopped";
+    RefreshRuns     Runs "refresh"            ""        ["f5"]               "read the run home again";
+
+    ToggleFreeze    Model "toggle-freeze"     "freeze/thaw" ["space"]        "freeze or thaw the parameter or module";
+    Apply           Model "apply"             "apply"   ["a"]                "put the staged edits into force between two steps";
+    Discard         Model "discard"           "discard" ["x"]                "forget the staged edits";
+    Undo            Model "undo"              "undo"    ["u"]                "take the last edit back";
+    StartRun        Model "start"             "start"   ["t"]                "start training this recipe";
+    Fold            Model "fold"              ""        ["h" "left"]         "fold the module, or go to its parent";
+    Unfold          Model "unfold"            ""        ["l" "right"]        "unfold the module";
+    ToggleFold      Model "toggle-fold"       "fold"    ["enter"]            "fold or unfold the module";
+    FoldAll         Model "fold-all"          ""        ["z"]                "fold everything, or unfold everything";
+    NextStaged      Model "next-staged"       ""        ["n"]                "go to the next staged edit";
+
+    Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";
+    Stop            Train "stop"              "stop"    ["s"]                "stop the run with a checkpoint; asks";
+    Save            Train "save"              "save"    ["w"]                "write a checkpoint now";
+    Evaluate        Train "evaluate"          "evaluate" ["e"]               "evaluate on the validation data now";
+
+    Resume          Checkpoints "resume"      "resume"  ["r" "enter"]        "go on from this checkpoint";
+    Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";
+    Verify          Checkpoints "verify"      "verify"  ["v"]                "check every byte of the checkpoints";
+
+    PopupOpen       Popup "popup-open"        "choose"  ["enter"]            "choose the line";
+    PopupClose      Popup "popup-close"       "close"   ["esc" "q" "?" "ctrl-c"] "close it";
+    PopupUp         Popup "popup-up"          ""        ["k" "up" "ctrl-p"]  "one line up";
+    PopupDown       Popup "popup-down"        ""        ["j" "down" "ctrl-n"] "one line down";
+    PopupPageUp     Popup "popup-page-up"     ""        ["pgup" "ctrl-u"]    "one page up";
+    PopupPageDown   Popup "popup-page-down"   ""        ["pgdn" "ctrl-d"]    "one page down";
+    PopupTop        Popup "popup-top"         ""        ["g" "home"]         "to the first line";
+    PopupBottom     Popup "popup-bottom"      ""        ["G" "end"]          "to the last line";
+
+    PromptAccept    Prompt "prompt-accept"    "accept"  ["enter"]            "accept the text";
+    PromptCancel    Prompt "prompt-cancel"    "cancel"  ["esc" "ctrl-c"]     "leave it";
+
+    ConfirmYes      Confirm "confirm-yes"     "yes"     ["y" "enter"]        "yes, do it";
+    ConfirmNo       Confirm "confirm-no"      "no"      ["n" "esc" "q" "ctrl-c"] "no, leave everything as it is";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_has_exactly_one_line() {
+        for info in ACTIONS {
+            assert_eq!(ACTIONS.iter().filter(|i| i.action == info.action).count(), 1, "{}", info.name);
+            assert_eq!(ACTIONS.iter().filter(|i| i.name == info.name).count(), 1, "{}", info.name);
+            assert_eq!(info.action.info().name, info.name);
+        }
+        // The last variant's number says how many there are.
+        assert_eq!(ACTIONS.len(), Action::ConfirmNo as usize + 1);
+    }
+
+    #[test]
+    fn names_are_kebab_case_and_have_words() {
+        for info in ACTIONS {
+            assert!(info.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", info.name);
+            assert!(!info.text.is_empty());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is to be done outside the model. `tui` carries it out and answers with a message.
+
+use std::path::PathBuf;
+
+use crate::core::command::Command;
+use crate::core::recipe::Recipe;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Read the run home.
+    ReadRuns,
+    /// List the current folder's recipes.
+    ListRecipes,
+    /// Read a recipe and build its model to see the layers.
+    OpenDraft(PathBuf),
+    /// Read a run's history.
+    OpenRun(String),
+    /// Build a run's model to see the layers.
+    ReadTree(String),
+    /// List a run's checkpoints.
+    ReadCheckpoints(String),
+    /// Check every byte of these checkpoints.
+    Verify {
+        /// The run.
+        run: String,
+        /// Folder names.
+        names: Vec<String>,
+    },
+    /// Start a run in this process.
+    Start(StartJob),
+    /// Say something to the live run.
+    Send(Command),
+    /// Write a checkpoint's weights to a file.
+    Export(ExportJob),
+    /// Give the terminal back to the shell until `fg`.
+    Suspend,
+    /// Draw every cell afresh.
+    Redraw,
+    /// Leave.
+    Quit,
+}
+
+/// What is to be started.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StartJob {
+    /// A new run.
+    Fresh(Box<Recipe>),
+    /// A run goes on.
+    Resume {
+        /// The run.
+        run: String,
+        /// From this checkpoint; the newest good one when `None`.
+        from: Option<String>,
+    },
+}
+
+/// An export.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExportJob {
+    /// The run.
+    pub run: String,
+    /// The checkpoint's folder name.
+    pub checkpoint: String,
+    /// The file to write, absolute or relative to the current folder.
+    pub path: PathBuf,
+    /// Overwrite what is there.
+    pub force: bool,
+}

@@ -1,0 +1,102 @@
+//! Numbers in few characters, as lists and charts want them.
+
+/// `512 B`, `3.4 MB`: powers of 1000, three digits.
+pub fn bytes(n: u64) -> String {
+    scaled(n as f64, &["B", "kB", "MB", "GB", "TB", "PB"], " ")
+}
+
+/// `11.7M` parameters.
+pub fn count(n: u64) -> String {
+    scaled(n as f64, &["", "k", "M", "G", "T"], "")
+}
+
+fn scaled(mut value: f64, units: &[&str], gap: &str) -> String {
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    let gap = if units[unit].is_empty() { "" } else { gap };
+    format!("{value:.digits$}{gap}{}", units[unit])
+}
+
+/// A metric in about six characters: `0.0213`, `12.50`, `1.2e-5`, `nan`.
+pub fn number(v: f64) -> String {
+    let a = v.abs();
+    if v.is_nan() {
+        "nan".to_owned()
+    } else if v.is_infinite() {
+        if v > 0.0 { "inf".to_owned() } else { "-inf".to_owned() }
+    } else if a == 0.0 {
+        "0".to_owned()
+    } else if a < 1e-3 {
+        let text = format!("{v:.2e}");
+        text.replace(".00e", "e").replacen("0e", "e", usize::from(text.contains('.') && text.contains("0e")))
+    } else if a < 10.0 {
+        format!("{v:.4}")
+    } else if a < 1000.0 {
+        format!("{v:.2}")
+    } else if a < 1e6 {
+        format!("{v:.0}")
+    } else {
+        format!("{v:.2e}")
+    }
+}
+
+/// Seconds as `4 s`, `3:07`, `2:05:00`, `3 d 4 h`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "?".to_owned();
+    }
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{}:{:02}", s / 60, s % 60),
+        3600..172_800 => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// How long ago, roughly: `now`, `5 min`, `3 h`, `12 d`.
+pub fn age(now_ms: u64, then_ms: u64) -> String {
+    let s = now_ms.saturating_sub(then_ms) / 1000;
+    match s {
+        0..60 => "now".to_owned(),
+        60..3600 => format!("{} min", s / 60),
+        3600..172_800 => format!("{} h", s / 3600),
+        _ => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_counts_keep_three_digits() {
+        let got: Vec<String> = [0, 999, 1000, 12_345, 999_999, 11_689_512].map(bytes).to_vec();
+        assert_eq!(got, ["0 B", "999 B", "1.00 kB", "12.3 kB", "1.00 MB", "11.7 MB"]);
+        assert_eq!([640, 1_216, 25_557_032].map(count), ["640", "1.22k", "25.6M"]);
+    }
+
+    #[test]
+    fn metrics_fit_a_column() {
+        let got: Vec<String> =
+            [0.0, 0.0213, 1.0, 12.5, 1234.5, 1e-3, 1.25e-5, 1e-4, 3e9, f64::NAN].map(number).to_vec();
+        assert_eq!(got, ["0", "0.0213", "1.0000", "12.50", "1234", "0.0010", "1.25e-5", "1e-4", "3.00e9", "nan"]);
+    }
+
+    #[test]
+    fn times_read_like_a_clock() {
+        assert_eq!([3.6, 187.0, 7500.0, 273_600.0, f64::NAN].map(duration), ["4 s", "3:07", "2:05:00", "3 d 4 h", "?"]);
+        assert_eq!(age(10_000_000, 9_990_000), "now");
+        assert_eq!(age(10_000_000, 10_000_000 - 600_000), "10 min");
+    }
+}

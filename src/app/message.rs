@@ -1,0 +1,146 @@
+//! What happens: input, events of the run, and the answers of work done in the background.
+
+use crate::core::event::{Metrics, Record};
+use crate::core::recipe::Recipe;
+use crate::core::run::RunSummary;
+use crate::core::series::Series;
+use crate::core::tree::Tree;
+
+use super::keys::Key;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Message {
+    /// The time, in milliseconds since the Unix epoch; sent before what happened at it.
+    Now(u64),
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The screen's size in cells.
+    Resize {
+        /// Columns.
+        width: u16,
+        /// Rows.
+        height: u16,
+    },
+    /// The run home was read.
+    Runs(Result<Vec<RunSummary>, String>),
+    /// The current folder's recipes.
+    Recipes(Vec<RecipeEntry>),
+    /// A recipe was read, and its model built to see the layers.
+    Draft(Result<Box<DraftReady>, String>),
+    /// A run's history was read.
+    Opened(Result<Box<OpenedRun>, String>),
+    /// The layer tree of a run that is not live here.
+    TreeReady {
+        /// The run.
+        run: String,
+        /// Its tree.
+        tree: Result<Tree, String>,
+    },
+    /// A run's checkpoints were listed.
+    Checkpoints {
+        /// The run.
+        run: String,
+        /// Oldest first.
+        rows: Vec<CheckpointRow>,
+    },
+    /// A checkpoint's bytes were checked.
+    Verified {
+        /// The run.
+        run: String,
+        /// The checkpoint.
+        name: String,
+        /// What is damaged, in words; empty when all is well.
+        damage: Vec<String>,
+    },
+    /// A run was started in this process, or could not be.
+    Started(Result<Box<StartedRun>, String>),
+    /// What the live run said.
+    Records(Vec<Record>),
+    /// The live run's thread has ended.
+    Ended,
+    /// An export is done: the file, or what was wrong.
+    Exported(Result<String, ExportProblem>),
+    /// SIGTERM, SIGINT, or SIGHUP: the process is to end.
+    Terminate(&'static str),
+    /// Something the user should know.
+    Warning(String),
+}
+
+/// A recipe file of the current folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipeEntry {
+    /// The file.
+    pub path: std::path::PathBuf,
+    /// What is in it, or why it cannot be used.
+    pub summary: Result<String, String>,
+}
+
+/// A recipe with its layers.
+#[derive(Debug, Clone)]
+pub struct DraftReady {
+    /// The file it came from.
+    pub path: std::path::PathBuf,
+    /// Resolved.
+    pub recipe: Recipe,
+    /// Its layers.
+    pub tree: Tree,
+}
+
+/// A run as its files tell it.
+#[derive(Debug, Clone)]
+pub struct OpenedRun {
+    /// The list's line of it.
+    pub summary: RunSummary,
+    /// The freeze rules it began with.
+    pub rules: Vec<String>,
+    /// The metric that "best" looks at.
+    pub monitor: String,
+    /// The rare events.
+    pub records: Vec<Record>,
+    /// The dense metrics, by name.
+    pub series: Vec<(String, Series)>,
+    /// The newest value of each.
+    pub latest: Metrics,
+    /// What was torn or dropped in its files.
+    pub notes: Vec<String>,
+}
+
+/// A run that has just been started in this process.
+#[derive(Debug, Clone)]
+pub struct StartedRun {
+    /// Its history so far; empty for a fresh run.
+    pub opened: OpenedRun,
+    /// Its layers.
+    pub tree: Tree,
+}
+
+/// One line of the checkpoint list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckpointRow {
+    /// Folder name.
+    pub name: String,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// What was measured.
+    pub metrics: Metrics,
+    /// Size on disk.
+    pub bytes: u64,
+    /// When it was written, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Why it is kept.
+    pub kept: Vec<String>,
+}
+
+/// Why an export did not happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExportProblem {
+    /// The file exists: the user is asked.
+    Exists(super::effect::ExportJob),
+    /// Anything else, in words.
+    Failed(String),
+}

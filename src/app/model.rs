@@ -1,0 +1,276 @@
+//! The whole state of the screen.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use crate::core::recipe::Recipe;
+use crate::core::run::{RunStatus, RunSummary};
+
+use super::action::{ACTIONS, Action};
+use super::effect::Effect;
+use super::keys::Keymap;
+use super::layers::Layers;
+use super::overlay::Overlay;
+use super::place::{Place, Screen};
+use super::run_view::{Level, RunView};
+
+/// How long a toast stands, in milliseconds.
+const TOAST_MS: u64 = 5_000;
+/// How long a warning or an error stands.
+const LOUD_TOAST_MS: u64 = 12_000;
+/// Messages that are kept for the list of them.
+const MESSAGES: usize = 500;
+
+/// Something said to the user; it stands for a while, and then in the list of messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Toast {
+    /// How loud.
+    pub level: Level,
+    /// The words.
+    pub text: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Whether it still stands on the screen.
+    pub standing: bool,
+}
+
+/// A recipe that is not started yet.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The file.
+    pub path: PathBuf,
+    /// Resolved.
+    pub recipe: Recipe,
+    /// Its layers with the edits.
+    pub layers: Layers,
+}
+
+/// What the Model screen shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The draft.
+    Draft,
+    /// The run that Train and Checkpoints show.
+    Run,
+}
+
+/// Something that takes a while, said in the header.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Busy {
+    /// A recipe's model is built.
+    Draft(PathBuf),
+    /// A run is being started.
+    Starting,
+    /// Weights are written to a file.
+    Exporting,
+}
+
+/// The state.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Columns and rows of the screen.
+    pub size: (u16, u16),
+    /// The keys.
+    pub keymap: Keymap,
+    /// The screen on view.
+    pub screen: Screen,
+    /// What lies on top, the last one uppermost.
+    pub overlays: Vec<Overlay>,
+    /// What was said, oldest first.
+    pub toasts: VecDeque<Toast>,
+    /// The run home's folder, for the empty state.
+    pub home: String,
+    /// The run home; `None` while it is read for the first time.
+    pub runs: Option<Vec<RunSummary>>,
+    /// Why the run home cannot be read.
+    pub runs_problem: Option<String>,
+    /// Line under the cursor.
+    pub run_cursor: usize,
+    /// Runs that were opened: the hosted one and the one on view.
+    pub views: Vec<RunView>,
+    /// The run on view.
+    pub shown: Option<String>,
+    /// A run that is being opened.
+    pub opening: Option<String>,
+    /// The run whose trainer lives in this process.
+    pub hosted: Option<String>,
+    /// A recipe that is not started yet.
+    pub draft: Option<Draft>,
+    /// What the Model screen shows.
+    pub subject: Subject,
+    /// What takes a while.
+    pub busy: Option<Busy>,
+    /// The process is to end as soon as the hosted run has.
+    pub leaving: bool,
+    /// A run is to be started as soon as the screen stands (`train --watch`).
+    pub watch: bool,
+}
+
+impl Model {
+    /// An empty screen, and what is to be done first.
+    pub fn new(keymap: Keymap, home: String, watch: bool) -> (Self, Vec<Effect>) {
+        let model = Self {
+            now_ms: 0,
+            size: (80, 24),
+            keymap,
+            screen: if watch { Screen::Train } else { Screen::Runs },
+            overlays: Vec::new(),
+            toasts: VecDeque::new(),
+            home,
+            runs: None,
+            runs_problem: None,
+            run_cursor: 0,
+            views: Vec::new(),
+            shown: None,
+            opening: None,
+            hosted: None,
+            draft: None,
+            subject: Subject::Run,
+            busy: watch.then_some(Busy::Starting),
+            leaving: false,
+            watch,
+        };
+        (model, vec![Effect::ReadRuns])
+    }
+
+    /// The run on view.
+    pub fn shown(&self) -> Option<&RunView> {
+        self.view(self.shown.as_deref()?)
+    }
+
+    /// The run on view, to change.
+    pub fn shown_mut(&mut self) -> Option<&mut RunView> {
+        let id = self.shown.clone()?;
+        self.view_mut(&id)
+    }
+
+    /// An opened run.
+    pub fn view(&self, id: &str) -> Option<&RunView> {
+        self.views.iter().find(|v| v.id == id)
+    }
+
+    /// An opened run, to change.
+    pub fn view_mut(&mut self, id: &str) -> Option<&mut RunView> {
+        self.views.iter_mut().find(|v| v.id == id)
+    }
+
+    /// The run that is trained in this process.
+    pub fn hosted(&self) -> Option<&RunView> {
+        self.view(self.hosted.as_deref()?)
+    }
+
+    /// Puts a run on view; of the others, only the hosted one is kept.
+    pub fn show(&mut self, view: RunView) {
+        let id = view.id.clone();
+        let hosted = self.hosted.clone();
+        self.views.retain(|v| v.id != id && Some(&v.id) == hosted.as_ref());
+        self.views.push(view);
+        self.shown = Some(id);
+        self.subject = Subject::Run;
+    }
+
+    /// The layers on the Model screen.
+    pub fn layers(&self) -> Option<&Layers> {
+        match self.subject {
+            Subject::Draft => self.draft.as_ref().map(|d| &d.layers),
+            Subject::Run => self.shown()?.layers.as_ref(),
+        }
+    }
+
+    /// The layers on the Model screen, to change.
+    pub fn layers_mut(&mut self) -> Option<&mut Layers> {
+        match self.subject {
+            Subject::Draft => self.draft.as_mut().map(|d| &mut d.layers),
+            Subject::Run => self.shown_mut()?.layers.as_mut(),
+        }
+    }
+
+    /// The run under the cursor of the run list.
+    pub fn selected_run(&self) -> Option<&RunSummary> {
+        self.runs.as_ref()?.get(self.run_cursor)
+    }
+
+    /// Whose keys are in force.
+    pub fn place(&self) -> Place {
+        self.overlays.last().map_or(self.screen.place(), Overlay::place)
+    }
+
+    /// Says something to the user.
+    pub fn say(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        let at_ms = self.now_ms;
+        // The same words again stand once.
+        self.toasts.iter_mut().filter(|t| t.text == text).for_each(|t| t.standing = false);
+        if self.toasts.len() == MESSAGES {
+            self.toasts.pop_front();
+        }
+        self.toasts.push_back(Toast { level, text, at_ms, standing: true });
+    }
+
+    /// Takes down toasts that stood long enough; true when one fell.
+    pub fn expire_toasts(&mut self) -> bool {
+        let now = self.now_ms;
+        let mut fell = false;
+        for toast in self.toasts.iter_mut().filter(|t| t.standing) {
+            let life = if matches!(toast.level, Level::Info | Level::Good) { TOAST_MS } else { LOUD_TOAST_MS };
+            if now >= toast.at_ms + life {
+                toast.standing = false;
+                fell = true;
+            }
+        }
+        fell
+    }
+
+    /// Toasts that stand, oldest first.
+    pub fn standing_toasts(&self) -> impl DoubleEndedIterator<Item = &Toast> {
+        self.toasts.iter().filter(|t| t.standing)
+    }
+
+    /// Whether the time itself changes what is shown, so that a tick a second is wanted.
+    pub fn wants_ticks(&self) -> bool {
+        self.standing_toasts().next().is_some() || self.hosted.is_some()
+    }
+
+    /// The checkpoint is of the run on view, and the run is trained in this process.
+    fn shown_is_hosted(&self) -> bool {
+        self.shown.is_some() && self.shown == self.hosted
+    }
+
+    /// Whether an action does something here and now; the footer and the palette offer only these.
+    pub fn enabled(&self, action: Action) -> bool {
+        let live = self.shown_is_hosted() && !self.leaving;
+        let staged = self.layers().is_some_and(|l| !l.staged().is_empty());
+        let draft = self.subject == Subject::Draft && self.draft.is_some();
+        match action {
+            Action::OpenRun => self.selected_run().is_some(),
+            Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && self.hosted.is_none(),
+            Action::ToggleFreeze => self.layers().is_some() && (draft || live),
+            Action::Apply => staged && live && !draft,
+            Action::Discard | Action::NextStaged => staged,
+            Action::StartRun => draft && self.hosted.is_none(),
+            Action::Undo | Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => {
+                self.layers().is_some()
+            }
+            Action::Pause | Action::Stop | Action::Save | Action::Evaluate => live,
+            Action::Resume => {
+                let view = self.shown().filter(|v| v.selected_checkpoint().is_some());
+                view.is_some_and(|v| can_resume(v.status)) && self.hosted.is_none()
+            }
+            Action::Export | Action::Verify => self.shown().is_some_and(|v| v.selected_checkpoint().is_some()),
+            _ => true,
+        }
+    }
+
+    /// Actions of this place that do something now, in the table's order.
+    pub fn offered(&self, place: Place) -> Vec<Action> {
+        let here = ACTIONS.iter().filter(|i| i.place == place).map(|i| i.action);
+        here.filter(|a| self.enabled(*a)).collect()
+    }
+}
+
+/// Whether a run with this status can go on (a finished one may, when it is made longer; that is the command line's).
+pub fn can_resume(status: RunStatus) -> bool {
+    matches!(status, RunStatus::Stopped | RunStatus::Failed | RunStatus::Crashed)
+}

@@ -1,0 +1,225 @@
+//! What lies on top of a screen: a stack of these, the last one has the keyboard.
+
+use super::action::Action;
+use super::effect::{ExportJob, StartJob};
+use super::message::RecipeEntry;
+use super::place::Place;
+
+/// One thing on top.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    /// The keys.
+    Help {
+        /// First line shown.
+        scroll: usize,
+    },
+    /// Everything that was said.
+    Messages {
+        /// First line shown, counted from the newest.
+        scroll: usize,
+    },
+    /// Recipes of the current folder.
+    Recipes {
+        /// The list; `None` while it is read.
+        entries: Option<Vec<RecipeEntry>>,
+        /// Line under the cursor.
+        cursor: usize,
+    },
+    /// Actions by name.
+    Palette {
+        /// What was typed.
+        input: Input,
+        /// Line under the cursor.
+        cursor: usize,
+    },
+    /// A question.
+    Confirm(Confirm),
+    /// A text field for the file of an export.
+    ExportTo {
+        /// What is typed.
+        input: Input,
+        /// What is exported; its path is what was typed.
+        job: ExportJob,
+    },
+    /// A longer text, as of an error.
+    Text {
+        /// Heading.
+        title: String,
+        /// Its lines.
+        lines: Vec<String>,
+        /// First line shown.
+        scroll: usize,
+    },
+}
+
+impl Overlay {
+    /// Whose keys are in force.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Confirm(_) => Place::Confirm,
+            Self::ExportTo { .. } | Self::Palette { .. } => Place::Prompt,
+            _ => Place::Popup,
+        }
+    }
+}
+
+/// A question with what a yes does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirm {
+    /// The question.
+    pub title: String,
+    /// What would happen.
+    pub lines: Vec<String>,
+    /// What a yes does.
+    pub yes: Consent,
+}
+
+/// What is done after a yes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Consent {
+    /// Stop the live run with a checkpoint.
+    Stop,
+    /// Stop the live run with a checkpoint, then leave.
+    StopAndLeave,
+    /// Leave without waiting for the run.
+    LeaveAtOnce,
+    /// Start.
+    Start(StartJob),
+    /// Export over a file that exists.
+    Export(ExportJob),
+}
+
+/// One line of text with a cursor.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Input {
+    /// The text.
+    pub text: String,
+    /// Cursor in characters.
+    pub cursor: usize,
+}
+
+impl Input {
+    /// A field with text in it and the cursor at its end.
+    pub fn with(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { cursor: text.chars().count(), text }
+    }
+
+    fn byte(&self, at: usize) -> usize {
+        self.text.char_indices().nth(at).map_or(self.text.len(), |(i, _)| i)
+    }
+
+    /// Types characters; line ends and other control characters are left out.
+    pub fn insert(&mut self, text: &str) {
+        for c in text.chars().filter(|c| !c.is_control()) {
+            let at = self.byte(self.cursor);
+            self.text.insert(at, c);
+            self.cursor += 1;
+        }
+    }
+
+    /// Removes the character before the cursor.
+    pub fn backspace(&mut self) {
+        if self.cursor > 0 {
+            self.cursor -= 1;
+            self.delete();
+        }
+    }
+
+    /// Removes the character under the cursor.
+    pub fn delete(&mut self) {
+        let at = self.byte(self.cursor);
+        if at < self.text.len() {
+            self.text.remove(at);
+        }
+    }
+
+    /// Removes the word before the cursor, as a shell does.
+    pub fn delete_word(&mut self) {
+        let word = |c: char| c.is_alphanumeric();
+        while self.cursor > 0 && !self.before().is_some_and(word) {
+            self.backspace();
+        }
+        while self.before().is_some_and(word) {
+            self.backspace();
+        }
+    }
+
+    fn before(&self) -> Option<char> {
+        self.text.chars().nth(self.cursor.checked_sub(1)?)
+    }
+
+    /// Removes everything before the cursor.
+    pub fn clear_before(&mut self) {
+        self.text = self.text.split_off(self.byte(self.cursor));
+        self.cursor = 0;
+    }
+
+    /// Moves the cursor.
+    pub fn go(&mut self, by: isize) {
+        self.cursor = self.cursor.saturating_add_signed(by).min(self.text.chars().count());
+    }
+}
+
+/// Actions whose name or words have all the typed characters in order.
+pub fn palette_matches(query: &str, offered: &[Action]) -> Vec<Action> {
+    let query: Vec<char> = query.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+    let mut scored: Vec<(usize, Action)> = offered
+        .iter()
+        .filter_map(|action| {
+            let info = action.info();
+            let name = spread(&query, info.name);
+            let text = spread(&query, info.text).map(|s| s + 20);
+            Some((name.into_iter().chain(text).min()?, *action))
+        })
+        .collect();
+    scored.sort_by_key(|(score, _)| *score);
+    scored.into_iter().map(|(_, action)| action).collect()
+}
+
+/// How far apart the characters lie in the text; `None` when they are not all there, in order.
+fn spread(query: &[char], text: &str) -> Option<usize> {
+    let mut wanted = query.iter().peekable();
+    let (mut first, mut last) = (None, 0);
+    for (i, c) in text.chars().flat_map(char::to_lowercase).enumerate() {
+        if wanted.peek() == Some(&&c) {
+            wanted.next();
+            (first, last) = (first.or(Some(i)), i);
+        }
+    }
+    wanted.peek().is_none().then(|| last - first.unwrap_or(0) + first.unwrap_or(0).min(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_moves_by_characters_not_bytes() {
+        let mut input = Input::with("gelé");
+        input.backspace();
+        input.insert("é 氷\n");
+        assert_eq!((input.text.as_str(), input.cursor), ("gelé 氷", 6));
+        input.go(-1);
+        input.delete();
+        assert_eq!(input.text, "gelé ");
+        input.insert("a b");
+        input.delete_word();
+        assert_eq!(input.text, "gelé a ");
+        input.go(-99);
+        input.backspace();
+        input.go(2);
+        input.clear_before();
+        assert_eq!((input.text.as_str(), input.cursor), ("lé a ", 0));
+    }
+
+    #[test]
+    fn the_palette_finds_by_letters_in_order_and_best_first() {
+        let offered = [Action::Quit, Action::Pause, Action::Save, Action::Evaluate];
+        assert_eq!(palette_matches("pau", &offered)[0], Action::Pause);
+        assert_eq!(palette_matches("evl", &offered)[0], Action::Evaluate);
+        assert!(!palette_matches("evl", &offered).contains(&Action::Save));
+        assert_eq!(palette_matches("zzz", &offered), []);
+        assert_eq!(palette_matches("", &offered).len(), 4);
+    }
+}

@@ -1,0 +1,321 @@
+//! One run as the screens show it, built from its files and its events.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::core::event::{Event, Metrics, Record};
+use crate::core::run::{RunStatus, RunSummary};
+use crate::core::series::Series;
+use crate::core::tree::Tree;
+
+use super::format;
+use super::layers::Layers;
+use super::message::{CheckpointRow, OpenedRun};
+
+/// Event lines that are kept for the screen; the file has them all.
+const LINES: usize = 500;
+
+/// How loud a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Plain fact.
+    Info,
+    /// Something went well.
+    Good,
+    /// Worth a look.
+    Warning,
+    /// Went wrong.
+    Error,
+}
+
+/// One line of the event tail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// How loud.
+    pub level: Level,
+    /// The words.
+    pub text: String,
+}
+
+/// What is known of a checkpoint's bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Health {
+    /// Being checked.
+    Checking,
+    /// Every byte is as it was written.
+    Verified,
+    /// What is damaged, in words.
+    Damaged(Vec<String>),
+}
+
+/// One run on the screens.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its status.
+    pub status: RunStatus,
+    /// Whether its trainer lives in this process.
+    pub hosted: bool,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Optimizer steps planned.
+    pub steps: u64,
+    /// Optimizer steps of one epoch; 0 while unknown.
+    pub steps_per_epoch: u64,
+    /// Epochs planned, where the recipe counts in epochs.
+    pub epochs: u64,
+    /// PyTorch's names.
+    pub devices: Vec<String>,
+    /// The metric that "best" looks at.
+    pub monitor: String,
+    /// Dense and rare metrics, by name.
+    pub series: BTreeMap<String, Series>,
+    /// The newest value of each.
+    pub latest: Metrics,
+    /// The event tail, oldest first.
+    pub lines: VecDeque<Line>,
+    /// Freeze rules in force.
+    pub rules: Vec<String>,
+    /// The layers, once they are known.
+    pub layers: Option<Layers>,
+    /// Why they are not, if they cannot be.
+    pub layers_problem: Option<String>,
+    /// Checkpoints, oldest first; `None` while they are read.
+    pub checkpoints: Option<Vec<CheckpointRow>>,
+    /// Line under the cursor, counted from the newest.
+    pub checkpoint_cursor: usize,
+    /// What is known of the checkpoints' bytes.
+    pub health: BTreeMap<String, Health>,
+    pace: Pace,
+}
+
+impl RunView {
+    /// From the run's files.
+    pub fn new(opened: OpenedRun, hosted: bool) -> Self {
+        let OpenedRun { summary, rules, monitor, records, series, latest, notes } = opened;
+        let mut view = Self {
+            id: summary.id.to_string(),
+            name: summary.name.clone(),
+            status: summary.status,
+            hosted,
+            step: summary.step,
+            steps: 0,
+            steps_per_epoch: 0,
+            epochs: 0,
+            devices: Vec::new(),
+            monitor,
+            series: series.into_iter().collect(),
+            latest,
+            lines: VecDeque::new(),
+            rules,
+            layers: None,
+            layers_problem: None,
+            checkpoints: None,
+            checkpoint_cursor: 0,
+            health: BTreeMap::new(),
+            pace: Pace::default(),
+        };
+        view.take_summary(&summary);
+        for record in &records {
+            view.take_rare(record, true);
+        }
+        view.take_summary(&summary);
+        for note in notes {
+            view.say(summary.step, 0, Level::Warning, note);
+        }
+        view.pace = Pace::default();
+        view
+    }
+
+    /// What the run list says newer.
+    pub fn take_summary(&mut self, summary: &RunSummary) {
+        self.status = summary.status;
+        self.name.clone_from(&summary.name);
+        self.step = self.step.max(summary.step);
+        self.steps = summary.steps.max(self.steps);
+        self.epochs = summary.epochs;
+    }
+
+    /// The layers became known.
+    pub fn set_tree(&mut self, tree: Tree) {
+        let (layers, problem) = Layers::new(tree, self.rules.clone());
+        self.layers_problem = problem;
+        self.layers = Some(layers);
+    }
+
+    /// One record of the live run.
+    pub fn take(&mut self, record: &Record) {
+        match &record.event {
+            Event::Step { metrics, .. } => {
+                self.step = self.step.max(record.step);
+                self.pace.take(record);
+                self.chart(record.step, metrics);
+            }
+            _ => self.take_rare(record, false),
+        }
+    }
+
+    fn chart(&mut self, step: u64, metrics: &Metrics) {
+        for (name, value) in metrics {
+            match self.series.get_mut(name) {
+                Some(series) => series.push(step as f64, *value),
+                None => {
+                    let mut series = Series::default();
+                    series.push(step as f64, *value);
+                    self.series.insert(name.clone(), series);
+                }
+            }
+            self.latest.insert(name.clone(), *value);
+        }
+    }
+
+    /// `past`: read from the log, so that the metrics are in the series already.
+    fn take_rare(&mut self, record: &Record, past: bool) {
+        let line = |view: &mut Self, level, text: String| view.say(record.step, record.time_ms, level, text);
+        match &record.event {
+            Event::Step { .. } | Event::EpochEnded { .. } => {}
+            Event::Started { steps, steps_per_epoch, devices, resumed_from } => {
+                (self.steps, self.steps_per_epoch) = (*steps, *steps_per_epoch);
+                self.devices.clone_from(devices);
+                self.status = RunStatus::Running;
+                self.pace = Pace::default();
+                if let Some(from) = resumed_from {
+                    self.step = *from;
+                }
+                let on = devices.join(", ");
+                let text = match resumed_from {
+                    Some(step) => format!("goes on from step {step} on {on}, {steps} steps planned"),
+                    None => format!("started on {on}: {steps} steps, {steps_per_epoch} an epoch"),
+                };
+                line(self, Level::Info, text);
+            }
+            Event::Validation { metrics, .. } => {
+                if !past {
+                    self.chart(record.step, metrics);
+                }
+                let values: Vec<String> = metrics.iter().map(|(n, v)| format!("{n} {}", format::number(*v))).collect();
+                line(self, Level::Info, format!("validation: {}", values.join(", ")));
+            }
+            Event::CheckpointWritten { name, bytes, reason } => {
+                line(self, Level::Good, format!("checkpoint {name} ({}, {reason})", format::bytes(*bytes)));
+            }
+            Event::CheckpointFailed { message } => line(self, Level::Error, message.clone()),
+            Event::CheckpointRemoved { .. } => {}
+            Event::FreezeChanged { rules, trainable, frozen, states } => {
+                self.rules.clone_from(rules);
+                if let Some(layers) = &mut self.layers {
+                    self.layers_problem = layers.set_rules(rules.clone()).err();
+                    layers.set_states(states);
+                }
+                line(self, Level::Info, format!("plan: {trainable} tensors learn, {frozen} do not"));
+            }
+            Event::LrChanged { lr } => line(self, Level::Info, format!("base learning rate {}", format::number(*lr))),
+            Event::Paused => {
+                self.status = RunStatus::Paused;
+                self.pace.pause();
+                line(self, Level::Info, "paused".to_owned());
+            }
+            Event::Continued => {
+                self.status = RunStatus::Running;
+                line(self, Level::Info, "goes on".to_owned());
+            }
+            Event::Warning { message } => line(self, Level::Warning, message.clone()),
+            Event::Audit { moved, unmoved, mismatched } => {
+                let level = if mismatched.is_empty() { Level::Good } else { Level::Warning };
+                let odd =
+                    if mismatched.is_empty() { String::new() } else { format!(", odd: {}", mismatched.join(", ")) };
+                line(self, level, format!("audit: {} moved, {} bit-equal{odd}", moved.len(), unmoved.len()));
+            }
+            Event::Reply { .. } => {}
+            Event::Finished { .. } => {
+                self.status = RunStatus::Finished;
+                line(self, Level::Good, "finished".to_owned());
+            }
+            Event::Stopped { reason } => {
+                self.status = RunStatus::Stopped;
+                line(self, Level::Info, format!("stopped ({reason})"));
+            }
+            Event::Failed { message } => {
+                self.status = RunStatus::Failed;
+                line(self, Level::Error, message.clone());
+            }
+        }
+    }
+
+    fn say(&mut self, step: u64, time_ms: u64, level: Level, text: String) {
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Line { time_ms, step, level, text });
+    }
+
+    /// Steps a second over the last while; `None` before two steps were seen.
+    pub fn rate(&self) -> Option<f64> {
+        self.pace.rate().filter(|_| self.status == RunStatus::Running)
+    }
+
+    /// Seconds until the end at this pace.
+    pub fn seconds_left(&self) -> Option<f64> {
+        Some(self.steps.saturating_sub(self.step) as f64 / self.rate()?)
+    }
+
+    /// The epoch that the step belongs to, from 1, and how many there are.
+    pub fn epoch(&self) -> Option<(u64, u64)> {
+        let per = Some(self.steps_per_epoch).filter(|n| *n > 0)?;
+        let epochs = self.steps.div_ceil(per).max(1);
+        Some(((self.step / per + 1).min(epochs), epochs))
+    }
+
+    /// Part of the run that is done, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        if self.steps == 0 { 0.0 } else { (self.step as f64 / self.steps as f64).clamp(0.0, 1.0) }
+    }
+
+    /// The checkpoint under the cursor.
+    pub fn selected_checkpoint(&self) -> Option<&CheckpointRow> {
+        let rows = self.checkpoints.as_ref()?;
+        rows.len().checked_sub(1 + self.checkpoint_cursor).and_then(|i| rows.get(i))
+    }
+}
+
+/// Steps and when they were, to tell the pace of the last ten seconds.
+#[derive(Debug, Clone, Default)]
+struct Pace {
+    seen: VecDeque<(u64, u64)>,
+}
+
+impl Pace {
+    const WINDOW_MS: u64 = 10_000;
+    const MOST: usize = 256;
+
+    fn take(&mut self, record: &Record) {
+        // A point every 50 ms is enough, whatever the rate.
+        if self.seen.back().is_some_and(|(_, t)| record.time_ms < t + 50) {
+            return;
+        }
+        self.seen.push_back((record.step, record.time_ms));
+        while self.seen.len() > 2
+            && self
+                .seen
+                .front()
+                .is_some_and(|(_, t)| t + Self::WINDOW_MS < record.time_ms || self.seen.len() > Self::MOST)
+        {
+            self.seen.pop_front();
+        }
+    }
+
+    fn pause(&mut self) {
+        self.seen.clear();
+    }
+
+    fn rate(&self) -> Option<f64> {
+        let ((s0, t0), (s1, t1)) = (self.seen.front()?, self.seen.back()?);
+        (t1 > t0 && s1 > s0).then(|| (s1 - s0) as f64 * 1000.0 / (t1 - t0) as f64)
+    }
+}

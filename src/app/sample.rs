@@ -1,0 +1,148 @@
+//! Hand-made state for tests: a small tree, runs, events.
+
+use std::str::FromStr;
+
+use crate::core::event::{Event, Metrics, Record};
+use crate::core::run::{Lineage, RunId, RunStatus, RunSummary};
+use crate::core::series::Series;
+use crate::core::tensor::DType;
+use crate::core::tree::{ModuleInfo, ParamInfo, Tree};
+
+use super::message::{CheckpointRow, OpenedRun};
+
+/// The time of all samples.
+pub const NOW: u64 = 1_790_000_000_000;
+
+/// A small residual network: conv1, bn1, two stages of one block, fc.
+pub fn tree() -> Tree {
+    let mut tree = Tree::default();
+    module(&mut tree, "", "ResNet", "", &[]);
+    module(&mut tree, "conv1", "Conv2d", "1->16 3x3", &[("weight", &[16, 1, 3, 3])]);
+    module(&mut tree, "bn1", "BatchNorm2d", "16", &[("weight", &[16]), ("bias", &[16])]);
+    module(&mut tree, "relu", "ReLU", "", &[]);
+    for (layer, width) in [("layer1", 16), ("layer2", 32)] {
+        module(&mut tree, layer, "Sequential", "", &[]);
+        module(&mut tree, &format!("{layer}.0"), "BasicBlock", "", &[]);
+        module(&mut tree, &format!("{layer}.0.conv1"), "Conv2d", "3x3", &[("weight", &[width, 16, 3, 3])]);
+        module(&mut tree, &format!("{layer}.0.bn1"), "BatchNorm2d", "", &[("weight", &[width]), ("bias", &[width])]);
+    }
+    module(&mut tree, "fc", "Linear", "32->5", &[("weight", &[5, 32]), ("bias", &[5])]);
+    tree
+}
+
+fn module(tree: &mut Tree, path: &str, kind: &str, detail: &str, params: &[(&str, &[usize])]) {
+    let above = path.rsplit_once('.').map_or("", |(above, _)| above);
+    let at = tree.modules.len();
+    let parent = tree.modules.iter().position(|m| m.path == above).filter(|_| !path.is_empty());
+    tree.modules.push(ModuleInfo {
+        path: path.to_owned(),
+        kind: kind.to_owned(),
+        detail: detail.to_owned(),
+        parent,
+        output_shape: (path == "fc").then(|| vec![-1, 5]),
+        flops: None,
+    });
+    for (name, shape) in params {
+        let name = format!("{path}.{name}");
+        tree.parameters.push(ParamInfo { name, module: at, shape: shape.to_vec(), dtype: DType::Float32 });
+    }
+}
+
+/// A large tree: `blocks` blocks in one stage.
+pub fn large_tree(blocks: usize) -> Tree {
+    let mut tree = Tree::default();
+    module(&mut tree, "", "ResNet", "", &[]);
+    module(&mut tree, "stem_with_a_rather_long_name_氷", "Conv2d", "3->64 7x7 s2", &[("weight", &[64, 3, 7, 7])]);
+    module(&mut tree, "layer1", "Sequential", "", &[]);
+    for b in 0..blocks {
+        module(&mut tree, &format!("layer1.{b}"), "Bottleneck", "", &[]);
+        module(&mut tree, &format!("layer1.{b}.conv1"), "Conv2d", "64->64 1x1", &[("weight", &[64, 64, 1, 1])]);
+        module(&mut tree, &format!("layer1.{b}.bn1"), "BatchNorm2d", "64", &[("weight", &[64]), ("bias", &[64])]);
+    }
+    module(&mut tree, "fc", "Linear", "2048->1000", &[("weight", &[1000, 2048]), ("bias", &[1000])]);
+    tree
+}
+
+/// A line of the run list.
+pub fn run(n: u64, name: &str, status: RunStatus) -> RunSummary {
+    let created = jiff::Timestamp::from_millisecond(i64::try_from(NOW - n * 3_600_000).unwrap()).unwrap();
+    RunSummary {
+        id: RunId::from_str(&format!("20261125-0145{n:02}-k3f9")).unwrap(),
+        name: name.to_owned(),
+        status,
+        step: 40 * n,
+        steps: 400,
+        epoch: n,
+        epochs: 10,
+        best: (n > 0).then(|| 1.0 / (n as f64 + 1.0)),
+        monitor: "val/loss".to_owned(),
+        created,
+        updated: created,
+        tags: if n.is_multiple_of(2) { vec!["baseline".to_owned()] } else { Vec::new() },
+        note: String::new(),
+        host: "box".to_owned(),
+        model: "resnet8".to_owned(),
+        message: None,
+        pid: None,
+        lineage: Lineage::default(),
+        problem: None,
+    }
+}
+
+/// A run's files, with `points` steps measured.
+pub fn opened(n: u64, status: RunStatus, points: u64) -> OpenedRun {
+    let curve = |f: fn(f64) -> f64| Series::from_points((1..=points).map(|i| (i as f64, f(i as f64))));
+    let loss = curve(|x| 2.3 * (-x / 60.0).exp() + 0.1 + 0.08 * (x * 1.7).sin().abs());
+    let val = Series::from_points((1..=points / 40).map(|e| (e as f64 * 40.0, 2.0 * (-(e as f64) / 2.0).exp() + 0.2)));
+    let latest: Metrics = [("train/loss", loss.last()), ("val/loss", val.last()), ("lr", Some((0.0, 1e-3)))]
+        .into_iter()
+        .filter_map(|(name, last)| Some((name.to_owned(), last?.1)))
+        .collect();
+    let mut summary = run(n, "digits-head", status);
+    summary.step = points;
+    let records = if points > 0 { history(points) } else { Vec::new() };
+    OpenedRun {
+        summary,
+        rules: vec!["freeze **".to_owned(), "train fc".to_owned()],
+        monitor: "val/loss".to_owned(),
+        records,
+        series: vec![("train/loss".to_owned(), loss), ("val/loss".to_owned(), val)],
+        latest,
+        notes: Vec::new(),
+    }
+}
+
+/// A record said `ago` milliseconds before now.
+pub fn record(step: u64, ago: u64, event: Event) -> Record {
+    Record { time_ms: NOW - ago, step, event }
+}
+
+fn history(points: u64) -> Vec<Record> {
+    let metrics: Metrics = [("val/loss".to_owned(), 0.4706), ("val/top1".to_owned(), 0.931)].into();
+    let written = |step| Event::CheckpointWritten {
+        name: format!("step-{step:08}"),
+        bytes: 123_456,
+        reason: "every_epochs".to_owned(),
+    };
+    let start = Event::Started { steps: 400, steps_per_epoch: 40, devices: vec!["cpu".to_owned()], resumed_from: None };
+    vec![
+        record(0, 900_000, start),
+        record(points / 2, 300_000, Event::Validation { epoch: 1, metrics }),
+        record(points / 2, 299_000, written(points / 2)),
+        record(points, 1_000, Event::Warning { message: "2 images could not be read: a.jpg, b.jpg".to_owned() }),
+    ]
+}
+
+/// Checkpoints, oldest first.
+pub fn checkpoints(n: u64) -> Vec<CheckpointRow> {
+    let row = |i: u64| CheckpointRow {
+        name: format!("step-{:08}", i * 40),
+        step: i * 40,
+        epoch: i,
+        metrics: [("val/loss".to_owned(), 2.0 / i as f64), ("val/top1".to_owned(), 0.9)].into(),
+        bytes: 123_456 * i,
+        time_ms: NOW - (n - i) * 60_000,
+        kept: if i == n { vec!["last".to_owned(), "best".to_owned()] } else { vec!["last".to_owned()] },
+    };
+    (1..=n).map(row).collect()
+}

@@ -1,0 +1,260 @@
+//! Answers of work done in the background, and what the live run says.
+
+use crate::app::effect::Effect;
+use crate::app::message::{DraftReady, ExportProblem, Message, StartedRun};
+use crate::app::model::{Busy, Draft, Model, Subject};
+use crate::app::overlay::{Confirm, Consent, Overlay};
+use crate::app::place::Screen;
+use crate::app::run_view::{Health, Level, RunView};
+use crate::core::event::{Event, Record};
+use crate::core::run::{RunStatus, RunSummary};
+
+pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Runs(Ok(runs)) => runs_read(model, runs),
+        Message::Runs(Err(problem)) => {
+            model.runs_problem = Some(problem.clone());
+            model.say(Level::Error, problem);
+        }
+        Message::Recipes(found) => {
+            if let Some(Overlay::Recipes { entries, cursor }) =
+                model.overlays.iter_mut().rfind(|o| matches!(o, Overlay::Recipes { .. }))
+            {
+                *cursor = (*cursor).min(found.len().saturating_sub(1));
+                *entries = Some(found);
+            }
+        }
+        Message::Draft(result) => draft_read(model, result),
+        Message::Opened(result) => match result {
+            Ok(opened) => {
+                let id = opened.summary.id.to_string();
+                // The user went elsewhere in the meantime.
+                if model.opening.as_deref() != Some(id.as_str()) {
+                    return Vec::new();
+                }
+                model.opening = None;
+                if model.hosted.as_deref() == Some(id.as_str()) {
+                    return Vec::new();
+                }
+                model.show(RunView::new(*opened, false));
+                model.screen = Screen::Train;
+                return vec![Effect::ReadCheckpoints(id)];
+            }
+            Err(problem) => {
+                model.opening = None;
+                fail(model, "The run cannot be opened", &problem);
+            }
+        },
+        Message::TreeReady { run, tree } => {
+            if let Some(view) = model.view_mut(&run) {
+                match tree {
+                    Ok(tree) => view.set_tree(tree),
+                    Err(problem) => view.layers_problem = Some(problem),
+                }
+            }
+        }
+        Message::Checkpoints { run, rows } => {
+            if let Some(view) = model.view_mut(&run) {
+                // The cursor stays on its checkpoint when newer ones come in above it.
+                let selected = view.selected_checkpoint().map(|r| r.name.clone());
+                let at_newest = view.checkpoint_cursor == 0;
+                let at = rows.iter().rev().position(|r| Some(&r.name) == selected.as_ref()).filter(|_| !at_newest);
+                view.checkpoint_cursor = at.unwrap_or(view.checkpoint_cursor).min(rows.len().saturating_sub(1));
+                if at_newest {
+                    view.checkpoint_cursor = 0;
+                }
+                view.health.retain(|name, _| rows.iter().any(|r| r.name == *name));
+                view.checkpoints = Some(rows);
+            }
+        }
+        Message::Verified { run, name, damage } => verified(model, &run, name, damage),
+        Message::Started(result) => return started(model, result),
+        Message::Records(records) => return take(model, &records),
+        Message::Ended => return ended(model),
+        Message::Exported(result) => exported(model, result),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
+    model.runs_problem = None;
+    // The hosted run's own stream is newer than its files.
+    if let Some(view) = model.hosted()
+        && let Some(run) = runs.iter_mut().find(|r| r.id.to_string() == view.id)
+    {
+        (run.status, run.step) = (view.status, run.step.max(view.step));
+    }
+    let selected = model.selected_run().map(|r| r.id.clone());
+    for run in &runs {
+        if let Some(view) = model.views.iter_mut().find(|v| v.id == run.id.to_string() && !v.hosted) {
+            view.take_summary(run);
+        }
+    }
+    let at = selected.and_then(|id| runs.iter().position(|r| r.id == id));
+    model.run_cursor = at.unwrap_or(model.run_cursor).min(runs.len().saturating_sub(1));
+    model.runs = Some(runs);
+}
+
+fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {
+    if matches!(model.busy, Some(Busy::Draft(_))) {
+        model.busy = None;
+    }
+    match result {
+        Ok(ready) => {
+            let DraftReady { path, recipe, tree } = *ready;
+            let (layers, problem) = crate::app::layers::Layers::new(tree, recipe.freeze.rules.clone());
+            if let Some(problem) = problem {
+                model.say(Level::Warning, problem);
+            }
+            model.draft = Some(Draft { path, recipe, layers });
+            model.subject = Subject::Draft;
+        }
+        Err(problem) => {
+            if model.screen == Screen::Model && model.layers().is_none() {
+                model.screen = Screen::Runs;
+            }
+            fail(model, "The recipe cannot be used", &problem);
+        }
+    }
+}
+
+fn verified(model: &mut Model, run: &str, name: String, damage: Vec<String>) {
+    let Some(view) = model.view_mut(run) else { return };
+    let said = damage.first().map(|d| format!("{name}: {d}"));
+    let health = if damage.is_empty() { Health::Verified } else { Health::Damaged(damage) };
+    view.health.insert(name, health);
+    let busy = view.health.values().any(|h| *h == Health::Checking);
+    let good = view.health.values().filter(|h| **h == Health::Verified).count();
+    if let Some(said) = said {
+        model.say(Level::Error, said);
+    } else if !busy {
+        model.say(Level::Good, format!("{good} checkpoint{} verified", if good == 1 { "" } else { "s" }));
+    }
+}
+
+fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Effect> {
+    model.busy = None;
+    match result {
+        Ok(started) => {
+            let StartedRun { opened, tree } = *started;
+            let mut view = RunView::new(opened, true);
+            // An empty tree: the run was finished already, and nothing was started.
+            if !tree.modules.is_empty() {
+                view.set_tree(tree);
+                view.status = RunStatus::Running;
+            }
+            let id = view.id.clone();
+            model.hosted = Some(id.clone());
+            model.draft = None;
+            model.show(view);
+            model.screen = Screen::Train;
+            model.opening = None;
+            let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
+            // A signal came while it started.
+            if model.leaving {
+                effects.extend(super::leave::stop_and_leave(model, "SIGTERM"));
+            }
+            effects
+        }
+        Err(problem) => {
+            if model.leaving {
+                return vec![Effect::Quit];
+            }
+            if model.watch {
+                model.screen = Screen::Runs;
+            }
+            fail(model, "The run did not start", &problem);
+            Vec::new()
+        }
+    }
+}
+
+fn take(model: &mut Model, records: &[Record]) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let Some(id) = model.hosted.clone() else { return effects };
+    for record in records {
+        if let Some(view) = model.view_mut(&id) {
+            view.take(record);
+        }
+        match &record.event {
+            Event::Reply { result, .. } => {
+                if let Some(layers) = model.view_mut(&id).and_then(|v| v.layers.as_mut()) {
+                    layers.end_apply();
+                }
+                match result {
+                    Ok(said) => model.say(Level::Good, said.clone()),
+                    Err(problem) => model.say(Level::Error, problem.clone()),
+                }
+            }
+            Event::Warning { message } => model.say(Level::Warning, message.clone()),
+            Event::CheckpointFailed { message } => model.say(Level::Error, message.clone()),
+            Event::Failed { message } => model.say(Level::Error, message.clone()),
+            Event::Finished { .. } => model.say(Level::Good, "the run has finished"),
+            Event::CheckpointWritten { .. } | Event::CheckpointRemoved { .. } => {
+                let effect = Effect::ReadCheckpoints(id.clone());
+                if !effects.contains(&effect) {
+                    effects.push(effect);
+                }
+            }
+            _ => {}
+        }
+    }
+    // The list's line of the live run follows the stream, not the file.
+    if let Some(view) = model.view(&id).map(|v| (v.step, v.status))
+        && let Some(run) = model.runs.iter_mut().flatten().find(|r| r.id.to_string() == id)
+    {
+        (run.step, run.status) = (view.0.max(run.step), view.1);
+    }
+    effects
+}
+
+/// The hosted run's thread has ended and its files are complete.
+fn ended(model: &mut Model) -> Vec<Effect> {
+    let Some(id) = model.hosted.take() else { return Vec::new() };
+    if let Some(view) = model.view_mut(&id) {
+        view.hosted = false;
+        if view.status.is_live() {
+            // The stream ended without a word: the session says why in its log.
+            view.status = RunStatus::Failed;
+        }
+        if let Some(layers) = &mut view.layers {
+            layers.end_apply();
+        }
+    }
+    if model.leaving {
+        return vec![Effect::Quit];
+    }
+    // A question about stopping it has no object any more.
+    model.overlays.retain(
+        |o| !matches!(o, Overlay::Confirm(c) if matches!(c.yes, Consent::Stop | Consent::StopAndLeave | Consent::LeaveAtOnce)),
+    );
+    vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)]
+}
+
+fn exported(model: &mut Model, result: Result<String, ExportProblem>) {
+    if model.busy == Some(Busy::Exporting) {
+        model.busy = None;
+    }
+    match result {
+        Ok(said) => model.say(Level::Good, said),
+        Err(ExportProblem::Failed(problem)) => fail(model, "The export failed", &problem),
+        Err(ExportProblem::Exists(job)) => {
+            let title = "Overwrite the file?".to_owned();
+            let lines = vec![format!("{} exists already.", job.path.display())];
+            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Export(job) }));
+        }
+    }
+}
+
+/// A problem that the user waited on: one line as a toast, several as a text to read.
+fn fail(model: &mut Model, title: &str, problem: &str) {
+    if problem.lines().count() > 1 || problem.chars().count() > 100 {
+        model.say(Level::Error, format!("{title}: {}", problem.lines().next().unwrap_or_default()));
+        let lines = problem.lines().map(str::to_owned).collect();
+        model.overlays.push(Overlay::Text { title: title.to_owned(), lines, scroll: 0 });
+        model.toasts.iter_mut().for_each(|t| t.standing = false);
+    } else {
+        model.say(Level::Error, problem);
+    }
+}

@@ -1,0 +1,101 @@
+//! The Model screen: folds and freeze edits.
+
+use crate::app::action::Action;
+use crate::app::effect::{Effect, StartJob};
+use crate::app::model::{Model, Subject};
+use crate::app::run_view::Level;
+use crate::core::command::Command;
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::ToggleFreeze => toggle(model),
+        Action::Apply => return apply(model),
+        Action::StartRun => return start(model),
+        Action::Discard => discard(model),
+        Action::Undo => try_with(model, |l| l.undo(), "no edit to take back"),
+        Action::NextStaged => try_with(model, |l| l.next_staged(), "nothing is staged"),
+        Action::Fold => with(model, |l| l.fold()),
+        Action::Unfold => with(model, |l| l.unfold()),
+        Action::ToggleFold => with(model, |l| l.toggle_fold()),
+        Action::FoldAll => with(model, |l| l.fold_all()),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn with(model: &mut Model, change: impl FnOnce(&mut crate::app::layers::Layers)) {
+    if let Some(layers) = model.layers_mut() {
+        change(layers);
+    }
+}
+
+/// Says the words where the change did not happen.
+fn try_with(model: &mut Model, change: impl FnOnce(&mut crate::app::layers::Layers) -> bool, otherwise: &str) {
+    if !model.layers_mut().is_some_and(change) {
+        model.say(Level::Info, otherwise);
+    }
+}
+
+fn toggle(model: &mut Model) {
+    if model.layers().is_some() && !model.enabled(Action::ToggleFreeze) {
+        let text = match model.shown() {
+            Some(v) if v.status.is_live() && !v.hosted => "this run lives in another process",
+            _ => "this run is not live: its plan is history; resume it, or start a recipe with another plan",
+        };
+        model.say(Level::Info, text);
+        return;
+    }
+    match model.layers_mut().map(|l| l.toggle()) {
+        Some(Ok(Some(said))) => model.say(Level::Info, said),
+        Some(Err(problem)) => model.say(Level::Warning, problem),
+        Some(Ok(None)) | None => {}
+    }
+}
+
+fn discard(model: &mut Model) {
+    let n = model.layers_mut().map_or(0, |l| l.discard());
+    if n > 0 {
+        let undo = model.keymap.first(Action::Undo);
+        model.say(Level::Info, format!("{n} staged rule{} forgotten; `{undo}` brings them back", plural(n)));
+    } else {
+        model.say(Level::Info, "nothing is staged");
+    }
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+fn apply(model: &mut Model) -> Vec<Effect> {
+    if model.subject == Subject::Draft {
+        let key = model.keymap.first(Action::StartRun);
+        model.say(Level::Info, format!("a draft's edits are in force when it starts: `{key}`"));
+        return Vec::new();
+    }
+    if !model.enabled(Action::Apply) && model.layers().is_some_and(|l| !l.staged().is_empty()) {
+        model.say(Level::Info, "this run is not live any more");
+        return Vec::new();
+    }
+    match model.layers_mut().map(|l| l.begin_apply()) {
+        Some(Ok(rules)) => vec![Effect::Send(Command::Freeze { rules })],
+        Some(Err(problem)) => {
+            model.say(Level::Info, problem);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+fn start(model: &mut Model) -> Vec<Effect> {
+    let Some(draft) = model.draft.as_ref().filter(|_| model.subject == Subject::Draft) else {
+        model.say(Level::Info, "no recipe is open; `n` on the run list offers those of this folder");
+        return Vec::new();
+    };
+    if draft.layers.totals().trainable_tensors == 0 {
+        model.say(Level::Warning, "nothing would learn; leave at least one parameter trainable");
+        return Vec::new();
+    }
+    let mut recipe = draft.recipe.clone();
+    recipe.freeze.rules = draft.layers.all_rules();
+    super::train::start(model, StartJob::Fresh(Box::new(recipe)))
+}

@@ -1,0 +1,160 @@
+//! `update`: what a message does to the model, and what is to be done outside. One file a screen.
+
+mod background;
+mod checkpoints;
+mod layers;
+mod leave;
+mod overlays;
+mod runs;
+mod train;
+
+pub use overlays::palette_offer;
+
+use super::action::Action;
+use super::effect::Effect;
+use super::keys::Key;
+use super::message::Message;
+use super::model::{Model, Subject};
+use super::overlay::{Input, Overlay};
+use super::place::{Place, Screen};
+use super::run_view::Level;
+
+/// Rows a page moves by: the screen less header, borders and footer.
+fn page(model: &Model) -> isize {
+    isize::try_from(model.size.1).unwrap_or(24).saturating_sub(6).max(1)
+}
+
+/// Applies a message.
+pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Now(ms) => {
+            model.now_ms = ms;
+            model.expire_toasts();
+            Vec::new()
+        }
+        Message::Resize { width, height } => {
+            model.size = (width, height);
+            Vec::new()
+        }
+        Message::Key(key) => on_key(model, key),
+        Message::Paste(text) => {
+            overlays::paste(model, &text);
+            Vec::new()
+        }
+        Message::Terminate(signal) => leave::terminate(model, signal),
+        Message::Warning(text) => {
+            model.say(Level::Warning, text);
+            Vec::new()
+        }
+        other => background::update(model, other),
+    }
+}
+
+fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
+    let place = model.place();
+    if place == Place::Prompt
+        && let Some(effects) = overlays::edit(model, key)
+    {
+        return effects;
+    }
+    match model.keymap.action(key, place) {
+        Some(action) => act(model, action),
+        None => Vec::new(),
+    }
+}
+
+/// Does an action, from a key or from the palette.
+fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let place = action.info().place;
+    match place {
+        Place::Global => global(model, action),
+        Place::Runs => runs::act(model, action),
+        Place::Model => layers::act(model, action),
+        Place::Train => train::act(model, action),
+        Place::Checkpoints => checkpoints::act(model, action),
+        Place::Popup | Place::Prompt | Place::Confirm => overlays::act(model, action),
+    }
+}
+
+fn global(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Quit => return leave::quit(model),
+        Action::Help => model.overlays.push(Overlay::Help { scroll: 0 }),
+        Action::Messages => model.overlays.push(Overlay::Messages { scroll: 0 }),
+        Action::Palette => model.overlays.push(Overlay::Palette { input: Input::default(), cursor: 0 }),
+        Action::Back => return back(model),
+        Action::ShowRuns => return show(model, Screen::Runs),
+        Action::ShowModel => return show(model, Screen::Model),
+        Action::ShowTrain => return show(model, Screen::Train),
+        Action::ShowCheckpoints => return show(model, Screen::Checkpoints),
+        Action::NextScreen => return show(model, model.screen.cycle(1)),
+        Action::PreviousScreen => return show(model, model.screen.cycle(-1)),
+        Action::Up => go(model, -1),
+        Action::Down => go(model, 1),
+        Action::PageUp => go(model, -page(model)),
+        Action::PageDown => go(model, page(model)),
+        Action::Top => go(model, isize::MIN / 2),
+        Action::Bottom => go(model, isize::MAX / 2),
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Redraw => return vec![Effect::Redraw],
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Esc: takes down toasts, then staged edits, then goes back to the run list.
+fn back(model: &mut Model) -> Vec<Effect> {
+    if model.standing_toasts().next().is_some() {
+        model.toasts.iter_mut().for_each(|t| t.standing = false);
+        return Vec::new();
+    }
+    if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
+        return layers::act(model, Action::Discard);
+    }
+    if model.screen != Screen::Runs {
+        return show(model, Screen::Runs);
+    }
+    Vec::new()
+}
+
+/// Goes to a screen, and reads what it needs.
+fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
+    model.screen = screen;
+    let Some(view) = model.shown() else { return Vec::new() };
+    match screen {
+        Screen::Checkpoints => vec![Effect::ReadCheckpoints(view.id.clone())],
+        Screen::Model if model.subject == Subject::Run && view.layers.is_none() && view.layers_problem.is_none() => {
+            vec![Effect::ReadTree(view.id.clone())]
+        }
+        Screen::Runs => vec![Effect::ReadRuns],
+        _ => Vec::new(),
+    }
+}
+
+fn go(model: &mut Model, by: isize) {
+    let step = |at: usize, len: usize| {
+        let at = isize::try_from(at).unwrap_or(0).saturating_add(by);
+        usize::try_from(at.max(0)).unwrap_or(0).min(len.saturating_sub(1))
+    };
+    match model.screen {
+        Screen::Runs => {
+            let len = model.runs.as_ref().map_or(0, Vec::len);
+            model.run_cursor = step(model.run_cursor, len);
+        }
+        Screen::Model => {
+            if let Some(layers) = model.layers_mut() {
+                layers.go(by);
+            }
+        }
+        Screen::Train => {}
+        Screen::Checkpoints => {
+            if let Some(view) = model.shown_mut() {
+                let len = view.checkpoints.as_ref().map_or(0, Vec::len);
+                view.checkpoint_cursor = step(view.checkpoint_cursor, len);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

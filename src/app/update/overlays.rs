@@ -1,0 +1,163 @@
+//! What lies on top: lists, texts, questions and text fields.
+
+use crate::app::action::Action;
+use crate::app::effect::Effect;
+use crate::app::keys::{Code, Key};
+use crate::app::model::{Busy, Model, Subject};
+use crate::app::overlay::{Confirm, Consent, Input, Overlay, palette_matches};
+use crate::app::place::{Place, Screen};
+use crate::app::run_view::Level;
+use crate::core::command::Command;
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::PopupClose | Action::PromptCancel | Action::ConfirmNo => {
+            model.overlays.pop();
+        }
+        Action::PopupOpen => return open(model),
+        Action::PopupUp => go(model, -1),
+        Action::PopupDown => go(model, 1),
+        Action::PopupPageUp => go(model, -super::page(model)),
+        Action::PopupPageDown => go(model, super::page(model)),
+        Action::PopupTop => go(model, isize::MIN / 2),
+        Action::PopupBottom => go(model, isize::MAX / 2),
+        Action::PromptAccept => return accept(model),
+        Action::ConfirmYes => return consent(model),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn go(model: &mut Model, by: isize) {
+    let move_within = |at: &mut usize, len: usize| {
+        let to = isize::try_from(*at).unwrap_or(0).saturating_add(by).max(0);
+        *at = usize::try_from(to).unwrap_or(0).min(len.saturating_sub(1));
+    };
+    let messages = model.toasts.len();
+    match model.overlays.last_mut() {
+        // Texts end where their last line is the last one shown; drawing holds them there too.
+        Some(Overlay::Help { scroll }) => move_within(scroll, crate::app::action::ACTIONS.len() + 16),
+        Some(Overlay::Messages { scroll }) => move_within(scroll, messages),
+        Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
+        Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
+        _ => {}
+    }
+}
+
+/// Enter in a list.
+fn open(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Recipes { entries, cursor }) = model.overlays.last() else {
+        model.overlays.pop();
+        return Vec::new();
+    };
+    let Some(entry) = entries.as_ref().and_then(|e| e.get(*cursor)) else { return Vec::new() };
+    match &entry.summary {
+        Err(problem) => {
+            let title = entry.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            let lines = problem.lines().map(str::to_owned).collect();
+            model.overlays.push(Overlay::Text { title, lines, scroll: 0 });
+            Vec::new()
+        }
+        Ok(_) => {
+            let path = entry.path.clone();
+            model.overlays.pop();
+            model.screen = Screen::Model;
+            // A draft that was left with edits is taken up again.
+            if model.draft.as_ref().is_some_and(|d| d.path == path && !d.layers.staged().is_empty()) {
+                model.subject = Subject::Draft;
+                return Vec::new();
+            }
+            model.busy = Some(Busy::Draft(path.clone()));
+            vec![Effect::OpenDraft(path)]
+        }
+    }
+}
+
+/// Enter in a text field.
+fn accept(model: &mut Model) -> Vec<Effect> {
+    match model.overlays.pop() {
+        Some(Overlay::ExportTo { input, mut job }) => {
+            job.path = input.text.trim().into();
+            super::checkpoints::export(model, job)
+        }
+        Some(Overlay::Palette { input, cursor }) => {
+            let chosen = palette_offer(model, &input.text).get(cursor).copied();
+            chosen.map_or_else(Vec::new, |action| super::act(model, action))
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What the palette offers for a text, best first.
+pub fn palette_offer(model: &Model, query: &str) -> Vec<Action> {
+    let mut offered = model.offered(model.screen.place());
+    offered.extend(model.offered(Place::Global).into_iter().filter(|a| *a != Action::Palette));
+    palette_matches(query, &offered)
+}
+
+fn consent(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Confirm(Confirm { yes, .. })) = model.overlays.pop() else { return Vec::new() };
+    match yes {
+        Consent::Stop if model.hosted.is_some() => vec![Effect::Send(Command::Stop { reason: "user".to_owned() })],
+        Consent::Stop => Vec::new(),
+        Consent::StopAndLeave => super::leave::stop_and_leave(model, "user"),
+        Consent::LeaveAtOnce => vec![Effect::Quit],
+        Consent::Start(job) => super::train::start(model, job),
+        Consent::Export(mut job) => {
+            job.force = true;
+            super::checkpoints::export(model, job)
+        }
+    }
+}
+
+/// Keys that a text field takes itself; `None` leaves the key to the table.
+pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
+    let matches = match model.overlays.last() {
+        Some(Overlay::Palette { input, .. }) => palette_offer(model, &input.text).len(),
+        _ => 0,
+    };
+    let input = match model.overlays.last_mut()? {
+        Overlay::ExportTo { input, .. } => input,
+        Overlay::Palette { input, cursor } => {
+            let by = match (key.code, key.ctrl) {
+                (Code::Up, _) | (Code::Char('p'), true) => -1,
+                (Code::Down, _) | (Code::Char('n'), true) => 1,
+                _ => 0,
+            };
+            if by != 0 {
+                *cursor = cursor.saturating_add_signed(by).min(matches.saturating_sub(1));
+                return Some(Vec::new());
+            }
+            if let Code::Char(_) | Code::Backspace | Code::Delete = key.code {
+                *cursor = 0;
+            }
+            input
+        }
+        _ => return None,
+    };
+    type_key(input, key).then(Vec::new)
+}
+
+fn type_key(input: &mut Input, key: Key) -> bool {
+    match (key.code, key.ctrl, key.alt) {
+        (Code::Char(c), false, false) => input.insert(c.encode_utf8(&mut [0; 4])),
+        (Code::Char('w'), true, _) | (Code::Backspace, _, true) => input.delete_word(),
+        (Code::Char('u'), true, _) => input.clear_before(),
+        (Code::Char('a'), true, _) | (Code::Home, ..) => input.go(isize::MIN / 2),
+        (Code::Char('e'), true, _) | (Code::End, ..) => input.go(isize::MAX / 2),
+        (Code::Backspace, ..) | (Code::Char('h'), true, _) => input.backspace(),
+        (Code::Delete, ..) => input.delete(),
+        (Code::Left, ..) => input.go(-1),
+        (Code::Right, ..) => input.go(1),
+        _ => return false,
+    }
+    true
+}
+
+/// Pasted text goes into a text field, and nowhere else.
+pub(super) fn paste(model: &mut Model, text: &str) {
+    match model.overlays.last_mut() {
+        Some(Overlay::ExportTo { input, .. } | Overlay::Palette { input, .. }) => input.insert(text.trim()),
+        _ => model.say(Level::Info, "pasted text has no place here"),
+    }
+}

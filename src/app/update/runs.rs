@@ -1,0 +1,51 @@
+//! The run list.
+
+use crate::app::action::Action;
+use crate::app::effect::{Effect, StartJob};
+use crate::app::model::{Model, Subject, can_resume};
+use crate::app::overlay::Overlay;
+use crate::app::place::Screen;
+use crate::app::run_view::Level;
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::RefreshRuns => vec![Effect::ReadRuns],
+        Action::NewRun => {
+            model.overlays.push(Overlay::Recipes { entries: None, cursor: 0 });
+            vec![Effect::ListRecipes]
+        }
+        Action::OpenRun => open(model),
+        Action::ResumeRun => resume(model),
+        _ => Vec::new(),
+    }
+}
+
+fn open(model: &mut Model) -> Vec<Effect> {
+    let Some(id) = model.selected_run().map(|r| r.id.to_string()) else {
+        model.say(Level::Info, "no run to open yet; `n` starts one from a recipe");
+        return Vec::new();
+    };
+    model.subject = Subject::Run;
+    // The hosted run is known already, and better than from its files.
+    if model.hosted.as_deref() == Some(id.as_str()) {
+        model.shown = Some(id);
+        model.screen = Screen::Train;
+        return Vec::new();
+    }
+    model.opening = Some(id.clone());
+    vec![Effect::OpenRun(id)]
+}
+
+fn resume(model: &mut Model) -> Vec<Effect> {
+    let Some(run) = model.selected_run() else { return Vec::new() };
+    let (id, status) = (run.id.to_string(), run.status);
+    if !can_resume(status) {
+        model.say(Level::Info, format!("{} is {status}: there is nothing to resume", run_name(model)));
+        return Vec::new();
+    }
+    super::train::start(model, StartJob::Resume { run: id, from: None })
+}
+
+fn run_name(model: &Model) -> String {
+    model.selected_run().map_or_else(String::new, |r| r.name.clone())
+}
