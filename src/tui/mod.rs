@@ -1,1 +1,128 @@
-//! placeholder
+//! The terminal's side of the screen: enter and restore, keys and signals in, frames out.
+//!
+//! The only place of ratatui and crossterm. Imports `app`, `core` and `session`; called by `cli`.
+
+mod event_loop;
+mod glyphs;
+mod hosted;
+mod input;
+mod look;
+mod overlays;
+mod painter;
+mod screens;
+mod settings;
+#[cfg(test)]
+mod snapshots;
+mod terminal;
+mod theme;
+mod watch;
+mod widgets;
+mod work;
+mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use crate::app::Model;
+use crate::core::run::RunHome;
+use crate::session::{Outcome, Start};
+
+pub use event_loop::EngineSource;
+use event_loop::{EventLoop, Setup};
+use settings::Settings;
+use work::Places;
+
+/// What a screen is opened with.
+pub struct Options {
+    /// How the engine is built; called once, on a thread, after the first frame, when it is first needed.
+    pub engine: EngineSource,
+    /// The run home.
+    pub home: RunHome,
+    /// What to start at once (`train --watch`).
+    pub watch: Option<Start>,
+    /// Recipes are looked for and exports written here; the current folder when left out.
+    pub cwd: Option<PathBuf>,
+    /// Folder of configuration; `FROSTLINE_CONFIG`, else the platform's, when left out.
+    pub config: Option<PathBuf>,
+}
+
+impl Options {
+    /// The screen on a run home.
+    pub fn new(engine: EngineSource, home: RunHome) -> Self {
+        Self { engine, home, watch: None, cwd: None, config: None }
+    }
+}
+
+/// What was when the screen was left.
+#[derive(Debug)]
+pub struct Exit {
+    /// The run that was hosted last, if any.
+    pub run: Option<String>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// Why there is no screen.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    /// Not a terminal that can show it: exit code 2.
+    #[error(
+        "no screen here: {0}; `frostline train RECIPE`, `frostline ls` and the other commands need none \
+         (`frostline --help`)"
+    )]
+    NoTerminal(String),
+    /// The terminal failed: exit code 1.
+    #[error("{what}: {problem}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        problem: String,
+    },
+    /// A bug in the screen: exit code 1. The terminal is restored, the run was stopped with a checkpoint.
+    #[error(
+        "the screen broke down ({0}); a run that was live was stopped with a checkpoint. This is a bug: please report it"
+    )]
+    Broken(String),
+}
+
+impl TuiError {
+    fn io(what: &'static str, problem: &std::io::Error) -> Self {
+        Self::Io { what, problem: problem.to_string() }
+    }
+}
+
+/// Opens the screen and stays until the user leaves. The terminal is restored on every way out.
+///
+/// # Errors
+/// Where there is no usable terminal, or it fails.
+pub fn run(options: Options) -> Result<Exit, TuiError> {
+    terminal::check(options.watch.is_some())?;
+    let settings = Settings::read(options.config);
+    let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+    let home = options.home.path().display().to_string();
+    let (mut model, effects) = Model::new(settings.keymap, home, options.watch.is_some());
+    for warning in settings.warnings {
+        model.say(crate::app::run_view::Level::Warning, warning);
+    }
+    let setup = Setup {
+        model: (model, effects),
+        look: settings.look,
+        places: Places { home: options.home, cwd },
+        engine: options.engine,
+        watch: options.watch,
+    };
+    let tty = terminal::enter(&settings.log)?;
+    // A panic is told by the hook, after it has restored the terminal; unwinding drops the run's handle, which stops the
+    // run with a checkpoint.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let (event_loop, watch, first) = EventLoop::start(setup, tty)?;
+        event_loop.run(watch, first)
+    }));
+    terminal::restore_soon();
+    result.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(TuiError::Broken(words.unwrap_or_else(|| "panic".to_owned())))
+    })
+}

@@ -1,0 +1,162 @@
+//! The thread that reads the keyboard, and the one that takes signals. Both end with the process or when told to.
+//!
+//! crossterm's reader spins at 100 % when the terminal disappears, so the descriptor is watched for that first.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::iterator::Signals;
+
+use crate::app::keys::{Code, Key};
+
+/// What comes in from outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A key.
+    Key(Key),
+    /// Pasted text.
+    Paste(String),
+    /// The window's size may have changed.
+    Resized,
+    /// The process is asked to end.
+    Terminate(&'static str),
+    /// Another process asks this one to stop for a while.
+    Stop,
+    /// The process goes on after a stop.
+    Continued,
+}
+
+/// Stops the keyboard thread when dropped.
+pub struct Keyboard {
+    /// Its closing wakes the thread.
+    _alive: OwnedFd,
+}
+
+/// Starts reading the keyboard. `send` returns false when nobody listens any more.
+pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Keyboard> {
+    let (wake, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let work = move || {
+        while wait(&wake) {
+            loop {
+                match crossterm::event::poll(Duration::ZERO) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(_) => {
+                        send(Input::Terminate("SIGHUP"));
+                        return;
+                    }
+                }
+                let Ok(event) = crossterm::event::read() else { break };
+                if let Some(input) = translate(event)
+                    && !send(input)
+                {
+                    return;
+                }
+            }
+        }
+        // Either the screen is closed, and nobody listens, or the terminal is gone.
+        send(Input::Terminate("SIGHUP"));
+    };
+    std::thread::Builder::new().name("frostline-keys".to_owned()).spawn(work)?;
+    Ok(Keyboard { _alive: alive })
+}
+
+/// Waits for something to read; false when the terminal is gone or the screen is closed.
+fn wait(wake: &OwnedFd) -> bool {
+    loop {
+        let stdin = io::stdin();
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(wake, PollFlags::empty())];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(_) => return false,
+        }
+        let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        if fds[0].revents().intersects(gone) || !fds[1].revents().is_empty() {
+            return false;
+        }
+        if fds[0].revents().contains(PollFlags::IN) {
+            return true;
+        }
+    }
+}
+
+/// Starts taking signals.
+pub fn signals(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT])?;
+    let work = move || {
+        for signal in signals.forever() {
+            let input = match signal {
+                SIGTERM => Input::Terminate("SIGTERM"),
+                SIGINT => Input::Terminate("SIGINT"),
+                SIGHUP => Input::Terminate("SIGHUP"),
+                SIGTSTP => Input::Stop,
+                SIGCONT => Input::Continued,
+                _ => Input::Resized,
+            };
+            if !send(input) {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("frostline-signals".to_owned()).spawn(work)?;
+    Ok(())
+}
+
+fn translate(event: Event) -> Option<Input> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => {
+            let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+            let code = match key.code {
+                // Control and a letter is one key, however shift and caps lock stand.
+                KeyCode::Char(c) if ctrl => Code::Char(c.to_ascii_lowercase()),
+                KeyCode::Char(c) => Code::Char(c),
+                KeyCode::Enter => Code::Enter,
+                KeyCode::Esc => Code::Esc,
+                KeyCode::Tab => Code::Tab,
+                KeyCode::BackTab => Code::BackTab,
+                KeyCode::Backspace => Code::Backspace,
+                KeyCode::Delete => Code::Delete,
+                KeyCode::Insert => Code::Insert,
+                KeyCode::Up => Code::Up,
+                KeyCode::Down => Code::Down,
+                KeyCode::Left => Code::Left,
+                KeyCode::Right => Code::Right,
+                KeyCode::Home => Code::Home,
+                KeyCode::End => Code::End,
+                KeyCode::PageUp => Code::PageUp,
+                KeyCode::PageDown => Code::PageDown,
+                KeyCode::F(n) => Code::F(n),
+                _ => return None,
+            };
+            Some(Input::Key(Key { code, ctrl, alt: key.modifiers.contains(KeyModifiers::ALT) }))
+        }
+        Event::Paste(text) => Some(Input::Paste(text)),
+        Event::Resize(..) => Some(Input::Resized),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossterm::event::KeyEvent;
+
+    #[test]
+    fn keys_are_taken_as_the_table_writes_them() {
+        let of = |code, modifiers| match translate(Event::Key(KeyEvent::new(code, modifiers))) {
+            Some(Input::Key(key)) => key.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(of(KeyCode::Char('G'), KeyModifiers::SHIFT), "G");
+        assert_eq!(of(KeyCode::Char('C'), KeyModifiers::CONTROL), "ctrl-c");
+        assert_eq!(of(KeyCode::Char(' '), KeyModifiers::NONE), "space");
+        assert_eq!(of(KeyCode::BackTab, KeyModifiers::SHIFT), "backtab");
+        assert_eq!(of(KeyCode::Char('x'), KeyModifiers::ALT), "alt-x");
+    }
+}

@@ -1,0 +1,175 @@
+//! What lies on top of a screen.
+
+mod help;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::look::Look;
+use super::theme::Scope;
+use super::widgets::{popup, text, window};
+use crate::app::Model;
+use crate::app::action::Action;
+use crate::app::format::age;
+use crate::app::message::RecipeEntry;
+use crate::app::overlay::{Confirm, Input, Overlay};
+
+/// Draws one overlay.
+pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, look: &Look) {
+    // The footer keeps its line: it says the overlay's keys.
+    let footer = u16::from(area.height >= 5);
+    let area = Rect { height: area.height - footer, ..area };
+    match overlay {
+        Overlay::Help { scroll } => help::draw(f, area, *scroll, model, look),
+        Overlay::Messages { scroll } => messages(f, area, *scroll, model, look),
+        Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
+        Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
+        Overlay::Confirm(ask) => confirm(f, area, ask, model, look),
+        Overlay::ExportTo { input, job } => {
+            let title = format!("Export the weights of {} to", job.checkpoint);
+            let inner = popup::draw(f, area, look, &title, 70, 2);
+            field(f, Rect { height: inner.height.min(1), ..inner }, input, look);
+            let hint = "A .safetensors file; relative to the current folder.";
+            let at = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1).min(1), ..inner };
+            f.render_widget(Line::styled(hint, look.style(Scope::TextFaint)), at);
+        }
+        Overlay::Text { title, lines, scroll } => {
+            let style = look.style(Scope::Text);
+            let wide = usize::from(area.width.saturating_sub(6)).clamp(10, 90);
+            let wrapped = lines.iter().flat_map(|l| text::wrap(&look.glyphs.plain(l), wide));
+            let lines: Vec<Line<'_>> = wrapped.map(|l| Line::styled(l, style)).collect();
+            scrolled(f, area, look, title, lines, *scroll);
+        }
+    }
+}
+
+/// A box with lines, from `scroll` on as far as there is something to scroll.
+fn scrolled(f: &mut Frame<'_>, area: Rect, look: &Look, title: &str, lines: Vec<Line<'_>>, scroll: usize) {
+    let width = lines.iter().map(Line::width).max().unwrap_or(0) as u16;
+    let room = usize::from(area.height.saturating_sub(2)).max(1);
+    let first = scroll.min(lines.len().saturating_sub(room));
+    let title = if lines.len() > room {
+        format!("{title} ({}-{} of {})", first + 1, (first + room).min(lines.len()), lines.len())
+    } else {
+        title.to_owned()
+    };
+    let inner = popup::draw(f, area, look, &title, width.max(text::width(&title) as u16), lines.len() as u16);
+    for (i, line) in lines.into_iter().skip(first).take(usize::from(inner.height)).enumerate() {
+        f.render_widget(line, Rect { y: inner.y + i as u16, height: 1, ..inner });
+    }
+}
+
+fn messages(f: &mut Frame<'_>, area: Rect, scroll: usize, model: &Model, look: &Look) {
+    let wide = usize::from(area.width.saturating_sub(16)).clamp(10, 100);
+    let mut lines = Vec::new();
+    for toast in model.toasts.iter().rev() {
+        for (i, words) in text::wrap(&look.glyphs.plain(&toast.text), wide).into_iter().enumerate() {
+            let when = if i == 0 { age(model.now_ms, toast.at_ms) } else { String::new() };
+            lines.push(Line::from_iter([
+                Span::styled(format!("{when:>7}  "), look.style(Scope::TextFaint)),
+                Span::styled(words, look.level(toast.level)),
+            ]));
+        }
+    }
+    if lines.is_empty() {
+        lines.push(Line::styled("nothing was said yet", look.style(Scope::TextDim)));
+    }
+    scrolled(f, area, look, "Messages, newest first", lines, scroll);
+}
+
+fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, cursor: usize, look: &Look) {
+    let title = "New run from a recipe of this folder";
+    let say = |f: &mut Frame<'_>, words: &[&str]| {
+        let lines = words.iter().map(|w| Line::styled(look.glyphs.plain(w), look.style(Scope::TextDim))).collect();
+        scrolled(f, area, look, title, lines, 0);
+    };
+    let Some(entries) = entries else { return say(f, &["looking for recipes…"]) };
+    if entries.is_empty() {
+        return say(f, &["No *.toml file is here.", "`frostline new demo.toml` writes one to start from."]);
+    }
+    let inner = popup::draw(f, area, look, title, 76, entries.len() as u16);
+    let height = usize::from(inner.height);
+    let first = window(cursor, entries.len(), height);
+    for (i, entry) in entries.iter().enumerate().skip(first).take(height) {
+        let base = if i == cursor { look.style(Scope::Selection) } else { Style::new() };
+        let name = entry.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let (words, style) = match &entry.summary {
+            Ok(words) => (words.clone(), look.style(Scope::TextDim)),
+            Err(problem) => (problem.lines().next().unwrap_or_default().to_owned(), look.style(Scope::Error)),
+        };
+        let wide = usize::from(inner.width);
+        let left = (wide / 3).max(12).min(wide);
+        let e = look.glyphs.ellipsis;
+        let line = Line::from_iter([
+            Span::styled(text::fit(&name, left, false, e), look.style(Scope::Text).patch(base)),
+            Span::styled(text::fit(&format!(" {words}"), wide - left, false, e), style.patch(base)),
+        ]);
+        f.render_widget(line, Rect { y: inner.y + (i - first) as u16, height: 1, ..inner });
+    }
+}
+
+fn palette(f: &mut Frame<'_>, area: Rect, input: &Input, cursor: usize, model: &Model, look: &Look) {
+    let offer = crate::app::palette_offer(model, &input.text);
+    let inner = popup::draw(f, area, look, "Do what?", 70, (offer.len() as u16 + 1).clamp(2, 14));
+    field(f, Rect { height: inner.height.min(1), ..inner }, input, look);
+    let height = usize::from(inner.height.saturating_sub(1));
+    let first = window(cursor, offer.len(), height);
+    for (i, action) in offer.iter().enumerate().skip(first).take(height) {
+        let base = if i == cursor { look.style(Scope::Selection) } else { Style::new() };
+        let line = action_line(*action, usize::from(inner.width), model, look, base);
+        f.render_widget(line, Rect { y: inner.y + 1 + (i - first) as u16, height: 1, ..inner });
+    }
+}
+
+/// Keys, name and words of an action.
+fn action_line(action: Action, width: usize, model: &Model, look: &Look, base: Style) -> Line<'static> {
+    let keys: Vec<String> = model.keymap.keys(action).iter().map(ToString::to_string).collect();
+    let e = look.glyphs.ellipsis;
+    let left = 16.min(width);
+    let name = if width >= 60 { 18 } else { 0 };
+    Line::from_iter([
+        Span::styled(text::fit(&keys.join(" "), left, false, e), look.style(Scope::HintKey).patch(base)),
+        Span::styled(text::fit(action.info().name, name, false, e), look.style(Scope::Text).patch(base)),
+        Span::styled(
+            text::fit(&format!(" {}", action.info().text), width - left - name, false, e),
+            look.style(Scope::TextDim).patch(base),
+        ),
+    ])
+}
+
+fn confirm(f: &mut Frame<'_>, area: Rect, ask: &Confirm, model: &Model, look: &Look) {
+    let wide = usize::from(area.width.saturating_sub(6)).clamp(10, 66);
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for line in &ask.lines {
+        let wrapped = text::wrap(&look.glyphs.plain(line), wide);
+        lines.extend(wrapped.into_iter().map(|l| Line::styled(l, look.style(Scope::Text))));
+    }
+    if area.height > lines.len() as u16 + 4 {
+        lines.push(Line::default());
+    }
+    let mut keys = Vec::new();
+    for action in [Action::ConfirmYes, Action::ConfirmNo] {
+        keys.push(Span::styled(model.keymap.first(action), look.style(Scope::HintKey)));
+        keys.push(Span::styled(format!(" {}   ", action.info().text), look.style(Scope::TextDim)));
+    }
+    lines.push(Line::from(keys));
+    scrolled(f, area, look, &ask.title, lines, usize::MAX);
+}
+
+/// A text field with its cursor in view.
+fn field(f: &mut Frame<'_>, area: Rect, input: &Input, look: &Look) {
+    if area.is_empty() {
+        return;
+    }
+    let wide = usize::from(area.width).saturating_sub(2);
+    let before: String = input.text.chars().take(input.cursor).collect();
+    let shown = text::cut_front(&before, wide, look.glyphs.ellipsis);
+    let after: String = input.text.chars().skip(input.cursor).collect();
+    let at = area.x + 1 + text::width(&shown) as u16;
+    let rest = text::cut(&after, wide.saturating_sub(text::width(&shown)), look.glyphs.ellipsis);
+    let line = text::fit(&format!(" {shown}{rest}"), usize::from(area.width), false, "");
+    f.render_widget(Line::styled(line, look.style(Scope::Selection)), area);
+    f.set_cursor_position((at.min(area.right().saturating_sub(1)), area.y));
+}

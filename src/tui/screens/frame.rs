@@ -1,0 +1,145 @@
+//! Header with the screens' names, footer with the keys of this place, and toasts.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Clear;
+
+use crate::app::Model;
+use crate::app::action::Action;
+use crate::app::model::Busy;
+use crate::app::overlay::Overlay;
+use crate::app::place::{Place, Screen};
+use crate::tui::look::Look;
+use crate::tui::theme::Scope;
+use crate::tui::widgets::text;
+
+/// Where things go.
+pub(super) struct Parts {
+    pub header: Rect,
+    pub body: Rect,
+    pub footer: Rect,
+}
+
+impl Parts {
+    /// On a very low screen the footer leaves first, then the header.
+    pub fn of(area: Rect) -> Self {
+        let header = u16::from(area.height >= 3);
+        let footer = u16::from(area.height >= 5);
+        let gap = u16::from(area.height >= 12);
+        let body = area.height - header - footer - gap;
+        Self {
+            header: Rect { height: header, ..area },
+            body: Rect { y: area.y + header + gap, height: body, ..area },
+            footer: Rect { y: area.bottom() - footer, height: footer, ..area },
+        }
+    }
+}
+
+pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    if area.is_empty() {
+        return;
+    }
+    let names = Screen::ALL.map(|s| format!(" {} {} ", s as usize + 1, s.title()));
+    let total: usize = names.iter().map(String::len).sum();
+    let width = usize::from(area.width);
+    let mut spans = Vec::new();
+    for (screen, name) in Screen::ALL.into_iter().zip(names) {
+        let active = screen == model.screen;
+        let scope = if active { Scope::TabActive } else { Scope::Tab };
+        // Where names have no room, only the one on view keeps its own.
+        let label = if total <= width || active { name } else { format!(" {} ", screen as usize + 1) };
+        spans.push(Span::styled(label, look.style(scope)));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    f.render_widget(Line::from(spans), area);
+    let right = badge(model, look);
+    let room = width.saturating_sub(used + 2);
+    let mut right: Vec<Span<'_>> = right.into_iter().map(|(t, s)| Span::styled(t, look.style(s))).collect();
+    while right.iter().map(Span::width).sum::<usize>() > room && right.pop().is_some() {}
+    let wide: usize = right.iter().map(Span::width).sum();
+    let at = Rect { x: area.right() - (wide as u16).min(area.width), width: (wide as u16).min(area.width), ..area };
+    f.render_widget(Line::from(right), at);
+}
+
+/// What goes on, at the right of the header; the last parts leave first.
+fn badge(model: &Model, look: &Look) -> Vec<(String, Scope)> {
+    let plain = |t: &str| look.glyphs.plain(t);
+    if model.leaving {
+        return vec![(plain("stopping with a checkpoint…"), Scope::Warning)];
+    }
+    match &model.busy {
+        Some(Busy::Starting) => return vec![(plain("starting…"), Scope::Warning)],
+        Some(Busy::Draft(_)) => return vec![(plain("building the model…"), Scope::Warning)],
+        Some(Busy::Exporting) => return vec![(plain("exporting…"), Scope::Warning)],
+        None => {}
+    }
+    let Some(run) = model.hosted() else { return Vec::new() };
+    let scope = if run.status.is_live() { Scope::StatusRunning } else { Scope::StatusStopped };
+    vec![
+        (format!("{} {:.0}%", run.status, run.progress() * 100.0), scope),
+        (format!(" {}", text::cut(&run.name, 24, look.glyphs.ellipsis)), Scope::TextDim),
+    ]
+}
+
+pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    if area.is_empty() {
+        return;
+    }
+    let place = model.place();
+    let mut actions: Vec<Action> = model.offered(place);
+    if !place.is_overlay() {
+        actions.extend(model.offered(Place::Global));
+    }
+    // Texts on top have nothing to choose.
+    if matches!(model.overlays.last(), Some(Overlay::Help { .. } | Overlay::Text { .. } | Overlay::Messages { .. })) {
+        actions.retain(|a| *a != Action::PopupOpen);
+    }
+    let mut spans = Vec::new();
+    let mut used = 0;
+    // Help and quit are always said; the place's own keys fill what is left.
+    let hint = |a: &Action| {
+        let key = model.keymap.first(*a);
+        (!a.info().hint.is_empty() && !key.is_empty()).then(|| (key, a.info().hint))
+    };
+    let (last, first): (Vec<Action>, Vec<Action>) =
+        actions.into_iter().partition(|a| matches!(a, Action::Help | Action::Quit));
+    let tail: Vec<(String, &str)> = last.iter().rev().filter_map(hint).collect();
+    let cells = |(key, word): &(String, &str)| text::width(key) + word.len() + 4;
+    let reserved: usize = tail.iter().map(cells).sum();
+    let width = usize::from(area.width);
+    let own = first.iter().filter_map(hint);
+    let fitting = own.take_while(|h| {
+        used += cells(h);
+        used + reserved <= width
+    });
+    for (key, word) in fitting.collect::<Vec<_>>().into_iter().chain(tail) {
+        spans.push(Span::styled(format!(" {key} "), look.style(Scope::HintKey)));
+        spans.push(Span::styled(format!("{word}  "), look.style(Scope::HintText)));
+    }
+    f.render_widget(Line::from(spans), area);
+}
+
+/// The newest standing toasts, at the foot of the body.
+pub(super) fn toasts(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    let most = usize::from(area.height / 3).clamp(1, 4);
+    let width = usize::from(area.width).saturating_sub(2).min(100);
+    if width < 8 || area.height == 0 {
+        return;
+    }
+    let mut lines: Vec<(String, ratatui::style::Style)> = Vec::new();
+    for toast in model.standing_toasts() {
+        let style = look.level(toast.level);
+        lines.extend(text::wrap(&look.glyphs.plain(&toast.text), width - 2).into_iter().map(|l| (l, style)));
+    }
+    let hidden = lines.len().saturating_sub(most);
+    let shown = &lines[hidden..];
+    for (i, (line, style)) in shown.iter().enumerate() {
+        let wide = (text::width(line) as u16 + 2).min(area.width);
+        let y = area.bottom() - (shown.len() - i) as u16;
+        let at = Rect { x: area.right() - wide, y, width: wide, height: 1 };
+        f.render_widget(Clear, at);
+        let mark = Span::styled(look.glyphs.bar, *style);
+        f.render_widget(Line::from_iter([mark, Span::styled(format!("{line} "), *style)]), at);
+    }
+}

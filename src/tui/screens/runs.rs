@@ -1,0 +1,84 @@
+//! The run list.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::empty;
+use crate::app::Model;
+use crate::app::action::Action;
+use crate::app::format;
+use crate::core::run::RunSummary;
+use crate::tui::look::Look;
+use crate::tui::theme::Scope;
+use crate::tui::widgets::gauge;
+use crate::tui::widgets::table::{self, Cell, Column};
+
+const COLUMNS: [Column; 8] = [
+    Column { title: "status", width: 8, grows: false, right: false, rank: 1 },
+    Column { title: "name", width: 8, grows: true, right: false, rank: 0 },
+    Column { title: "model", width: 10, grows: false, right: false, rank: 5 },
+    Column { title: "progress", width: 10, grows: false, right: false, rank: 4 },
+    Column { title: "step", width: 13, grows: false, right: true, rank: 2 },
+    Column { title: "best", width: 9, grows: false, right: true, rank: 3 },
+    Column { title: "age", width: 6, grows: false, right: true, rank: 6 },
+    Column { title: "tags", width: 14, grows: false, right: false, rank: 7 },
+];
+
+pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    let Some(runs) = &model.runs else {
+        let text = match &model.runs_problem {
+            Some(problem) => vec!["The run home cannot be read.".to_owned(), problem.clone()],
+            None => vec!["reading the run home…".to_owned()],
+        };
+        empty(f, area, look, &text);
+        return;
+    };
+    if runs.is_empty() {
+        let key = model.keymap.first(Action::NewRun);
+        let lines = [
+            "No runs yet.".to_owned(),
+            format!(
+                "Press {key} to start one from a recipe of this folder; `frostline new demo.toml` writes a recipe to begin with."
+            ),
+            format!("Runs are kept in {}.", model.home),
+        ];
+        empty(f, area, look, &lines);
+        return;
+    }
+    table::draw(f, area, look, &COLUMNS, (runs.len(), model.run_cursor), |i| cells(&runs[i], model, look));
+    position(f, area, look, model.run_cursor, runs.len());
+}
+
+/// `3/17` at the right of the headings.
+pub(super) fn position(f: &mut Frame<'_>, area: Rect, look: &Look, cursor: usize, len: usize) {
+    if area.height < 4 || area.width < 30 {
+        return;
+    }
+    let text = format!("{}/{len} ", cursor + 1);
+    let width = text.len() as u16;
+    let at = Rect { x: area.right() - width, y: area.y.saturating_sub(1), width, height: 1 };
+    if area.y > 1 {
+        f.render_widget(ratatui::text::Line::styled(text, look.style(Scope::TextFaint)), at);
+    }
+}
+
+fn cells(run: &RunSummary, model: &Model, look: &Look) -> Vec<Cell> {
+    let text = look.style(Scope::Text);
+    let dim = look.style(Scope::TextDim);
+    let part = if run.steps == 0 { 0.0 } else { run.step as f64 / run.steps as f64 };
+    let (full, rest) = gauge::cells(part, 10);
+    let bar = look.glyphs.full.repeat(full) + &look.glyphs.rest.repeat(rest);
+    let steps = if run.steps == 0 { format!("{}", run.step) } else { format!("{}/{}", run.step, run.steps) };
+    let name_style = if run.problem.is_some() { look.style(Scope::Warning) } else { text };
+    let created = u64::try_from(run.created.as_millisecond()).unwrap_or(0);
+    vec![
+        Cell::new(run.status.as_str(), look.status(run.status)),
+        Cell::new(run.name.as_str(), name_style),
+        Cell::new(run.model.as_str(), dim),
+        Cell::new(bar, look.style(Scope::GaugeFull)),
+        Cell::new(steps, text),
+        Cell::new(run.best.map_or_else(|| "-".to_owned(), format::number), text),
+        Cell::new(format::age(model.now_ms, created), dim),
+        Cell::new(run.tags.join(" "), dim),
+    ]
+}

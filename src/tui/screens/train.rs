@@ -1,0 +1,155 @@
+//! Progress, charts and the event tail of the run on view.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::empty;
+use crate::app::Model;
+use crate::app::action::Action;
+use crate::app::format::{age, duration, number};
+use crate::app::run_view::RunView;
+use crate::core::run::RunStatus;
+use crate::tui::look::Look;
+use crate::tui::theme::Scope;
+use crate::tui::widgets::chart::{self, Curve};
+use crate::tui::widgets::{gauge, text};
+
+pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    let Some(view) = model.shown() else {
+        let lines = if model.busy == Some(crate::app::model::Busy::Starting) {
+            vec!["the run is being started…".to_owned()]
+        } else {
+            let open = model.keymap.first(Action::OpenRun);
+            let new = model.keymap.first(Action::NewRun);
+            let runs = model.keymap.first(Action::ShowRuns);
+            vec![
+                "No run on view.".to_owned(),
+                format!("Press {runs} for the run list: {open} opens a run there, {new} starts a new one."),
+            ]
+        };
+        empty(f, area, look, &lines);
+        return;
+    };
+    let mut rest = area;
+    let mut take = |height: u16| {
+        let part = Rect { height: height.min(rest.height), ..rest };
+        rest = Rect { y: rest.y + part.height, height: rest.height - part.height, ..rest };
+        part
+    };
+    let head = take(1);
+    let bar = if area.height >= 4 { take(1) } else { Rect::default() };
+    let values = if area.height >= 6 { take(1) } else { Rect::default() };
+    let gap = if area.height >= 14 { take(1) } else { Rect::default() };
+    debug_assert!(gap.height <= 1);
+    let tail_height = if area.height >= 12 { (area.height / 4).clamp(2, 8) } else { 0 };
+    let charts = Rect { height: rest.height - tail_height.min(rest.height), ..rest };
+    let tail = Rect { y: charts.bottom(), height: tail_height, ..rest };
+
+    draw_head(f, head, view, look);
+    if !bar.is_empty() {
+        gauge::draw(f, Rect { x: bar.x + 1, width: bar.width.saturating_sub(2), ..bar }, look, view.progress());
+    }
+    draw_values(f, values, view, look);
+    draw_charts(f, charts, view, look);
+    draw_tail(f, tail, model, view, look);
+}
+
+fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
+    let mut parts = vec![
+        (format!(" {}", view.status), look.status(view.status)),
+        (format!(" {}", text::cut(&view.name, 30, look.glyphs.ellipsis)), look.style(Scope::Title)),
+    ];
+    let dim = look.style(Scope::TextDim);
+    let steps = if view.steps > 0 { format!("{}/{}", view.step, view.steps) } else { view.step.to_string() };
+    parts.push((format!("  step {steps}"), look.style(Scope::Text)));
+    if let Some((epoch, of)) = view.epoch() {
+        parts.push((format!("  epoch {epoch}/{of}"), look.style(Scope::Text)));
+    }
+    if let Some(left) = view.seconds_left() {
+        parts.push((format!("  {} left", duration(left)), look.style(Scope::Text)));
+    }
+    if let Some(rate) = view.rate() {
+        parts.push((format!("  {} steps/s", rate_text(rate)), dim));
+    }
+    if !view.devices.is_empty() {
+        parts.push((format!("  {}", view.devices.join(",")), dim));
+    }
+    if view.status.is_live() && !view.hosted {
+        parts.push(("  (in another process)".to_owned(), dim));
+    }
+    f.render_widget(Line::from_iter(parts.into_iter().map(|(t, s)| Span::styled(t, s))), area);
+}
+
+fn rate_text(rate: f64) -> String {
+    if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.2}") }
+}
+
+/// The newest value of each metric, those that matter most first.
+fn draw_values(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
+    if area.is_empty() {
+        return;
+    }
+    let first = ["train/loss", "val/loss", "val/top1", "lr", "grad_norm"];
+    let rest = view.latest.keys().map(String::as_str).filter(|n| !first.contains(n) && !n.starts_with("device/"));
+    let mut spans = vec![Span::raw(" ")];
+    let mut used = 1;
+    for name in first.into_iter().chain(rest) {
+        let Some(value) = view.latest.get(name) else { continue };
+        let value = number(*value);
+        used += name.len() + value.len() + 4;
+        if used > usize::from(area.width) {
+            break;
+        }
+        spans.push(Span::styled(format!("{name} "), look.style(Scope::TextDim)));
+        spans.push(Span::styled(format!("{value}   "), look.style(Scope::Text)));
+    }
+    f.render_widget(Line::from(spans), area);
+}
+
+fn draw_charts(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
+    let curve = |name: &'static str, index: usize| {
+        let series = view.series.get(name)?;
+        Some(Curve { name, series, style: look.style(Scope::chart(index)), sparse: name.starts_with("val/") })
+    };
+    let losses: Vec<Curve<'_>> = [curve("train/loss", 0), curve("val/loss", 1)].into_iter().flatten().collect();
+    let second: Vec<Curve<'_>> = [curve("val/top1", 2)].into_iter().flatten().collect();
+    let third: Vec<Curve<'_>> = [curve("lr", 3)].into_iter().flatten().collect();
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    // Beside the losses, where there is room: accuracy above, learning rate below.
+    let side = if area.width >= 100 && area.height >= 8 && !second.is_empty() { area.width / 3 } else { 0 };
+    let left = Rect { width: area.width - side, ..area };
+    chart::draw(f, left, look, "", &losses);
+    if side > 0 {
+        let right = Rect { x: left.right() + 2, width: side - 2, ..area };
+        let upper = if area.height >= 12 { area.height / 2 } else { area.height };
+        chart::draw(f, Rect { height: upper, ..right }, look, "", &second);
+        let lower = Rect { y: right.y + upper, height: area.height - upper, ..right };
+        chart::draw(f, lower, look, "", &third);
+    }
+}
+
+fn draw_tail(f: &mut Frame<'_>, area: Rect, model: &Model, view: &RunView, look: &Look) {
+    if area.is_empty() {
+        return;
+    }
+    let width = usize::from(area.width).saturating_sub(2);
+    let shown = view.lines.len().saturating_sub(usize::from(area.height));
+    if view.lines.is_empty() {
+        let text = if view.status == RunStatus::Running { "waiting for the first step…" } else { "no events" };
+        f.render_widget(Line::styled(format!(" {}", look.glyphs.plain(text)), look.style(Scope::TextFaint)), area);
+    }
+    for (i, line) in view.lines.iter().skip(shown).enumerate() {
+        let when = if line.time_ms == 0 { String::new() } else { age(model.now_ms, line.time_ms) };
+        let head = format!("{when:>7} {:>7}  ", line.step);
+        let room = width.saturating_sub(head.len());
+        let words = text::cut(&look.glyphs.plain(&line.text.replace('\n', " ")), room, look.glyphs.ellipsis);
+        let level = if line.level == crate::app::run_view::Level::Info {
+            look.style(Scope::Text)
+        } else {
+            look.level(line.level)
+        };
+        let spans = [Span::styled(head, look.style(Scope::TextFaint)), Span::styled(words, level)];
+        f.render_widget(Line::from_iter(spans), Rect { y: area.y + i as u16, height: 1, ..area });
+    }
+}

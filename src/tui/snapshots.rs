@@ -1,0 +1,273 @@
+//! The screens as text, in their empty, usual and crowded states, and at small sizes.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::glyphs::Glyphs;
+use super::look::Look;
+use super::screens;
+use super::theme::{Depth, Theme};
+use crate::app::effect::ExportJob;
+use crate::app::keys::Keymap;
+use crate::app::message::{DraftReady, RecipeEntry, StartedRun};
+use crate::app::overlay::{Input, Overlay};
+use crate::app::place::Screen;
+use crate::app::run_view::Level;
+use crate::app::sample::{self, NOW};
+use crate::app::{Message, Model, update};
+use crate::core::event::Event;
+use crate::core::recipe::Recipe;
+use crate::core::run::RunStatus;
+
+fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
+    let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs };
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|f| screens::draw(f, model, &look)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let mut out = String::new();
+    for y in 0..height {
+        let mut skip = 0;
+        let mut line = String::new();
+        for x in 0..width {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let symbol = buffer[(x, y)].symbol();
+            skip = super::widgets::text::width(symbol).saturating_sub(1);
+            line.push_str(symbol);
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+macro_rules! snapshot {
+    ($name:literal, $model:expr, $width:expr, $height:expr) => {
+        let mut model = $model;
+        update(&mut model, Message::Resize { width: $width, height: $height });
+        insta::assert_snapshot!($name, picture(&model, $width, $height, Glyphs::UNICODE));
+    };
+}
+
+fn empty() -> Model {
+    let (mut model, _) = Model::new(Keymap::default(), "/home/me/.local/share/frostline".to_owned(), false);
+    update(&mut model, Message::Now(NOW));
+    model
+}
+
+fn no_runs() -> Model {
+    let mut model = empty();
+    update(&mut model, Message::Runs(Ok(Vec::new())));
+    model
+}
+
+fn with_runs(n: u64) -> Model {
+    let mut model = empty();
+    let statuses = [RunStatus::Running, RunStatus::Finished, RunStatus::Stopped, RunStatus::Failed, RunStatus::Crashed];
+    let names = ["digits-head", "flowers with a very long name that goes on and on", "氷の層を溶かす実験"];
+    let runs = (1..=n).map(|i| sample::run(i % 100, names[i as usize % 3], statuses[i as usize % 5])).collect();
+    update(&mut model, Message::Runs(Ok(runs)));
+    model
+}
+
+fn key(model: &mut Model, text: &str) {
+    for key in text.split_whitespace() {
+        update(model, Message::Key(key.parse().unwrap()));
+    }
+}
+
+fn draft(large: bool) -> Model {
+    let mut model = with_runs(3);
+    let mut recipe = Recipe::default();
+    recipe.freeze.rules = vec!["freeze **".to_owned(), "train fc".to_owned()];
+    let tree = if large { sample::large_tree(40) } else { sample::tree() };
+    model.screen = Screen::Model;
+    let ready = DraftReady { path: "/work/flowers.toml".into(), recipe, tree };
+    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    model
+}
+
+fn opened(status: RunStatus, points: u64) -> Model {
+    let mut model = with_runs(3);
+    let opened = sample::opened(1, status, points);
+    model.opening = Some(opened.summary.id.to_string());
+    update(&mut model, Message::Opened(Ok(Box::new(opened))));
+    model
+}
+
+fn live() -> Model {
+    let mut model = with_runs(3);
+    let started = StartedRun { opened: sample::opened(1, RunStatus::Running, 200), tree: sample::tree() };
+    update(&mut model, Message::Started(Ok(Box::new(started))));
+    for n in 0..40_u64 {
+        let event = Event::Step {
+            epoch: 5,
+            metrics: [("train/loss".to_owned(), 0.2), ("lr".to_owned(), 5e-4), ("grad_norm".to_owned(), 1.25)].into(),
+        };
+        update(&mut model, Message::Records(vec![sample::record(201 + n, 40_000 - 1000 * n, event)]));
+    }
+    model
+}
+
+fn history(n: u64) -> Model {
+    let mut model = opened(RunStatus::Stopped, 200);
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(n) });
+    model.screen = Screen::Checkpoints;
+    if n > 2 {
+        key(&mut model, "v j");
+        update(
+            &mut model,
+            Message::Verified { run: run.clone(), name: "step-00000040".to_owned(), damage: Vec::new() },
+        );
+        let damage = vec!["weights.safetensors: checksum differs from state.json's".to_owned()];
+        let name = format!("step-{:08}", (n - 1) * 40);
+        update(&mut model, Message::Verified { run, name, damage });
+        update(&mut model, Message::Now(NOW + 60_000));
+    }
+    model
+}
+
+#[test]
+fn the_run_list() {
+    snapshot!("runs_reading", empty(), 80, 24);
+    snapshot!("runs_empty", no_runs(), 80, 24);
+    snapshot!("runs_usual", with_runs(5), 100, 24);
+    let mut crowded = with_runs(150);
+    key(&mut crowded, "pgdn pgdn j");
+    snapshot!("runs_crowded", crowded, 80, 24);
+    snapshot!("runs_tiny", with_runs(5), 20, 5);
+}
+
+#[test]
+fn the_layer_tree() {
+    let mut nothing = no_runs();
+    key(&mut nothing, "2");
+    snapshot!("layers_nothing", nothing, 80, 24);
+    snapshot!("layers_draft", draft(false), 80, 24);
+    let mut staged = live();
+    key(&mut staged, "2 g j space j j space");
+    snapshot!("layers_staged", staged.clone(), 80, 24);
+    snapshot!("layers_tiny", staged, 20, 5);
+    let mut crowded = draft(true);
+    key(&mut crowded, "l j j l l");
+    snapshot!("layers_crowded", crowded, 110, 24);
+}
+
+#[test]
+fn training() {
+    let mut nothing = no_runs();
+    key(&mut nothing, "3");
+    snapshot!("train_nothing", nothing, 80, 24);
+    snapshot!("train_live", live(), 80, 24);
+    snapshot!("train_wide", live(), 140, 40);
+    snapshot!("train_fresh", opened(RunStatus::Running, 0), 80, 24);
+    snapshot!("train_tiny", live(), 20, 5);
+    snapshot!("train_low", live(), 60, 9);
+}
+
+#[test]
+fn checkpoints() {
+    let mut nothing = no_runs();
+    key(&mut nothing, "4");
+    snapshot!("checkpoints_nothing", nothing, 80, 24);
+    snapshot!("checkpoints_none", history(0), 80, 24);
+    snapshot!("checkpoints_usual", history(4), 100, 24);
+    snapshot!("checkpoints_crowded", history(90), 80, 24);
+    snapshot!("checkpoints_tiny", history(4), 20, 5);
+}
+
+#[test]
+fn what_lies_on_top() {
+    let mut help = draft(false);
+    key(&mut help, "?");
+    snapshot!("help", help.clone(), 80, 24);
+    snapshot!("help_tiny", help, 20, 5);
+    let mut leave = live();
+    key(&mut leave, "q");
+    snapshot!("leave", leave.clone(), 80, 24);
+    snapshot!("leave_tiny", leave, 20, 5);
+    let mut recipes = with_runs(2);
+    key(&mut recipes, "n");
+    snapshot!("recipes_reading", recipes.clone(), 80, 24);
+    let entry = |name: &str, summary: Result<&str, &str>| RecipeEntry {
+        path: name.into(),
+        summary: summary.map(str::to_owned).map_err(str::to_owned),
+    };
+    let entries = vec![
+        entry("digits.toml", Ok("resnet8 on digits, 10 epochs")),
+        entry("broken.toml", Err("broken.toml:3: optimizer.lrr: unknown key; did you mean `lr`?")),
+    ];
+    update(&mut recipes, Message::Recipes(entries));
+    snapshot!("recipes", recipes, 80, 24);
+    let mut export = history(4);
+    key(&mut export, "x");
+    snapshot!("export", export, 80, 24);
+    let mut palette = live();
+    key(&mut palette, ": s t o");
+    snapshot!("palette", palette, 80, 24);
+    let mut said = live();
+    said.say(
+        Level::Error,
+        "the disk is full: no checkpoint was written at step 240; the run goes on, old checkpoints stand",
+    );
+    said.say(Level::Good, "checkpoint step-00000240 written");
+    snapshot!("toasts", said.clone(), 80, 24);
+    key(&mut said, "m");
+    snapshot!("messages", said, 80, 24);
+}
+
+fn all() -> Vec<Model> {
+    let mut prompt = history(4);
+    prompt.overlays.push(Overlay::ExportTo {
+        input: Input::with("氷".repeat(90)),
+        job: ExportJob { run: String::new(), checkpoint: "step-00000040".to_owned(), path: "x".into(), force: false },
+    });
+    let mut models =
+        vec![empty(), no_runs(), with_runs(120), draft(false), draft(true), live(), history(0), history(30)];
+    models.push(prompt);
+    let mut said = live();
+    said.say(Level::Error, "a long message that must be wrapped ".repeat(9));
+    models.push(said);
+    for keys in ["?", "m", ":", "q", "n", "2", "2 j space", "4"] {
+        let mut model = live();
+        key(&mut model, keys);
+        models.push(model);
+    }
+    models
+}
+
+#[test]
+fn no_size_and_no_state_breaks_the_drawing() {
+    let sizes =
+        [(0, 0), (1, 1), (2, 3), (5, 2), (7, 30), (19, 4), (20, 5), (33, 8), (47, 11), (80, 24), (300, 7), (500, 200)];
+    for mut model in all() {
+        for (width, height) in sizes {
+            for glyphs in [Glyphs::UNICODE, Glyphs::ASCII] {
+                update(&mut model, Message::Resize { width, height });
+                key(&mut model, "j pgdn");
+                picture(&model, width, height, glyphs);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_locale_without_utf8_sees_ascii_alone() {
+    for model in all() {
+        let text = picture(&model, 100, 30, Glyphs::ASCII);
+        // Names are the user's own.
+        let own: String = text.chars().filter(|c| !"氷の層を溶かす実験".contains(*c)).collect();
+        assert!(own.is_ascii(), "{text}");
+    }
+}
+
+#[test]
+fn drawing_changes_nothing() {
+    let model = live();
+    let before = format!("{model:?}");
+    picture(&model, 80, 24, Glyphs::UNICODE);
+    assert_eq!(format!("{model:?}"), before);
+}

@@ -1,0 +1,113 @@
+//! Work that needs the engine: it is built here when first needed, after the first frame.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use super::files::open;
+use super::{Job, Places, next};
+use crate::app::effect::{Effect, StartJob};
+use crate::app::message::{DraftReady, Message, OpenedRun, StartedRun};
+use crate::core::event::Metrics;
+use crate::core::recipe::Recipe;
+use crate::core::run::RunDir;
+use crate::core::tree::Tree;
+use crate::session::{self, Engine, Session, Start};
+use crate::tui::event_loop::{EngineSource, Post};
+
+/// The engine, or how to get it.
+enum Lazy {
+    Source(EngineSource),
+    Built(Result<Arc<dyn Engine>, String>),
+}
+
+impl Lazy {
+    fn get(&mut self) -> Result<Arc<dyn Engine>, String> {
+        let placeholder = Self::Built(Err("the engine could not be built".to_owned()));
+        let built = match std::mem::replace(self, placeholder) {
+            Self::Source(build) => build().map_err(|e| e.to_string()),
+            Self::Built(built) => built,
+        };
+        *self = Self::Built(built.clone());
+        built
+    }
+}
+
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource, post: &Post) {
+    let mut engine = Lazy::Source(source);
+    let mut waiting = VecDeque::new();
+    while let Some(job) = next(queue, &mut waiting) {
+        let open = match job {
+            Job::Start(job) => begin(&mut engine, places, *job, post),
+            Job::Effect(Effect::Start(job)) => match resolve(places, job) {
+                Ok(job) => begin(&mut engine, places, job, post),
+                Err(problem) => post.message(Message::Started(Err(problem))),
+            },
+            Job::Effect(Effect::OpenDraft(path)) => {
+                post.message(Message::Draft(draft(&mut engine, &path).map(Box::new)))
+            }
+            Job::Effect(Effect::ReadTree(run)) => {
+                let tree = tree_of_run(&mut engine, places, &run);
+                post.message(Message::TreeReady { run, tree })
+            }
+            Job::Effect(_) => true,
+        };
+        if !open {
+            return;
+        }
+    }
+}
+
+fn draft(engine: &mut Lazy, path: &Path) -> Result<DraftReady, String> {
+    let recipe = Recipe::load(path, &[]).map_err(|e| e.to_string())?;
+    let tree = tree(engine, &recipe)?;
+    Ok(DraftReady { path: path.to_owned(), recipe, tree })
+}
+
+fn tree_of_run(engine: &mut Lazy, places: &Places, run: &str) -> Result<Tree, String> {
+    let meta = places.home.find(run).and_then(|r| r.meta()).map_err(|e| e.to_string())?;
+    tree(engine, &meta.recipe)
+}
+
+fn tree(engine: &mut Lazy, recipe: &Recipe) -> Result<Tree, String> {
+    session::layers(&*engine.get()?, recipe).map_err(|e| e.to_string())
+}
+
+fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
+    Ok(match job {
+        StartJob::Fresh(recipe) => Start::Fresh { recipe: *recipe },
+        StartJob::Resume { run, from } => {
+            let run = places.home.find(&run).map_err(|e| e.to_string())?;
+            Start::Resume { run, from, sets: Vec::new() }
+        }
+    })
+}
+
+/// Starts a run and hands its handle to the loop.
+fn begin(engine: &mut Lazy, places: &Places, start: Start, post: &Post) -> bool {
+    // A resumed run's past is read before it goes on: what comes after is in its stream.
+    let past = match &start {
+        Start::Resume { run, .. } => open(run).ok(),
+        _ => None,
+    };
+    let handle = engine.get().and_then(|e| Session::start(e, &places.home, start).map_err(|e| e.to_string()));
+    let handle = match handle {
+        Ok(handle) => handle,
+        Err(problem) => return post.message(Message::Started(Err(problem))),
+    };
+    let opened = past.map_or_else(|| fresh(handle.dir()), Ok);
+    match opened {
+        Ok(opened) => {
+            let started = StartedRun { opened, tree: handle.tree() };
+            post.hosted(handle) && post.message(Message::Started(Ok(Box::new(started))))
+        }
+        Err(problem) => post.hosted(handle) && post.message(Message::Started(Err(problem))),
+    }
+}
+
+/// A fresh run: its stream has everything from the beginning.
+fn fresh(run: &RunDir) -> Result<OpenedRun, String> {
+    let opened = open(run)?;
+    Ok(OpenedRun { records: Vec::new(), series: Vec::new(), latest: Metrics::new(), notes: Vec::new(), ..opened })
+}

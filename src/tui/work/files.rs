@@ -1,0 +1,145 @@
+//! Reading the run home, runs, checkpoints and the current folder's recipes.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+
+use super::{Job, Places, next};
+use crate::app::effect::Effect;
+use crate::app::message::{CheckpointRow, Message, OpenedRun, RecipeEntry};
+use crate::core::checkpoint::policy;
+use crate::core::event::Metrics;
+use crate::core::recipe::Recipe;
+use crate::core::run::{MetricsReader, RunDir, RunSummary, StoreError};
+use crate::core::series::Series;
+use crate::tui::event_loop::Post;
+
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
+    let mut waiting = VecDeque::new();
+    while let Some(job) = next(queue, &mut waiting) {
+        let Job::Effect(effect) = job else { continue };
+        let message = match effect {
+            Effect::ReadRuns => Message::Runs(runs(places).map_err(|e| e.to_string())),
+            Effect::ListRecipes => Message::Recipes(recipes(&places.cwd)),
+            Effect::OpenRun(id) => {
+                let opened = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| open(&run));
+                Message::Opened(opened.map(Box::new))
+            }
+            Effect::ReadCheckpoints(id) => match places.home.find(&id) {
+                Ok(run) => Message::Checkpoints { rows: checkpoints(&run), run: id },
+                Err(e) => Message::Warning(e.to_string()),
+            },
+            _ => continue,
+        };
+        if !post.message(message) {
+            return;
+        }
+    }
+}
+
+/// The run list, newest first.
+fn runs(places: &Places) -> Result<Vec<RunSummary>, StoreError> {
+    Ok(places.home.runs()?.iter().map(RunDir::summary).collect())
+}
+
+/// A run's history from its files.
+pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
+    let summary = run.summary();
+    let recipe = run.meta().map_err(|e| e.to_string())?.recipe;
+    let (records, dropped) = run.events().map_err(|e| e.to_string())?;
+    let mut notes: Vec<String> = dropped.into_iter().chain(summary.problem.clone()).collect();
+    let mut series = Vec::new();
+    let mut latest = Metrics::new();
+    // A run that was never stepped has no metrics file yet.
+    if run.metrics_path().exists() {
+        let (table, dropped) = MetricsReader::read_all(&run.metrics_path()).map_err(|e| e.to_string())?;
+        notes.extend(dropped);
+        for name in table.names() {
+            let column = table.column(name).into_iter().map(|(step, value)| (step as f64, value));
+            series.push((name.to_owned(), Series::from_points(column)));
+            latest.extend(table.last(name).map(|value| (name.to_owned(), value)));
+        }
+    }
+    Ok(OpenedRun {
+        summary,
+        rules: recipe.freeze.rules,
+        monitor: recipe.checkpoint.monitor,
+        records,
+        series,
+        latest,
+        notes,
+    })
+}
+
+fn checkpoints(run: &RunDir) -> Vec<CheckpointRow> {
+    let infos = run.checkpoints().list();
+    let recipe = run.meta().map(|m| m.recipe).unwrap_or_default();
+    let kept = policy::kept_reasons(&infos, &recipe.checkpoint, recipe.monitor_mode());
+    infos
+        .into_iter()
+        .zip(kept.into_iter().chain(std::iter::repeat(Vec::new())))
+        .map(|(info, kept)| CheckpointRow {
+            name: info.name,
+            step: info.step,
+            epoch: info.epoch,
+            metrics: info.metrics,
+            bytes: info.bytes,
+            time_ms: info.time_ms,
+            kept,
+        })
+        .collect()
+}
+
+/// Recipes among the folder's TOML files: those that say something of a model or of data, and those that cannot be
+/// read at all (a typing error must not hide a recipe).
+fn recipes(folder: &Path) -> Vec<RecipeEntry> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|f| f.path());
+    let mut files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml") && p.is_file()).collect();
+    files.sort();
+    files.into_iter().filter_map(|path| entry(&path)).collect()
+}
+
+fn entry(path: &Path) -> Option<RecipeEntry> {
+    let text = std::fs::read_to_string(path).ok()?;
+    if let Ok(table) = text.parse::<toml::Table>()
+        && !["model", "data", "train"].iter().any(|k| table.contains_key(*k))
+    {
+        return None;
+    }
+    let summary = match Recipe::load(path, &[]) {
+        Ok(recipe) => Ok(describe(&recipe)),
+        Err(e) => Err(e.to_string()),
+    };
+    Some(RecipeEntry { path: path.to_owned(), summary })
+}
+
+fn describe(recipe: &Recipe) -> String {
+    let length = match (recipe.train.epochs, recipe.train.steps) {
+        (_, Some(steps)) => format!("{steps} steps"),
+        (epochs, None) => format!("{} epochs", epochs.unwrap_or(0)),
+    };
+    let source = serde_json::to_value(recipe.data.source).ok();
+    let source = source.as_ref().and_then(serde_json::Value::as_str).unwrap_or("data");
+    format!("{} on {source}, {length}", recipe.model.arch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_told_from_other_toml_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("a.toml", crate::core::recipe::template());
+        write("Cargo.toml", "[package]\nname = \"x\"\n");
+        write("broken.toml", "[model]\narch = \n");
+        write("typo.toml", "[model]\narhc = \"mlp\"\n");
+        write("notes.txt", "[model]");
+        let found = recipes(dir.path());
+        let names: Vec<_> = found.iter().map(|e| e.path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.toml", "broken.toml", "typo.toml"]);
+        assert!(found[0].summary.as_ref().unwrap().contains("digits"), "{found:?}");
+        assert!(found[1].summary.is_err() && found[2].summary.is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! Work that takes time, on threads of its own, so that the loop never waits: reading files, building models, hashing
+//! and writing weights. Each thread takes jobs from its queue in order and answers with a message.
+//!
+//! A thread ends when its queue is closed and its job is done. On leaving, the loop waits for an export; reading,
+//! building and verifying change nothing and end with the process.
+
+mod engine;
+mod files;
+mod weights;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use super::event_loop::{EngineSource, Post};
+use crate::app::Effect;
+use crate::core::run::RunHome;
+use crate::session::Start;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The run home.
+    pub home: RunHome,
+    /// The current folder: recipes are looked for and exports written here.
+    pub cwd: PathBuf,
+}
+
+/// What is done on a thread.
+pub enum Job {
+    /// An effect of the model.
+    Effect(Effect),
+    /// The run that `--watch` asks for.
+    Start(Box<Start>),
+}
+
+/// The threads.
+pub struct Workers {
+    files: Sender<Job>,
+    engine: Sender<Job>,
+    weights: Sender<Job>,
+    exporter: Option<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts them.
+    pub fn start(places: &Places, source: EngineSource, post: &Post) -> io::Result<Self> {
+        let spawn = |name: &str, work: Box<dyn FnOnce(Receiver<Job>) + Send>| {
+            let (sender, queue) = channel();
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(queue))?;
+            Ok::<_, io::Error>((sender, thread))
+        };
+        let (a, b, c) = (places.clone(), places.clone(), places.clone());
+        let (post_a, post_b, post_c) = (post.clone(), post.clone(), post.clone());
+        let (files, _) = spawn("frostline-files", Box::new(move |queue| files::work(&queue, &a, &post_a)))?;
+        let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
+        let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
+        let (weights, exporter) =
+            spawn("frostline-weights", Box::new(move |queue| weights::work(&queue, &c, &post_c)))?;
+        Ok(Self { files, engine, weights, exporter: Some(exporter) })
+    }
+
+    /// Hands an effect to the thread that does it.
+    pub fn effect(&self, effect: Effect) {
+        let queue = match effect {
+            Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::Start(_) => &self.engine,
+            Effect::Verify { .. } | Effect::Export(_) => &self.weights,
+            _ => &self.files,
+        };
+        // A closed queue is a thread that broke down: its panic is in the log.
+        let _ = queue.send(Job::Effect(effect));
+    }
+
+    /// Starts what `--watch` asks for.
+    pub fn watch(&self, start: Start) {
+        let _ = self.engine.send(Job::Start(Box::new(start)));
+    }
+
+    /// Closes the queues; waits for an export that is being written.
+    pub fn finish(mut self, exporting: bool) {
+        let exporter = self.exporter.take().filter(|_| exporting);
+        drop(self);
+        if let Some(exporter) = exporter {
+            let _ = exporter.join();
+        }
+    }
+}
+
+/// The next job; of equal ones that wait, only the last is done.
+fn next(queue: &Receiver<Job>, waiting: &mut VecDeque<Job>) -> Option<Job> {
+    if waiting.is_empty() {
+        waiting.push_back(queue.recv().ok()?);
+    }
+    waiting.extend(queue.try_iter());
+    let job = waiting.pop_front()?;
+    let again = |other: &Job| matches!((&job, other), (Job::Effect(a), Job::Effect(b)) if a == b);
+    if waiting.iter().any(again) {
+        return next(queue, waiting);
+    }
+    Some(job)
+}

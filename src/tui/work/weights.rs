@@ -1,0 +1,67 @@
+//! Hashing and writing weights.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::Receiver;
+
+use super::{Job, Places, next};
+use crate::app::effect::{Effect, ExportJob};
+use crate::app::format::bytes;
+use crate::app::message::{ExportProblem, Message};
+use crate::core::checkpoint::load_path;
+use crate::core::weights::{WeightsError, write_safetensors};
+use crate::tui::event_loop::Post;
+
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
+    let mut waiting = VecDeque::new();
+    while let Some(job) = next(queue, &mut waiting) {
+        let open = match job {
+            Job::Effect(Effect::Verify { run, names }) => names.into_iter().all(|name| {
+                let damage = verify(places, &run, &name);
+                post.message(Message::Verified { run: run.clone(), name, damage })
+            }),
+            Job::Effect(Effect::Export(job)) => post.message(Message::Exported(export(places, job))),
+            _ => true,
+        };
+        if !open {
+            return;
+        }
+    }
+}
+
+fn verify(places: &Places, run: &str, name: &str) -> Vec<String> {
+    match places.home.find(run) {
+        Ok(run) => run.checkpoints().verify(name).iter().map(ToString::to_string).collect(),
+        Err(e) => vec![e.to_string()],
+    }
+}
+
+/// Checks and loads the checkpoint, then writes its weights.
+fn export(places: &Places, job: ExportJob) -> Result<String, ExportProblem> {
+    let failed = |e: String| ExportProblem::Failed(e);
+    let run = places.home.find(&job.run).map_err(|e| failed(e.to_string()))?;
+    let path = places.cwd.join(expand(&job.path));
+    if path.extension().is_none_or(|e| e != "safetensors") {
+        return Err(failed(format!("{}: the screen writes .safetensors files; name one", path.display())));
+    }
+    let loaded = load_path(&run.checkpoints().path().join(&job.checkpoint)).map_err(|e| failed(e.to_string()))?;
+    let metadata = BTreeMap::from([
+        ("frostline.run".to_owned(), run.id().to_string()),
+        ("frostline.step".to_owned(), loaded.state.step.to_string()),
+    ]);
+    match write_safetensors(&path, &loaded.weights, &metadata, job.force) {
+        Ok(()) => {
+            let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+            Ok(format!("wrote {} ({} tensors, {})", path.display(), loaded.weights.len(), bytes(size)))
+        }
+        Err(WeightsError::Exists { .. }) => Err(ExportProblem::Exists(job)),
+        Err(e) => Err(failed(e.to_string())),
+    }
+}
+
+/// `~/` as a shell would.
+fn expand(path: &std::path::Path) -> std::path::PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => std::path::Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    }
+}
