@@ -19,6 +19,8 @@ pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path};
 pub use verify::{Damage, verify_path};
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod tests;
 
 /// Parameters and buffers.

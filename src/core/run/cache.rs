@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lineage, Progress, RunMeta, StoreError, log};
 use crate::core::io;
-use crate::core::recipe::{Mode, Recipe};
+use crate::core::recipe::Mode;
 
 /// What a listing takes from `run.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,17 +29,9 @@ pub(super) struct Head {
     pub(super) epochs: u64,
 }
 
-/// Way of a monitored metric: as the recipe says, else by its name (a loss falls, all else rises).
-pub(super) fn mode_of(recipe: &Recipe) -> Mode {
-    recipe
-        .checkpoint
-        .mode
-        .unwrap_or_else(|| if recipe.checkpoint.monitor.contains("loss") { Mode::Min } else { Mode::Max })
-}
-
 impl From<RunMeta> for Head {
     fn from(meta: RunMeta) -> Self {
-        let mode = mode_of(&meta.recipe);
+        let mode = meta.recipe.monitor_mode();
         Self {
             name: meta.name,
             tags: meta.tags,
@@ -176,6 +168,7 @@ mod tests {
     use super::super::{EventLog, RunHome};
     use super::*;
     use crate::core::event::{Event, Metrics, Record};
+    use crate::core::recipe::Recipe;
 
     fn record(step: u64, event: Event) -> Record {
         Record { time_ms: step, step, event }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cache::mode_of;
 use super::{RunDir, RunHome, RunId, StoreError};
 use crate::core::checkpoint::{CheckpointError, CheckpointStore, LoadedCheckpoint, load_path, policy};
 
@@ -100,7 +99,7 @@ impl RunHome {
             "last" => infos.last().map(|i| i.name.clone()),
             "best" => {
                 let recipe = run.meta()?.recipe;
-                let best = policy::best(&infos, &recipe.checkpoint.monitor, mode_of(&recipe));
+                let best = policy::best(&infos, &recipe.checkpoint.monitor, recipe.monitor_mode());
                 if best.is_none() && !infos.is_empty() {
                     let monitor = &recipe.checkpoint.monitor;
                     let message =
