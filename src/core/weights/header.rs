@@ -123,7 +123,7 @@ fn other_format(start: &[u8; 8]) -> Option<&'static str> {
 
 fn parse(path: &Path, bytes: &[u8], data: u64) -> Result<Header, WeightsError> {
     let raw: RawHeader = serde_json::from_slice(bytes)
-        .map_err(|e| WeightsError::damaged(path, format!("its header does not parse: {e}")))?;
+        .map_err(|e| WeightsError::damaged(path, format!("its header does not parse: {}", shown(&e.to_string()))))?;
     let mut tensors = raw.tensors;
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     let mut names = HashSet::with_capacity(tensors.len());
@@ -157,10 +157,13 @@ fn words(error: &safetensors::SafeTensorError) -> String {
     }
 }
 
-/// A name from a file in a message: short, without control characters.
-pub(super) fn shown(name: &str) -> String {
-    let clean: String = name.chars().take(80).map(|c| if c.is_control() { '?' } else { c }).collect();
-    if name.chars().nth(80).is_some() { format!("{clean}…") } else { clean }
+/// Characters of foreign text shown in a message.
+const SHOWN: usize = 160;
+
+/// Text from a file in a message: on one line, not endless.
+pub(super) fn shown(text: &str) -> String {
+    let clean: String = text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(SHOWN).is_some() { format!("{clean}…") } else { clean }
 }
 
 /// PyTorch's name of an element type.

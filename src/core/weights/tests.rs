@@ -136,6 +136,40 @@ fn a_file_cut_off_anywhere_is_refused() {
 }
 
 #[test]
+fn foreign_text_stays_on_the_messages_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let wild = r#"{"a\nb":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+    assert!(refused(&raw(folder.path(), wild, 3)).contains("tensor `a?b`"));
+    let wild = r#"{"a":{"dtype":"\u001b[2J\nU8","shape":[2],"data_offsets":[0,2]}}"#;
+    assert!(!refused(&raw(folder.path(), wild, 2)).contains('\u{1b}'));
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_file_with_any_bytes_changed_is_read_or_refused(
+        changes in proptest::collection::vec((0usize..240, proptest::prelude::any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let header = r#"{"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"b":{"dtype":"I64","shape":[2,1],"data_offsets":[12,28]}}"#;
+        let mut bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[7; 28]].concat();
+        for (at, value) in changes {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        match (inspect(&path), read_safetensors(&path)) {
+            (Ok(listing), Ok(tensors)) => {
+                let size: usize = tensors.iter().map(|t| t.data.len()).sum();
+                proptest::prop_assert!(listing.tensors.len() == tensors.len() && size < bytes.len());
+            }
+            (_, Err(e)) => proptest::prop_assert!(!e.to_string().contains('\n')),
+            (Err(e), Ok(_)) => proptest::prop_assert!(false, "read, but not listed: {}", e),
+        }
+    }
+}
+
+#[test]
 fn types_that_models_do_not_use_are_listed_but_not_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = raw(folder.path(), r#"{"q":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}"#, 4);
