@@ -24,6 +24,11 @@ impl SortKey {
         Ok(Self { field: field.to_owned(), descending })
     }
 
+    /// Whether it is a key of the recipe. If not, [`SortKey::sort`] takes any recipe.
+    pub fn needs_recipe(&self) -> bool {
+        self.field.starts_with("cfg.")
+    }
+
     /// Sorts runs; those without a value come last either way, equal ones keep their order.
     pub fn sort<'a, T>(&self, runs: &mut [T], get: impl Fn(&T) -> (&'a RunSummary, &'a Recipe)) {
         runs.sort_by_cached_key(|run| {

@@ -64,7 +64,7 @@ const FIELDS: [&str; 16] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// No such field.
-    #[error("filter: unknown field `{field}`; {hint}")]
+    #[error("unknown field `{field}`; {hint}")]
     Field {
         /// What was written.
         field: String,
@@ -72,10 +72,10 @@ pub enum FilterError {
         hint: String,
     },
     /// A quote without an end.
-    #[error("filter: the quote in `{0}` has no end")]
+    #[error("the quote in `{0}` has no end")]
     Quote(String),
     /// A field or sign with nothing after it.
-    #[error("filter: `{0}` says nothing after its sign")]
+    #[error("`{0}` says nothing after its sign")]
     Empty(String),
 }
 
@@ -120,6 +120,16 @@ impl Filter {
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
         self.any.iter().all(Vec::is_empty)
+    }
+
+    /// Whether it asks for anything of the recipe. If not, [`Filter::matches`] takes any: reading thousands of them is
+    /// what a listing should not do without need.
+    pub fn needs_recipe(&self) -> bool {
+        let of_recipe = |test: &Test| match test {
+            Test::Word(_) => false,
+            Test::Contains(field, _) | Test::Compare(field, ..) => field.starts_with("cfg."),
+        };
+        self.any.iter().flatten().any(|t| of_recipe(&t.test))
     }
 
     /// Whether a run is let through.

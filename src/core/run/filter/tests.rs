@@ -108,11 +108,21 @@ fn the_language_does_what_it_says() {
 #[test]
 fn mistakes_are_named() {
     let words = |f: &str| Filter::parse(f).unwrap_err().to_string();
-    assert_eq!(words("stauts:running"), "filter: unknown field `stauts`; did you mean `status`?");
+    assert_eq!(words("stauts:running"), "unknown field `stauts`; did you mean `status`?");
     assert!(words("xyz>3").contains("cfg.<recipe key>"));
     assert!(words("\"open").contains("no end"));
     assert!(words("best<").contains("nothing after"));
     assert!(SortKey::parse("-bset").unwrap_err().to_string().contains("`best`"));
+}
+
+#[test]
+fn a_recipe_is_needed_only_for_its_keys() {
+    let needs = |f: &str| Filter::parse(f).unwrap().needs_recipe();
+    assert!(needs("a | -cfg.optimizer.lr<1"));
+    assert!(!needs("a best<1 tag:cfg.x") && !needs(""));
+    assert!(
+        SortKey::parse("-cfg.optimizer.lr").unwrap().needs_recipe() && !SortKey::parse("best").unwrap().needs_recipe()
+    );
 }
 
 #[test]
