@@ -250,9 +250,8 @@ impl Model {
             Action::Apply => staged && live && !draft,
             Action::Discard | Action::NextStaged => staged,
             Action::StartRun => draft && self.hosted.is_none(),
-            Action::Undo | Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => {
-                self.layers().is_some()
-            }
+            Action::Undo => self.layers().is_some_and(Layers::can_undo),
+            Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => self.layers().is_some(),
             Action::Pause | Action::Stop | Action::Save | Action::Evaluate => live,
             Action::Resume => {
                 let view = self.shown().filter(|v| v.selected_checkpoint().is_some());

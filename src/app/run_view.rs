@@ -133,6 +133,20 @@ impl RunView {
         view
     }
 
+    /// The run's files say more than before; what the user did on its screens stays.
+    pub fn refresh(&mut self, opened: OpenedRun) {
+        let new = Self::new(opened, false);
+        let old = std::mem::replace(self, new);
+        self.checkpoints = old.checkpoints;
+        self.checkpoint_cursor = old.checkpoint_cursor;
+        self.health = old.health;
+        self.layers = old.layers;
+        self.layers_problem = old.layers_problem;
+        if let Some(layers) = self.layers.as_mut().filter(|l| l.rules() != self.rules) {
+            self.layers_problem = layers.set_rules(self.rules.clone()).err();
+        }
+    }
+
     /// What the run list says newer.
     pub fn take_summary(&mut self, summary: &RunSummary) {
         self.status = summary.status;

@@ -70,7 +70,7 @@ pub fn run(n: u64, name: &str, status: RunStatus) -> RunSummary {
         id: RunId::from_str(&format!("20261125-0145{n:02}-k3f9")).unwrap(),
         name: name.to_owned(),
         status,
-        step: 40 * n,
+        step: (40 * n).min(400),
         steps: 400,
         epoch: n,
         epochs: 10,

@@ -166,6 +166,11 @@ impl Layers {
         node.params.iter().filter_map(|p| self.preview.state(*p))
     }
 
+    /// Whether there is an edit to take back.
+    pub fn can_undo(&self) -> bool {
+        !self.applying && !self.history.is_empty()
+    }
+
     /// Takes the last edit back; false when there is none.
     pub fn undo(&mut self) -> bool {
         let Some(before) = (if self.applying { None } else { self.history.pop() }) else { return false };

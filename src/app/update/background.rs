@@ -1,7 +1,7 @@
 //! Answers of work done in the background, and what the live run says.
 
 use crate::app::effect::Effect;
-use crate::app::message::{DraftReady, ExportProblem, Message, StartedRun};
+use crate::app::message::{DraftReady, ExportProblem, Message, OpenedRun, StartedRun};
 use crate::app::model::{Busy, Draft, Model, Subject};
 use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::place::Screen;
@@ -25,26 +25,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Draft(result) => draft_read(model, result),
-        Message::Opened(result) => match result {
-            Ok(opened) => {
-                let id = opened.summary.id.to_string();
-                // The user went elsewhere in the meantime.
-                if model.opening.as_deref() != Some(id.as_str()) {
-                    return Vec::new();
-                }
-                model.opening = None;
-                if model.hosted.as_deref() == Some(id.as_str()) {
-                    return Vec::new();
-                }
-                model.show(RunView::new(*opened, false));
-                model.screen = Screen::Train;
-                return vec![Effect::ReadCheckpoints(id)];
-            }
-            Err(problem) => {
-                model.opening = None;
-                fail(model, "The run cannot be opened", &problem);
-            }
-        },
+        Message::Opened(result) => return opened(model, result),
         Message::TreeReady { run, tree } => {
             if let Some(view) = model.view_mut(&run) {
                 match tree {
@@ -77,6 +58,35 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     Vec::new()
 }
 
+/// A run's files were read: because it was opened, or because it is live in another process and on view.
+fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effect> {
+    let opened = match result {
+        Ok(opened) => *opened,
+        Err(problem) => {
+            // A look at a run that was on view already fails without a word: the next one may not.
+            if model.opening.take().is_some() {
+                fail(model, "The run cannot be opened", &problem);
+            }
+            return Vec::new();
+        }
+    };
+    let id = opened.summary.id.to_string();
+    if model.hosted.as_deref() == Some(id.as_str()) {
+        return Vec::new();
+    }
+    if model.opening.as_deref() == Some(id.as_str()) {
+        model.opening = None;
+        model.show(RunView::new(opened, false));
+        model.screen = Screen::Train;
+        return vec![Effect::ReadCheckpoints(id)];
+    }
+    // Else the user went elsewhere in the meantime, or this is news of a run that is on view.
+    if let Some(view) = model.view_mut(&id) {
+        view.refresh(opened);
+    }
+    Vec::new()
+}
+
 fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
     model.runs_problem = None;
     // The hosted run's own stream is newer than its files.
@@ -104,8 +114,10 @@ fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {
         Ok(ready) => {
             let DraftReady { path, recipe, tree } = *ready;
             let (layers, problem) = crate::app::layers::Layers::new(tree, recipe.freeze.rules.clone());
+            // Rules that fit nothing: to start without them would train what the recipe freezes.
             if let Some(problem) = problem {
-                model.say(Level::Warning, problem);
+                let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+                return draft_read(model, Err(format!("{name}: freeze.rules: {problem}")));
             }
             model.draft = Some(Draft { path, recipe, layers });
             model.subject = Subject::Draft;

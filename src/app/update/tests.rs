@@ -403,3 +403,27 @@ fn long_errors_are_a_text_to_read() {
     update(&mut model, Message::Draft(Err("a.toml:1: one\na.toml:2: two".to_owned())));
     assert!(matches!(model.overlays.last(), Some(Overlay::Text { lines, .. }) if lines.len() == 2));
 }
+
+#[test]
+fn a_recipe_whose_rules_fit_nothing_is_no_draft() {
+    let mut model = model();
+    let mut recipe = Recipe::default();
+    recipe.freeze.rules = vec!["freeze nowhere".to_owned()];
+    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree() };
+    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    assert!(model.draft.is_none());
+    assert!(said(&model).contains("b.toml") && said(&model).contains("nowhere"), "{}", said(&model));
+}
+
+#[test]
+fn news_of_a_run_in_another_process_keep_what_the_user_did_on_its_screens() {
+    let mut model = model();
+    model.opening = Some(sample::run(1, "", RunStatus::Running).id.to_string());
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 40)))));
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(3) });
+    keys(&mut model, "4 j 3");
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
+    let view = model.shown().unwrap();
+    assert_eq!((view.step, view.checkpoint_cursor, model.screen), (80, 1, Screen::Train));
+}
