@@ -18,6 +18,7 @@ use super::watch::{Changed, Watch};
 use super::work::{Places, Workers};
 use super::{Exit, TuiError};
 use crate::app::model::Busy;
+use crate::app::place::Screen;
 use crate::app::{Effect, Message, Model, update};
 use crate::session::{Engine, EngineError, Outcome, RunHandle, Start};
 
@@ -113,11 +114,13 @@ pub struct Setup {
     pub engine: EngineSource,
     /// The run to start at once.
     pub watch: Option<Start>,
+    /// What is wrong in the user's files.
+    pub warnings: Vec<String>,
 }
 
 impl EventLoop {
-    /// Starts the threads. The terminal is entered already; `tty` is where it is drawn.
-    pub fn start(setup: Setup, tty: std::fs::File) -> Result<(Self, Option<Start>, Vec<Effect>), TuiError> {
+    /// Draws the first frame and starts the threads. The terminal is entered already; `tty` is where it is drawn.
+    pub fn start(setup: Setup, tty: std::fs::File) -> Result<Self, TuiError> {
         let io = |e: std::io::Error| TuiError::io("a thread cannot be started", &e);
         let (sender, wakes) = sync_channel(WAITING);
         let post = Post(sender);
@@ -135,7 +138,7 @@ impl EventLoop {
         let watch = Watch::start(setup.places.home.path(), &post);
         let now = Instant::now();
         let (model, effects) = setup.model;
-        let this = Self {
+        let mut this = Self {
             model,
             look: setup.look,
             painter,
@@ -154,21 +157,22 @@ impl EventLoop {
             last_frame: now,
             quit: false,
         };
-        Ok((this, setup.watch, effects))
+        this.apply(Message::Now(now_ms()));
+        setup.warnings.into_iter().for_each(|w| this.apply(Message::Warning(w)));
+        let (width, height) = terminal::size();
+        this.apply(Message::Resize { width, height });
+        // The first frame stands before anything is read or loaded.
+        this.draw_if_due();
+        this.perform(effects);
+        if let Some(start) = setup.watch {
+            this.workers.watch(start);
+        }
+        Ok(this)
     }
 
     /// Runs until the user leaves.
-    pub fn run(mut self, watch: Option<Start>, first: Vec<Effect>) -> Result<Exit, TuiError> {
+    pub fn run(mut self) -> Result<Exit, TuiError> {
         let io = |e: std::io::Error| TuiError::io("a thread cannot be started", &e);
-        let (width, height) = terminal::size();
-        self.apply(Message::Now(now_ms()));
-        self.apply(Message::Resize { width, height });
-        // The first frame stands before anything is read or loaded.
-        self.draw_if_due();
-        self.perform(first);
-        if let Some(start) = watch {
-            self.workers.watch(start);
-        }
         let (keys, signals) = (self.post.clone(), self.post.clone());
         let keyboard = input::keyboard(move |i| keys.wake(Wake::Input(i))).map_err(io)?;
         input::signals(move |i| signals.wake(Wake::Input(i))).map_err(io)?;
@@ -212,23 +216,31 @@ impl EventLoop {
         until.saturating_duration_since(now)
     }
 
-    /// Whether the run list must be read now and then without a sign from the system.
+    /// Whether files must be read now and then without a sign from the system: nothing can be watched, or the metrics
+    /// of a run in another process are on view.
     fn polls(&self) -> bool {
-        use crate::app::place::Screen;
-        let elsewhere = self
-            .model
-            .runs
-            .iter()
-            .flatten()
-            .any(|r| r.status.is_live() && self.model.hosted.as_deref() != Some(r.id.as_str()));
-        matches!(self.model.screen, Screen::Runs | Screen::Train) && (elsewhere || self.watch.must_poll())
+        let elsewhere = |id: &str, live: bool| live && self.model.hosted.as_deref() != Some(id);
+        let listed = self.model.runs.iter().flatten().any(|r| elsewhere(r.id.as_str(), r.status.is_live()));
+        match self.model.screen {
+            _ if self.watch.must_poll() => true,
+            Screen::Runs => listed,
+            Screen::Train => self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live())),
+            Screen::Model | Screen::Checkpoints => false,
+        }
     }
 
     fn keep_lists_fresh(&mut self) {
         let now = Instant::now();
         if self.polls() && now >= self.last_poll + POLL {
             self.last_poll = now;
-            self.refresh_runs.get_or_insert(now);
+            match (self.model.screen, &self.model.shown) {
+                (Screen::Runs, _) => self.refresh_runs = Some(now),
+                (Screen::Train, Some(id)) if self.model.hosted.as_ref() != Some(id) => {
+                    self.workers.effect(Effect::OpenRun(id.clone()));
+                }
+                (Screen::Checkpoints, Some(_)) => self.refresh_run = Some(now),
+                _ => {}
+            }
         }
         if self.refresh_runs.is_some_and(|t| t <= now) {
             self.refresh_runs = None;
@@ -287,7 +299,11 @@ impl EventLoop {
             Input::Key(key) => self.apply(Message::Key(key)),
             Input::Paste(text) => self.apply(Message::Paste(text)),
             Input::Terminate(signal) => self.apply(Message::Terminate(signal)),
-            Input::Resized => self.resize(),
+            Input::Resized => {
+                // Also at the same size: a window that shrank and grew again has lost what was cut off.
+                self.painter.forget();
+                self.resize();
+            }
             Input::Stop => self.suspend(),
             Input::Continued => {
                 terminal::resume();

@@ -101,24 +101,18 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     let settings = Settings::read(options.config);
     let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
     let home = options.home.path().display().to_string();
-    let (mut model, effects) = Model::new(settings.keymap, home, options.watch.is_some());
-    for warning in settings.warnings {
-        model.say(crate::app::run_view::Level::Warning, warning);
-    }
     let setup = Setup {
-        model: (model, effects),
+        model: Model::new(settings.keymap, home, options.watch.is_some()),
         look: settings.look,
         places: Places { home: options.home, cwd },
         engine: options.engine,
         watch: options.watch,
+        warnings: settings.warnings,
     };
     let tty = terminal::enter(&settings.log)?;
     // A panic is told by the hook, after it has restored the terminal; unwinding drops the run's handle, which stops the
     // run with a checkpoint.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let (event_loop, watch, first) = EventLoop::start(setup, tty)?;
-        event_loop.run(watch, first)
-    }));
+    let result = catch_unwind(AssertUnwindSafe(|| EventLoop::start(setup, tty)?.run()));
     terminal::restore_soon();
     result.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -23,7 +23,7 @@ const COLUMNS: [Column; 8] = [
     Column { title: "val/top1", width: 8, grows: false, right: true, rank: 6 },
     Column { title: "size", width: 8, grows: false, right: true, rank: 5 },
     Column { title: "age", width: 6, grows: false, right: true, rank: 7 },
-    Column { title: "bytes", width: 10, grows: false, right: false, rank: 3 },
+    Column { title: "check", width: 10, grows: false, right: false, rank: 3 },
     Column { title: "kept because", width: 12, grows: true, right: false, rank: 2 },
 ];
 

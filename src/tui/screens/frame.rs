@@ -120,7 +120,7 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     f.render_widget(Line::from(spans), area);
 }
 
-/// The newest standing toasts, at the foot of the body.
+/// The newest standing toasts, at the right below the header, where a single line hides nothing.
 pub(super) fn toasts(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let most = usize::from(area.height / 3).clamp(1, 4);
     let width = usize::from(area.width).saturating_sub(2).min(100);
@@ -128,16 +128,15 @@ pub(super) fn toasts(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
         return;
     }
     let mut lines: Vec<(String, ratatui::style::Style)> = Vec::new();
-    for toast in model.standing_toasts() {
+    for toast in model.standing_toasts().rev() {
         let style = look.level(toast.level);
-        lines.extend(text::wrap(&look.glyphs.plain(&toast.text), width - 2).into_iter().map(|l| (l, style)));
+        let wrapped = text::wrap(&look.glyphs.plain(&toast.text), width - 2);
+        let widest = wrapped.iter().map(|l| text::width(l)).max().unwrap_or(0);
+        lines.extend(wrapped.into_iter().map(|l| (text::fit(&l, widest, false, ""), style)));
     }
-    let hidden = lines.len().saturating_sub(most);
-    let shown = &lines[hidden..];
-    for (i, (line, style)) in shown.iter().enumerate() {
+    for (i, (line, style)) in lines.iter().take(most).enumerate() {
         let wide = (text::width(line) as u16 + 2).min(area.width);
-        let y = area.bottom() - (shown.len() - i) as u16;
-        let at = Rect { x: area.right() - wide, y, width: wide, height: 1 };
+        let at = Rect { x: area.right() - wide, y: area.y + i as u16, width: wide, height: 1 };
         f.render_widget(Clear, at);
         let mark = Span::styled(look.glyphs.bar, *style);
         f.render_widget(Line::from_iter([mark, Span::styled(format!("{line} "), *style)]), at);

@@ -32,7 +32,10 @@ pub fn draw(f: &mut Frame<'_>, model: &Model, look: &Look) {
     for overlay in &model.overlays {
         overlays::draw(f, area, overlay, model, look);
     }
-    frame::toasts(f, parts.body, model, look);
+    // On a low screen there is no line to spare: the last line but the footer is the least of the picture.
+    let below_header = Rect { y: parts.header.bottom(), height: area.bottom() - parts.header.bottom(), ..area };
+    let last = Rect { y: parts.body.bottom().saturating_sub(1), height: parts.body.height.min(1), ..area };
+    frame::toasts(f, if area.height >= 12 { below_header } else { last }, model, look);
 }
 
 /// What to do next, in the middle of an empty screen.

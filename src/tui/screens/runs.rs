@@ -15,7 +15,7 @@ use crate::tui::widgets::table::{self, Cell, Column};
 
 const COLUMNS: [Column; 8] = [
     Column { title: "status", width: 8, grows: false, right: false, rank: 1 },
-    Column { title: "name", width: 8, grows: true, right: false, rank: 0 },
+    Column { title: "name", width: 20, grows: true, right: false, rank: 0 },
     Column { title: "model", width: 10, grows: false, right: false, rank: 5 },
     Column { title: "progress", width: 10, grows: false, right: false, rank: 4 },
     Column { title: "step", width: 13, grows: false, right: true, rank: 2 },

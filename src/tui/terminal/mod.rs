@@ -166,3 +166,6 @@ fn install_hook() {
         }));
     });
 }
+
+#[cfg(test)]
+mod tests;

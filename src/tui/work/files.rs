@@ -108,7 +108,8 @@ fn entry(path: &Path) -> Option<RecipeEntry> {
     }
     let summary = match Recipe::load(path, &[]) {
         Ok(recipe) => Ok(describe(&recipe)),
-        Err(e) => Err(e.to_string()),
+        // All are of one folder: its name says nothing here.
+        Err(e) => Err(e.to_string().replace(&format!("{}/", path.parent()?.display()), "")),
     };
     Some(RecipeEntry { path: path.to_owned(), summary })
 }
