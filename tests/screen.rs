@@ -1,0 +1,225 @@
+//! The whole screen on the fake engine, driven through a pseudo-terminal as a person would. The program in the terminal
+//! is this test binary itself, told by its environment to be [`child`]:
+//! `SCREEN_HOME=/tmp/home target/debug/deps/screen-… --exact child --nocapture` shows it to a person too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use frostline::core::recipe::Recipe;
+use frostline::core::run::RunHome;
+use frostline::engine::Engine;
+use frostline::engine::fake::FakeEngine;
+use frostline::session::Start;
+use frostline::tui::{self, Options};
+use pty::Screen;
+
+const RECIPE: &str = r#"
+[model]
+arch = "resnet8"
+[data]
+source = "digits"
+workers = 0
+[train]
+epochs = 100
+devices = ["cpu"]
+[checkpoint]
+every_steps = 20
+keep_last = 50
+"#;
+
+/// The program in the terminal.
+#[test]
+fn child() {
+    let Some(home) = std::env::var_os("SCREEN_HOME") else { return };
+    let engine = FakeEngine::new(0).with_delay(Duration::from_millis(5));
+    let mut options = Options::new(Box::new(move || Ok(Arc::new(engine) as Arc<dyn Engine>)), RunHome::open(home));
+    if let Some(recipe) = std::env::var_os("SCREEN_WATCH") {
+        options.watch = Some(Start::Fresh { recipe: Recipe::load(Path::new(&recipe), &[]).unwrap() });
+    }
+    match tui::run(options) {
+        Ok(exit) => println!("left: run {:?}, {:?}", exit.run, exit.outcome),
+        Err(e) => println!("error: {e}"),
+    }
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("digits.toml"), RECIPE).unwrap();
+        Self(dir)
+    }
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+    fn screen(&self) -> Screen {
+        Screen::start(self.path(), &[])
+    }
+}
+
+fn start_a_run(screen: &mut Screen) {
+    screen.wait_for("No runs yet");
+    screen.keys("n");
+    screen.wait_for("digits.toml");
+    screen.keys("\r");
+    screen.wait_for("draft");
+    screen.keys("t");
+    screen.wait_for("running digits");
+    screen.wait_for("train/loss");
+}
+
+#[test]
+fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+
+    // Freeze a layer: staged, then applied between two steps.
+    screen.keys("2j ");
+    screen.wait_for("staged, a applies");
+    screen.wait_for("conv1");
+    screen.keys("a");
+    screen.wait_for("rule 1 `freeze conv1`");
+    screen.wait_for("frost line");
+    screen.wait_gone("staged, a applies");
+
+    screen.keys("3p");
+    screen.wait_for("paused digits");
+    screen.keys("w");
+    screen.wait_for("save)");
+    screen.keys("p");
+    screen.wait_for("running digits");
+    screen.wait_for("every_steps)");
+    screen.keys("s");
+    screen.wait_for("Stop digits?");
+    screen.keys("y");
+    screen.wait_for("stopped digits");
+
+    // Resume from an older checkpoint: it asks, and sets the later ones aside.
+    screen.keys("4j");
+    screen.wait_for("unchecked");
+    screen.keys("r");
+    screen.wait_for("are set aside, none is deleted");
+    screen.keys("y");
+    screen.wait_for("running digits");
+    screen.wait_for("goes on from step");
+    screen.keys("sy");
+    screen.wait_for("stopped digits");
+
+    screen.keys("4v");
+    screen.wait_for("verified");
+    screen.keys("x");
+    screen.wait_for("Export the weights");
+    screen.keys("\x15out.safetensors\r");
+    screen.wait_for("wrote");
+    assert!(folder.path().join("out.safetensors").is_file());
+    screen.keys("x\x15out.safetensors\r");
+    screen.wait_for("Overwrite");
+    screen.keys("n");
+
+    screen.keys("q");
+    screen.wait_exit();
+    screen.assert_restored();
+    assert!(screen.raw().contains("left: run"), "the words after the screen are on the terminal");
+}
+
+#[test]
+fn leaving_with_a_live_run_asks_and_leaves_a_checkpoint() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.keys("\x03");
+    screen.wait_for("Stop it and leave?");
+    screen.keys("\x1b");
+    screen.wait_gone("Stop it and leave?");
+    screen.keys("qy");
+    screen.wait_exit();
+    screen.assert_restored();
+    assert!(screen.raw().contains("Stopped"), "{}", screen.raw());
+    assert!(!pty::checkpoints(&folder.path().join("home")).is_empty());
+}
+
+#[test]
+fn a_termination_signal_checkpoints_restores_and_leaves() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.signal("TERM");
+    screen.wait_exit();
+    screen.assert_restored();
+    assert!(screen.raw().contains("SIGTERM"), "{}", screen.raw());
+    assert!(!pty::checkpoints(&folder.path().join("home")).is_empty());
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_run_with_a_checkpoint_and_the_process() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.hang_up();
+    screen.wait_exit();
+    assert!(!pty::checkpoints(&folder.path().join("home")).is_empty());
+}
+
+#[test]
+fn a_terminal_that_takes_no_output_holds_up_neither_the_run_nor_a_signal() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.stop_reading();
+    let before = pty::checkpoints(&folder.path().join("home")).len();
+    screen.wait_until("checkpoints go on being written", || {
+        pty::checkpoints(&folder.path().join("home")).len() >= before + 3
+    });
+    screen.signal("TERM");
+    screen.wait_exit();
+}
+
+#[test]
+fn watching_a_recipe_starts_it_and_a_resize_storm_breaks_nothing() {
+    let folder = Folder::new();
+    let mut screen = Screen::start(folder.path(), &[("SCREEN_WATCH", "digits.toml"), ("LANG", "C")]);
+    screen.wait_for("running digits");
+    for (rows, cols) in [(5, 20), (1, 1), (60, 200), (2, 3), (24, 80), (0, 0), (30, 100)] {
+        screen.resize(rows, cols);
+    }
+    screen.wait_for("running digits");
+    assert!(screen.text().is_ascii(), "a locale without UTF-8 sees ASCII: {}", screen.text());
+    screen.keys("qy");
+    screen.wait_exit();
+    screen.assert_restored();
+}
+
+#[test]
+fn where_no_screen_can_be_drawn_the_headless_commands_are_named() {
+    let folder = Folder::new();
+    let mut screen = Screen::start(folder.path(), &[("TERM", "dumb")]);
+    screen.wait_exit();
+    assert!(screen.raw().contains("frostline train"), "{}", screen.raw());
+    assert!(!screen.raw().contains("\x1b[?1049h"));
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(pty::CHILD).env("SCREEN_HOME", "home").current_dir(folder.path()).stdin(std::process::Stdio::null());
+    let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(out.contains("not a terminal") && out.contains("frostline ls"), "{out}");
+}
+
+#[test]
+fn bad_settings_are_said_on_the_screen_and_the_rest_is_in_force() {
+    let folder = Folder::new();
+    let config = folder.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(config.join("keys.toml"), "quit = \"Q\"\nhlep = \"h\"\n").unwrap();
+    let mut screen = folder.screen();
+    screen.wait_for("did you mean `help`?");
+    screen.keys("q");
+    std::thread::sleep(Duration::from_millis(50));
+    screen.keys("Q");
+    screen.wait_exit();
+    screen.assert_restored();
+}
