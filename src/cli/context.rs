@@ -1,0 +1,59 @@
+//! What every command is given: the streams, the run home, the engine on demand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::EngineSource;
+use super::error::CliError;
+use super::io::Io;
+use crate::core::run::RunHome;
+use crate::engine::{Engine, EngineError};
+
+/// The surroundings of one command.
+pub struct Context<'a> {
+    /// Where to speak.
+    pub io: &'a mut Io,
+    home: RunHome,
+    source: Option<EngineSource>,
+    engine: Option<Arc<dyn Engine>>,
+}
+
+impl<'a> Context<'a> {
+    /// `home` is the `--home` flag.
+    pub fn new(io: &'a mut Io, home: Option<PathBuf>, engine: EngineSource) -> Self {
+        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None }
+    }
+
+    /// The run home.
+    pub fn home(&self) -> &RunHome {
+        &self.home
+    }
+
+    /// The engine, made at the first call.
+    pub fn engine(&mut self) -> Result<Arc<dyn Engine>, CliError> {
+        if let Some(source) = self.source.take() {
+            self.engine = Some(source()?);
+        }
+        self.engine
+            .clone()
+            .ok_or_else(|| CliError::Failed("the engine could not be made; see the message above".into()))
+    }
+
+    /// Hands over the way to make the engine, for a screen that makes it behind its first frame.
+    pub fn take_engine(&mut self) -> EngineSource {
+        let made = self.engine.clone();
+        let none = || Err(EngineError::Failed("the engine could not be made; see the message above".into()));
+        self.source.take().unwrap_or_else(|| Box::new(move || made.map_or_else(none, Ok)))
+    }
+
+    /// Prints one JSON document.
+    pub fn print_json(&mut self, value: &impl serde::Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string_pretty(value).map_err(CliError::failed)?;
+        self.io.print(&text)
+    }
+}
+
+/// Whether an argument means a recipe: a TOML file, there or not.
+pub fn is_recipe(argument: &str) -> bool {
+    Path::new(argument).extension().is_some_and(|e| e == "toml")
+}

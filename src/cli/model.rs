@@ -1,0 +1,122 @@
+//! From what a user types (a zoo name, a recipe, a checkpoint, a file) to a layer tree.
+
+use std::path::Path;
+
+use super::context::{Context, is_recipe};
+use super::error::CliError;
+use crate::core::recipe::Recipe;
+use crate::core::tensor::DType;
+use crate::core::tree::Tree;
+use crate::core::weights;
+use crate::engine::train::{self, guarded};
+use crate::engine::{Engine, InputSpec};
+
+/// A tree and the freeze rules that come with it.
+pub struct Subject {
+    /// The layers.
+    pub tree: Tree,
+    /// The recipe's or the checkpoint's rules.
+    pub rules: Vec<String>,
+}
+
+/// Finds out what is meant and builds its tree. `input` and `classes` are for a zoo name, which says neither.
+pub fn subject(
+    what: &str,
+    sets: &[String],
+    input: Option<&[usize]>,
+    classes: usize,
+    cx: &mut Context<'_>,
+) -> Result<Subject, CliError> {
+    if is_recipe(what) {
+        let recipe = Recipe::load(Path::new(what), sets)?;
+        let tree = tree_of_recipe(&recipe, cx)?;
+        return Ok(Subject { tree, rules: recipe.freeze.rules });
+    }
+    if Path::new(what).extension().is_some_and(|e| e == "safetensors") {
+        return Ok(Subject { tree: tree_of_file(Path::new(what))?, rules: Vec::new() });
+    }
+    if !sets.is_empty() {
+        return Err(CliError::Usage("--set changes a recipe; give one".into()));
+    }
+    if what.contains(['@', '/']) {
+        return of_checkpoint(what, cx);
+    }
+    let engine = cx.engine()?;
+    if engine.architectures().iter().any(|a| a == what) {
+        let mut recipe = Recipe::default();
+        what.clone_into(&mut recipe.model.arch);
+        let sample_shape = match input {
+            Some(shape) => shape.to_vec(),
+            None => default_input(engine.as_ref(), what),
+        };
+        let input = InputSpec { sample_shape, outputs: classes };
+        let tree = built(&*engine, &recipe, &input)?;
+        return Ok(Subject { tree, rules: Vec::new() });
+    }
+    of_checkpoint(what, cx).map_err(|e| {
+        let zoo = engine.architectures();
+        let near = zoo.iter().map(|a| (strsim::jaro_winkler(a, what), a)).max_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = near
+            .filter(|n| n.0 > 0.8)
+            .map_or_else(|| format!("the zoo has {}", zoo.join(", ")), |n| format!("did you mean `{}`?", n.1));
+        CliError::Refused(format!("`{what}` is no architecture ({hint}), no recipe and no checkpoint ({e})"))
+    })
+}
+
+/// The sample that a zoo name is traced with when nobody says another.
+fn default_input(engine: &dyn Engine, arch: &str) -> Vec<usize> {
+    match (engine.input_channels(arch), arch) {
+        (_, "mlp") => vec![784],
+        (Some(channels), _) => vec![channels, 224, 224],
+        (None, _) => vec![3, 32, 32],
+    }
+}
+
+/// The tree of a recipe's model on its data.
+fn tree_of_recipe(recipe: &Recipe, cx: &mut Context<'_>) -> Result<Tree, CliError> {
+    let engine = cx.engine()?;
+    // A tree is the same on every device.
+    let mut recipe = recipe.clone();
+    recipe.train.devices = vec!["cpu".to_owned()];
+    Ok(guarded(|| Ok(train::model(&*engine, &recipe)?.learner.tree().clone()))?)
+}
+
+/// The tree of a model for inputs of this shape.
+fn built(engine: &dyn Engine, recipe: &Recipe, input: &InputSpec) -> Result<Tree, CliError> {
+    Ok(guarded(|| Ok(engine.learner(recipe, input, "cpu")?.tree().clone()))?)
+}
+
+/// A checkpoint's model if there is an engine to build it, else what its tensors' names say.
+fn of_checkpoint(what: &str, cx: &mut Context<'_>) -> Result<Subject, CliError> {
+    let checkpoint = cx.home().find_checkpoint(what)?;
+    let state = checkpoint.load()?.state;
+    let rules = state.freeze_rules.clone();
+    let input = InputSpec { sample_shape: state.data.sample_shape.clone(), outputs: state.data.outputs };
+    let tree = match cx.engine().and_then(|engine| built(&*engine, &state.recipe, &input)) {
+        Ok(tree) => tree,
+        Err(why) => {
+            cx.io.say(&format!("warning: kinds and output shapes are unknown: {why}"));
+            tree_of_file(&checkpoint.path.join(crate::core::checkpoint::WEIGHTS))?
+        }
+    };
+    Ok(Subject { tree, rules })
+}
+
+/// What the names in a weights file say.
+pub fn tree_of_file(path: &Path) -> Result<Tree, CliError> {
+    let listing = weights::inspect(path)?;
+    let types = [
+        DType::Bool,
+        DType::Uint8,
+        DType::Int8,
+        DType::Int16,
+        DType::Int32,
+        DType::Int64,
+        DType::Float16,
+        DType::Bfloat16,
+        DType::Float32,
+        DType::Float64,
+    ];
+    let dtype = |name: &str| types.into_iter().find(|t| t.name() == name).unwrap_or(DType::Float32);
+    Ok(Tree::from_tensors(listing.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice(), dtype(t.dtype)))))
+}

@@ -1,0 +1,106 @@
+//! How results look: tables, times, and text that came from files made harmless.
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::io::Io;
+
+/// A plain table: headers, two blanks between columns, no lines. Its text may come from anywhere.
+pub struct Listing {
+    table: Table,
+    empty: &'static str,
+}
+
+impl Listing {
+    /// A table with these headers; a header that begins with `>` is of a column that is aligned to the right. `empty` is said (to stderr)
+    /// where there are no rows.
+    pub fn new(io: &Io, headers: &[&str], empty: &'static str) -> Self {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        if io.out_is_terminal {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        table.set_header(headers.iter().map(|h| h.trim_start_matches('>')));
+        for (i, header) in headers.iter().enumerate() {
+            if let Some(column) = table.column_mut(i) {
+                column.set_padding((0, 2));
+                if header.starts_with('>') {
+                    column.set_cell_alignment(CellAlignment::Right);
+                }
+            }
+        }
+        Self { table, empty }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.table.add_row(cells.into_iter().map(|c| harmless(&c)));
+    }
+
+    /// Prints it.
+    pub fn print(self, io: &mut Io) -> Result<(), super::error::CliError> {
+        if self.table.is_empty() {
+            io.say(self.empty);
+            return Ok(());
+        }
+        io.print(&self.table.trim_fmt())
+    }
+}
+
+/// Text in which control characters (an escape sequence in a tensor's name, say) are spelled out.
+pub fn harmless(text: &str) -> String {
+    if !text.contains(|c: char| c.is_control()) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+/// `64x3x7x7`; a scalar is `()`.
+pub fn shape(sizes: &[usize]) -> String {
+    if sizes.is_empty() {
+        return "()".to_owned();
+    }
+    sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// A point in time on this machine's clock, to the minute.
+pub fn when(time: jiff::Timestamp) -> String {
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+/// Milliseconds since the Unix epoch on this machine's clock, to the second.
+pub fn clock(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+/// `val/loss 0.2103  val/top1 0.9712`.
+pub fn metrics<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
+    let text = |(name, value): (&String, &f64)| format!("{name} {}", crate::app::format::number(*value));
+    values.into_iter().map(text).collect::<Vec<_>>().join("  ")
+}
+
+/// `1 tensor`, `2 tensors`.
+pub fn plural(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_speak_to_the_terminal() {
+        assert_eq!(harmless("fc.\u{1b}[2Jweight"), "fc.\\u{1b}[2Jweight");
+        assert_eq!(harmless("größe"), "größe");
+    }
+
+    #[test]
+    fn tables_have_no_trailing_blanks() {
+        let (mut io, captured) = Io::captured();
+        let mut listing = Listing::new(&io, &["name", ">n"], "nothing");
+        listing.row(["a".into(), "1".into()]);
+        listing.row(["long".into(), "100".into()]);
+        listing.print(&mut io).unwrap();
+        assert_eq!(captured.stdout(), "name    n\na       1\nlong  100\n");
+    }
+}

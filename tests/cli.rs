@@ -1,0 +1,333 @@
+//! The command line in one process: real runs on the embedded digits, trained by the fake engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "cli/support.rs"]
+mod support;
+
+use serde_json::Value;
+use support::Bench;
+
+#[test]
+fn train_prints_the_id_alone_on_the_first_line_and_progress_to_stderr() {
+    let bench = Bench::new();
+    let run = bench.run(&["train", "recipe.toml"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.out, format!("{}\n", bench.last()));
+    assert!(run.err.contains("val/loss") && run.err.contains("checkpoint at step"), "{}", run.err);
+    assert!(run.err.lines().last().unwrap().starts_with("finished: step"), "{}", run.err);
+}
+
+#[test]
+fn quiet_says_nothing_of_a_run_that_goes_well() {
+    let bench = Bench::new();
+    assert_eq!(bench.run(&["train", "recipe.toml", "--quiet"]).err, "");
+}
+
+#[test]
+fn a_bad_recipe_is_refused_with_file_line_and_key_and_makes_no_run() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("recipe.toml"), "[optimizer]\nlrr = 1\n").unwrap();
+    let run = bench.run(&["train", "recipe.toml"]);
+    assert_eq!((run.code, run.out.as_str()), (3, ""));
+    assert!(run.err.contains("recipe.toml:2") && run.err.contains("lrr"), "{}", run.err);
+    assert_eq!(bench.json(&["ls", "--json"]), Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_plan_under_which_nothing_learns_is_refused() {
+    let bench = Bench::new();
+    let run = bench.run(&["train", "recipe.toml", "--set", r#"freeze.rules=["freeze **"]"#]);
+    assert_eq!(run.code, 3, "{}", run.err);
+    assert!(run.err.contains("nothing"), "{}", run.err);
+}
+
+#[test]
+fn dry_run_says_what_would_happen_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let plan = bench.json(&["train", "recipe.toml", "--dry-run", "--json"]);
+    assert!(plan["steps"].as_u64().unwrap() > 0 && plan["tensors"].as_u64().unwrap() > 0);
+    assert!(bench.run(&["train", "recipe.toml", "--dry-run"]).out.contains("steps"));
+    assert!(!bench.path("home").join("runs").exists());
+}
+
+#[test]
+fn ctrl_c_stops_after_a_checkpoint_with_130_and_resume_ends_with_the_bits_of_a_run_left_alone() {
+    let bench = Bench::new();
+    let stopped = bench.interrupted(&["train", "recipe.toml", "--set", "train.epochs=4"]);
+    assert_eq!(stopped.code, 130, "{}", stopped.err);
+    let id = bench.last();
+    assert!(stopped.err.contains(&format!("frostline resume {id}")), "{}", stopped.err);
+    let summary = &bench.json(&["ls", "--json"])[0];
+    assert_eq!(summary["status"], "stopped");
+    assert!(summary["step"].as_u64().unwrap() < summary["steps"].as_u64().unwrap());
+
+    let resumed = bench.run(&["resume", &id]);
+    assert_eq!(resumed.code, 0, "{}", resumed.err);
+    assert_eq!(resumed.out, format!("{id}\n"));
+    bench.ok(&["train", "recipe.toml", "--set", "train.epochs=4"]);
+    let drift = bench.json(&["diff", &format!("{id}@last"), "last@last", "--json"]);
+    assert!(drift["tensors"].as_array().unwrap().iter().all(|t| t["bit_equal"] == true));
+}
+
+#[test]
+fn resume_of_a_finished_run_says_so_and_longer_goes_on() {
+    let bench = Bench::trained();
+    let again = bench.run(&["resume", "last"]);
+    assert_eq!(again.code, 0);
+    assert!(again.err.contains("finished already"), "{}", again.err);
+    assert_eq!(again.out, format!("{}\n", bench.last()));
+    bench.ok(&["resume", "last", "--set", "train.epochs=3"]);
+    assert_eq!(bench.json(&["ls", "--json"])[0]["epoch"], 3);
+    let refused = bench.run(&["resume", "last", "--set", "optimizer.lr=1"]);
+    assert_eq!(refused.code, 3, "{}", refused.err);
+    assert!(refused.err.contains("fork"), "{}", refused.err);
+}
+
+#[test]
+fn a_fork_begins_at_step_zero_with_the_checkpoints_weights_and_its_own_plan() {
+    let bench = Bench::trained();
+    let parent = bench.last();
+    bench.ok(&["fork", &parent, "--from", "best", "--set", r#"freeze.rules=["freeze **", "train fc"]"#]);
+    let child = bench.json(&["show", "last", "--json"]);
+    assert!(child["forked_from"].as_str().unwrap().starts_with(&parent));
+    let drift = bench.json(&["diff", &format!("{parent}@best"), "last@last", "--json"]);
+    let moved: Vec<&str> = drift["tensors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|t| t["bit_equal"] == false)
+        .map(|t| t["name"].as_str().unwrap())
+        .collect();
+    assert!(!moved.is_empty() && moved.iter().all(|n| n.starts_with("fc.")), "{moved:?}");
+    let audit = bench.json(&["audit", "last", "--json"]);
+    let tensors = audit["tensors"].as_array().unwrap();
+    assert!(tensors.iter().all(|t| t["ok"] == true));
+    assert!(tensors.iter().filter(|t| t["moved"] == true).all(|t| t["meant"] == "always"));
+}
+
+#[test]
+fn ls_filters_sorts_and_keeps_its_field_names() {
+    let bench = Bench::trained();
+    bench.ok(&["train", "recipe.toml", "--set", "optimizer.lr=0.5", "--set", "name=hot"]);
+    let all = bench.json(&["ls", "--json"]);
+    for field in ["id", "name", "status", "step", "steps", "epoch", "epochs", "best", "created", "tags", "host"] {
+        assert!(all[0].get(field).is_some(), "{field}");
+    }
+    assert_eq!(all[0]["name"], "hot");
+    let names = |args: &[&str]| -> Vec<String> {
+        let runs = bench.json(&[&["ls", "--json"], args].concat());
+        runs.as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["cfg.optimizer.lr>=0.1"]), ["hot"]);
+    assert_eq!(names(&["-hot"]), ["recipe"]);
+    assert_eq!(names(&["hot|recipe", "--sort", "created"]), ["recipe", "hot"]);
+    assert_eq!(names(&["--sort", "-created"]), ["hot", "recipe"]);
+    assert_eq!(bench.run(&["ls", "besst<0.3"]).code, 2);
+    assert!(bench.run(&["ls"]).out.starts_with("id"));
+}
+
+#[test]
+fn checkpoints_say_why_they_are_kept_and_verify_finds_one_flipped_byte() {
+    let bench = Bench::trained();
+    let list = bench.json(&["checkpoints", "last", "--json"]);
+    for field in ["step", "epoch", "path", "bytes", "metrics", "kept", "verified"] {
+        assert!(list[0].get(field).is_some(), "{field}");
+    }
+    let entries = list.as_array().unwrap();
+    assert!(entries.iter().all(|c| c["verified"] == true && !c["kept"].as_array().unwrap().is_empty()));
+    assert_eq!(bench.run(&["verify", "last"]).code, 0);
+
+    let path = std::path::PathBuf::from(entries[0]["path"].as_str().unwrap()).join("weights.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let verify = bench.run(&["verify", "last"]);
+    assert_eq!(verify.code, 1);
+    assert!(verify.out.contains("weights.safetensors") && verify.out.contains("damaged"), "{}", verify.out);
+    assert_eq!(bench.json(&["checkpoints", "last", "--json"])[0]["verified"], false);
+    let step = entries[0]["step"].as_u64().unwrap();
+    let export = bench.run(&["export", &format!("last@{step}"), "-o", "x.safetensors"]);
+    assert_eq!(export.code, 3);
+    assert!(export.err.contains("weights.safetensors"), "{}", export.err);
+}
+
+#[test]
+fn export_selects_renames_and_casts_and_never_overwrites_unasked() {
+    let bench = Bench::trained();
+    let file = bench.path("out.safetensors");
+    let file = file.to_str().unwrap();
+    bench.ok(&["export", "last", "-o", file, "--only", "fc", "--rename", "fc=head", "--dtype", "fp16"]);
+    let listing = bench.json(&["inspect", file, "--json"]);
+    let tensors: Vec<(&str, &str)> = listing["tensors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| (t["name"].as_str().unwrap(), t["dtype"].as_str().unwrap()))
+        .collect();
+    assert!(tensors.contains(&("head.weight", "float16")) && tensors.len() == 2, "{tensors:?}");
+    assert_eq!(listing["metadata"]["format"], "pt");
+    assert_eq!(bench.run(&["export", "last", "-o", file]).code, 3);
+    bench.ok(&["export", "last", "-o", file, "--force"]);
+    assert_eq!(bench.run(&["export", "last", "-o", "x.onnx"]).code, 3);
+    assert_eq!(bench.run(&["export", "last", "-o", "y.safetensors", "--only", "nope.**"]).code, 3);
+}
+
+#[test]
+fn evaluate_agrees_with_the_runs_last_validation() {
+    let bench = Bench::trained();
+    let evaluated = bench.json(&["evaluate", "last", "--json"]);
+    let checkpoints = bench.json(&["checkpoints", "last", "--json"]);
+    let last = checkpoints.as_array().unwrap().last().unwrap();
+    assert_eq!(evaluated["metrics"]["val/loss"], last["metrics"]["val/loss"]);
+    assert!(evaluated["samples"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn predict_writes_the_same_outputs_in_every_format() {
+    let bench = Bench::trained();
+    bench.inputs(3);
+    let (csv, jsonl, st, npz) =
+        (bench.path("p.csv"), bench.path("p.jsonl"), bench.path("p.safetensors"), bench.path("p.npz"));
+    for file in [&csv, &jsonl, &st, &npz] {
+        bench.ok(&["predict", "last", "x.safetensors", "-o", file.to_str().unwrap()]);
+    }
+    let mut rows = csv::Reader::from_path(&csv).unwrap();
+    assert_eq!(rows.headers().unwrap().iter().take(4).collect::<Vec<_>>(), ["name", "class", "label", "output_0"]);
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 3);
+    let lines: Vec<Value> =
+        std::fs::read_to_string(&jsonl).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let archive = std::fs::read(&npz).unwrap();
+    let mut archive = npyz::npz::NpzArchive::new(std::io::Cursor::new(archive)).unwrap();
+    let values: Vec<f32> = archive.by_name("output").unwrap().unwrap().into_vec().unwrap();
+    let width = values.len() / 3;
+    for (i, (row, line)) in rows.iter().zip(&lines).enumerate() {
+        assert_eq!(row[1].parse::<u64>().unwrap(), line["class"].as_u64().unwrap());
+        let first: f32 = row[3].parse().unwrap();
+        assert_eq!(first, line["output"][0].as_f64().unwrap() as f32);
+        assert_eq!(first, values[i * width]);
+    }
+    let tensors = bench.json(&["inspect", st.to_str().unwrap(), "--json"]);
+    assert_eq!(tensors["tensors"].as_array().unwrap().len(), 2);
+    assert_eq!(bench.run(&["predict", "last", "x.safetensors", "-o", csv.to_str().unwrap()]).code, 3, "no overwriting");
+    assert_eq!(bench.run(&["predict", "last", "x.safetensors", "-o", "p.txt"]).code, 3);
+}
+
+#[test]
+fn metrics_come_out_as_csv_and_jsonl_with_a_row_a_step() {
+    let bench = Bench::trained();
+    let steps = bench.json(&["ls", "--json"])[0]["step"].as_u64().unwrap();
+    let text = bench.ok(&["metrics", "last", "--format", "csv", "--only", "train/loss"]);
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    assert_eq!(reader.headers().unwrap(), vec!["step", "time_ms", "train/loss"]);
+    assert_eq!(reader.records().count() as u64, steps);
+    let lines = bench.ok(&["metrics", "last", "--format", "jsonl"]);
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["step"], 1);
+    assert!(first["train/loss"].is_f64());
+    assert_eq!(bench.run(&["metrics", "last", "--only", "nope"]).code, 3);
+}
+
+#[test]
+fn tree_takes_a_recipe_a_zoo_name_a_checkpoint_and_a_file_and_tries_rules() {
+    let bench = Bench::trained();
+    let recipe = bench.json(&["tree", "recipe.toml", "--json", "--freeze", "freeze **", "--freeze", "train fc"]);
+    let states: Vec<(&str, &str)> = recipe["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["name"].as_str().unwrap(), p["state"].as_str().unwrap()))
+        .collect();
+    assert!(states.contains(&("fc.weight", "trainable")) && states.contains(&("conv1.weight", "frozen")), "{states:?}");
+    for field in ["path", "kind", "params", "trainable", "output_shape"] {
+        assert!(recipe["modules"][0].get(field).is_some(), "{field}");
+    }
+    for field in ["name", "shape", "dtype", "state", "reason"] {
+        assert!(recipe["parameters"][0].get(field).is_some(), "{field}");
+    }
+    let names = |what: &str| -> Vec<String> {
+        let tree = bench.json(&["tree", what, "--json"]);
+        let mut names: Vec<String> =
+            tree["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let file = bench.path("w.safetensors");
+    bench.ok(&["export", "last", "-o", file.to_str().unwrap()]);
+    let expected = names("recipe.toml");
+    assert_eq!(names("last"), expected);
+    assert_eq!(names("resnet8"), expected);
+    assert_eq!(names(file.to_str().unwrap()), expected);
+    let text = bench.ok(&["tree", "recipe.toml", "--params", "--filter", "fc"]);
+    assert!(text.contains("fc") && !text.contains("conv1"), "{text}");
+    let wrong = bench.run(&["tree", "recipe.toml", "--freeze", "train layr1"]);
+    assert_eq!(wrong.code, 3);
+    assert!(wrong.err.contains("`layer1`"), "{}", wrong.err);
+}
+
+#[test]
+fn tags_notes_names_and_pins_are_kept() {
+    let bench = Bench::trained();
+    bench.ok(&["tag", "last", "good", "keep"]);
+    bench.ok(&["tag", "last", "-d", "keep"]);
+    bench.ok(&["note", "last", "first", "try"]);
+    bench.ok(&["rename", "last", "winner"]);
+    let run = &bench.json(&["ls", "tag:good", "--json"])[0];
+    assert_eq!(
+        (&run["name"], &run["note"], &run["tags"]),
+        (&"winner".into(), &"first try".into(), &serde_json::json!(["good"]))
+    );
+    assert_eq!(bench.ok(&["tag", "winner"]), "good\n");
+    assert_eq!(bench.ok(&["note", "winner"]), "first try\n");
+    assert_eq!(bench.run(&["rename", "winner", "a@b"]).code, 3);
+    bench.ok(&["pin", "winner@last"]);
+    let list = bench.json(&["checkpoints", "winner", "--json"]);
+    let kept = list.as_array().unwrap().last().unwrap()["kept"].to_string();
+    assert!(kept.contains("pin"), "{kept}");
+}
+
+#[test]
+fn rm_asks_nobody_in_a_pipe_and_deletes_nothing_when_one_name_is_wrong() {
+    let bench = Bench::trained();
+    let id = bench.last();
+    assert_eq!(bench.run(&["rm", &id]).code, 2);
+    assert_eq!(bench.run(&["rm", &id, "nope", "--yes"]).code, 3);
+    assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 1);
+    assert_eq!(bench.ok(&["rm", &id, "--yes"]), format!("{id}\n"));
+    assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_run_that_is_not_there_is_refused_with_the_close_names() {
+    let bench = Bench::trained();
+    let run = bench.run(&["show", "recipi"]);
+    assert_eq!(run.code, 3);
+    assert_eq!(run.err, "error: no run `recipi`; did you mean `recipe`?\n");
+    assert_eq!(bench.run(&["evaluate", "last@77777"]).code, 3);
+}
+
+#[test]
+fn show_prints_the_resolved_recipe_and_the_facts() {
+    let bench = Bench::trained();
+    let recipe = bench.ok(&["show", "last", "--recipe"]);
+    assert!(recipe.contains("batch_size") && recipe.contains("keep_last"), "{recipe}");
+    let text = bench.ok(&["show", "last"]);
+    assert!(text.contains("finished") && text.contains(&bench.last()), "{text}");
+}
+
+#[test]
+fn new_writes_a_recipe_that_trains_and_never_overwrites_one() {
+    let bench = Bench::new();
+    bench.ok(&["new", "first.toml"]);
+    assert_eq!(bench.run(&["new", "first.toml"]).code, 3);
+    bench.ok(&["train", "first.toml", "--dry-run"]);
+}
+
+#[test]
+fn devices_are_listed() {
+    let bench = Bench::new();
+    let devices = bench.json(&["devices", "--json"]);
+    assert_eq!(devices[0]["name"], "cpu");
+    assert!(bench.ok(&["devices"]).contains("cpu"));
+}
