@@ -392,3 +392,59 @@ fn a_dry_run_counts_and_leaves_nothing_behind() {
     dry_run(&*fake(), &place.home, &place.recipe).unwrap();
     assert!(!place.home.path().exists());
 }
+
+#[test]
+fn a_stop_breaks_off_a_validation_which_the_resumed_run_makes_up_for() {
+    let whole = Place::new(&[]);
+    let undisturbed = final_of(&whole.finished(&fake()));
+    let place = Place::new(&[]);
+    let probe = Probe::new(&fake());
+    let held = probe.gate_evaluation(1);
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    held.during(|| handle.send(Command::Stop { reason: "test".to_owned() }));
+    let (outcome, records) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Stopped { step: 9, .. }), "{outcome:?}");
+    assert!(!records.iter().any(|r| matches!(r.event, Event::Validation { .. })));
+    let (_, records) = to_end(place.resume(&fake(), &run).unwrap());
+    assert!(records.iter().any(|r| r.step == 9 && matches!(r.event, Event::Validation { .. })));
+    assert_same_bits(&undisturbed, &final_of(&run), "stopped in a validation");
+}
+
+#[test]
+fn data_that_fails_in_the_middle_costs_no_step_that_was_done() {
+    let place = Place::new(&[]);
+    for class in ["a", "b"] {
+        let folder = place.folder.path().join("images").join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        for i in 0..40u8 {
+            let image = image::GrayImage::from_pixel(8, 8, image::Luma([i * 5]));
+            image.save(folder.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let sets = [
+        "data.source=image-folder".to_owned(),
+        format!("data.path={:?}", place.folder.path().join("images").display().to_string()),
+        "data.on_bad_image=stop".to_owned(),
+        "data.classes=[]".to_owned(),
+        "train.batch_size=4".to_owned(),
+        "train.accumulate_grad_batches=1".to_owned(),
+        "train.steps=64".to_owned(),
+        "checkpoint.every_steps=1000".to_owned(),
+    ];
+    let recipe = place.recipe.with_sets(&sets).unwrap();
+    let probe = Probe::new(&fake());
+    let held = probe.gate(20);
+    let handle = Session::start(probe.engine(), &place.home, Start::Fresh { recipe }).unwrap();
+    let run = handle.dir().clone();
+    held.during(|| {
+        for i in 0..40 {
+            std::fs::write(place.folder.path().join(format!("images/a/{i}.png")), "no image").unwrap();
+        }
+    });
+    let (outcome, _) = to_end(handle);
+    assert!(failure(outcome).contains(".png"));
+    let step = run.summary().step;
+    assert!(step > 20, "{step}");
+    assert_eq!(run.checkpoints().list().last().map(|i| i.step), Some(step));
+}

@@ -16,8 +16,15 @@ use frostline::engine::{
 /// Samples of each step's micro batches.
 pub type Seen = BTreeMap<u64, Vec<Vec<u64>>>;
 
+#[derive(PartialEq)]
+enum At {
+    Step(u64),
+    /// The evaluation of a batch, counted from 0.
+    Evaluation(u64),
+}
+
 struct Gate {
-    at: u64,
+    at: At,
     arrived: Sender<()>,
     go: Receiver<()>,
 }
@@ -58,11 +65,32 @@ impl Probe {
     }
 
     /// The step with this number (from 0) waits for the test.
-    pub fn gate(&self, at: u64) -> Held {
+    pub fn gate(&self, step: u64) -> Held {
+        self.hold(At::Step(step))
+    }
+
+    /// The evaluation of the batch with this number (from 0, over the learner's life) waits for the test.
+    pub fn gate_evaluation(&self, number: u64) -> Held {
+        self.hold(At::Evaluation(number))
+    }
+
+    fn hold(&self, at: At) -> Held {
         let (arrived, test_arrived) = channel();
         let (test_go, go) = channel();
         self.gates.lock().unwrap().push(Gate { at, arrived, go });
         Held { arrived: test_arrived, go: test_go }
+    }
+
+    fn pass(&self, at: &At) {
+        let gate = {
+            let mut gates = self.gates.lock().unwrap();
+            let place = gates.iter().position(|g| g.at == *at);
+            place.map(|i| gates.remove(i))
+        };
+        if let Some(gate) = gate {
+            gate.arrived.send(()).unwrap();
+            let _ = gate.go.recv();
+        }
     }
 
     pub fn engine(&self) -> Arc<dyn Engine> {
@@ -91,13 +119,15 @@ impl Engine for Probe {
         self.inner.resolve_devices(asked)
     }
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
-        Ok(Box::new(Probed { inner: self.inner.learner(recipe, input, device)?, probe: self.clone() }))
+        let inner = self.inner.learner(recipe, input, device)?;
+        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0 }))
     }
 }
 
 struct Probed {
     inner: Box<dyn Learner>,
     probe: Probe,
+    evaluations: u64,
 }
 
 impl Learner for Probed {
@@ -108,15 +138,7 @@ impl Learner for Probed {
         self.inner.apply_freeze(plan)
     }
     fn step(&mut self, input: &StepInput<'_>) -> Result<(), EngineError> {
-        let gate = {
-            let mut gates = self.probe.gates.lock().unwrap();
-            let at = gates.iter().position(|g| g.at == input.step);
-            at.map(|i| gates.remove(i))
-        };
-        if let Some(gate) = gate {
-            gate.arrived.send(()).unwrap();
-            let _ = gate.go.recv();
-        }
+        self.probe.pass(&At::Step(input.step));
         if self.probe.die_at == Some(input.step) {
             // Without the panic hook's output: it is meant.
             std::panic::resume_unwind(Box::new("killed by the test".to_owned()));
@@ -135,6 +157,8 @@ impl Learner for Probed {
         self.inner.probe(batch)
     }
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {
+        self.probe.pass(&At::Evaluation(self.evaluations));
+        self.evaluations += 1;
         self.inner.evaluate(batch)
     }
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError> {
