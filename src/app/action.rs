@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_the_table() {
+        let page = include_str!("../../docs/screen.md");
+        let mut table = String::from("| where | keys | action | what it does |\n| --- | --- | --- | --- |\n");
+        for info in ACTIONS {
+            let keys: Vec<String> = info.keys.iter().map(|k| format!("`{k}`")).collect();
+            let (place, keys) = (info.place.title(), keys.join(" "));
+            table.push_str(&format!("| {place} | {keys} | `{}` | {} |\n", info.name, info.text));
+        }
+        assert!(page.ends_with(&table), "docs/screen.md ends with this table:\n{table}");
+    }
+
+    #[test]
     fn names_are_kebab_case_and_have_words() {
         for info in ACTIONS {
             assert!(info.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", info.name);

@@ -37,8 +37,10 @@ pub enum Effect {
     Suspend,
     /// Draw every cell afresh.
     Redraw,
-    /// Leave.
+    /// Leave; a run that is live here is stopped with a checkpoint first.
     Quit,
+    /// Leave without waiting for the run: its last checkpoint stands.
+    Abandon,
 }
 
 /// What is to be started.

@@ -34,7 +34,7 @@ fn leave_without_run(model: &mut Model) -> Vec<Effect> {
         model.leaving = true;
         return Vec::new();
     }
-    vec![Effect::Quit]
+    vec![if model.leaving { Effect::Abandon } else { Effect::Quit }]
 }
 
 /// Stops the hosted run with a checkpoint; the process ends when it has ended.
@@ -50,7 +50,7 @@ pub(super) fn stop_and_leave(model: &mut Model, reason: &str) -> Vec<Effect> {
 pub(super) fn terminate(model: &mut Model, signal: &'static str) -> Vec<Effect> {
     if model.leaving {
         // Again a signal: whoever sends it wants the process gone. A hang-up comes by two ways and is one.
-        return if signal == "SIGHUP" { Vec::new() } else { vec![Effect::Quit] };
+        return if signal == "SIGHUP" { Vec::new() } else { vec![Effect::Abandon] };
     }
     model.overlays.clear();
     stop_and_leave(model, signal)

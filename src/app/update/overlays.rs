@@ -101,7 +101,7 @@ fn consent(model: &mut Model) -> Vec<Effect> {
         Consent::Stop if model.hosted.is_some() => vec![Effect::Send(Command::Stop { reason: "user".to_owned() })],
         Consent::Stop => Vec::new(),
         Consent::StopAndLeave => super::leave::stop_and_leave(model, "user"),
-        Consent::LeaveAtOnce => vec![Effect::Quit],
+        Consent::LeaveAtOnce => vec![Effect::Abandon],
         Consent::Start(job) => super::train::start(model, job),
         Consent::Export(mut job) => {
             job.force = true;

@@ -224,6 +224,7 @@ fn quitting_with_a_live_run_asks_and_checkpoints_first() {
     assert!(!model.leaving);
     assert_eq!(keys(&mut model, "ctrl-c y"), [Effect::Send(Command::Stop { reason: "user".to_owned() })]);
     assert!(model.leaving);
+    assert_eq!(keys(&mut model.clone(), "q y"), [Effect::Abandon], "asked again, it does not wait");
     let end = Event::Stopped { reason: "user".to_owned() };
     assert_eq!(update(&mut model, Message::Records(vec![sample::record(9, 0, end)])), []);
     assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
@@ -242,7 +243,7 @@ fn a_signal_stops_the_run_first_and_a_second_one_does_not_wait() {
     let effects = update(&mut model, Message::Terminate("SIGTERM"));
     assert_eq!(effects, [Effect::Send(Command::Stop { reason: "SIGTERM".to_owned() })]);
     assert_eq!(update(&mut model, Message::Terminate("SIGHUP")), [], "a hang-up comes by two ways and is one");
-    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), [Effect::Quit]);
+    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), [Effect::Abandon]);
     assert_eq!(update(&mut super::tests::model(), Message::Terminate("SIGTERM")), [Effect::Quit]);
 }
 
