@@ -25,11 +25,11 @@ arch = "resnet8"
 source = "digits"
 workers = 0
 [train]
-epochs = 100
+epochs = 1000
 devices = ["cpu"]
 [checkpoint]
 every_steps = 20
-keep_last = 50
+keep_last = 1000
 "#;
 
 /// The program in the terminal.
@@ -95,7 +95,8 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
     screen.wait_for("save)");
     screen.keys("p");
     screen.wait_for("running digits");
-    screen.wait_for("every_steps)");
+    let before = pty::checkpoints(&folder.path().join("home")).len();
+    screen.wait_until("it goes on", || pty::checkpoints(&folder.path().join("home")).len() > before);
     screen.keys("s");
     screen.wait_for("Stop digits?");
     screen.keys("y");
@@ -108,9 +109,11 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
     screen.wait_for("are set aside, none is deleted");
     screen.keys("y");
     screen.wait_for("running digits");
-    screen.wait_for("goes on from step");
     screen.keys("sy");
     screen.wait_for("stopped digits");
+    let run =
+        std::fs::read_dir(folder.path().join("home/runs")).unwrap().flatten().find(|f| f.path().is_dir()).unwrap();
+    assert!(std::fs::read_dir(run.path().join("set-aside")).unwrap().next().is_some());
 
     screen.keys("4v");
     screen.wait_for("verified");
@@ -222,4 +225,43 @@ fn bad_settings_are_said_on_the_screen_and_the_rest_is_in_force() {
     screen.keys("Q");
     screen.wait_exit();
     screen.assert_restored();
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_screen_back() {
+    let folder = Folder::new();
+    let mut screen = Screen::start_in_a_shell(folder.path());
+    screen.wait_for("No runs yet");
+    screen.keys("\x1a");
+    screen.wait_for("$ ");
+    screen.keys("echo is $((40 + 2))\r");
+    screen.wait_for("is 42");
+    screen.keys("fg\r");
+    screen.wait_for("No runs yet");
+    // Raw again: a key is obeyed at once and not echoed.
+    screen.keys("n");
+    screen.wait_for("digits.toml");
+    screen.keys("\x1b");
+    screen.keys("q");
+    screen.wait_for("left: run None");
+    screen.keys("exit\r");
+    screen.wait_exit();
+}
+
+#[test]
+fn a_checkpoint_that_another_process_removes_leaves_the_list() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.wait_until("a third checkpoint", || pty::checkpoints(&folder.path().join("home")).len() >= 3);
+    screen.keys("sy");
+    screen.wait_for("stopped digits");
+    screen.keys("4G");
+    screen.wait_for("       40 ");
+    let home = folder.path().join("home/runs");
+    let run = std::fs::read_dir(home).unwrap().flatten().find(|f| f.path().is_dir()).unwrap().path();
+    std::fs::remove_dir_all(run.join("checkpoints/step-00000040")).unwrap();
+    screen.wait_gone("       40 ");
+    screen.keys("q");
+    screen.wait_exit();
 }

@@ -99,7 +99,11 @@ pub struct EventLoop {
     /// A key waits for its frame.
     hurry: bool,
     last_frame: Instant,
+    /// The terminal is the shell's until SIGCONT.
+    asleep: bool,
     quit: bool,
+    /// The run is not waited for.
+    abandoned: bool,
 }
 
 /// What the loop starts from.
@@ -155,7 +159,9 @@ impl EventLoop {
             dirty: true,
             hurry: true,
             last_frame: now,
+            asleep: false,
             quit: false,
+            abandoned: false,
         };
         this.apply(Message::Now(now_ms()));
         setup.warnings.into_iter().for_each(|w| this.apply(Message::Warning(w)));
@@ -201,7 +207,7 @@ impl EventLoop {
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let mut until = now + Duration::from_secs(3600);
-        if self.dirty && !self.painter.busy() {
+        if self.dirty && !self.asleep && !self.painter.busy() {
             until = until.min(if self.hurry { now } else { self.last_frame + FRAME });
         }
         if self.model.wants_ticks() {
@@ -306,6 +312,7 @@ impl EventLoop {
             }
             Input::Stop => self.suspend(),
             Input::Continued => {
+                self.asleep = false;
                 terminal::resume();
                 self.painter.forget();
                 self.resize();
@@ -321,10 +328,7 @@ impl EventLoop {
     fn suspend(&mut self) {
         self.painter.settle();
         match terminal::suspend() {
-            Ok(()) => {
-                self.painter.forget();
-                self.resize();
-            }
+            Ok(()) => self.asleep = true,
             Err(problem) => self.apply(Message::Warning(problem)),
         }
     }
@@ -348,6 +352,7 @@ impl EventLoop {
                 Effect::Suspend => self.suspend(),
                 Effect::Redraw => self.painter.forget(),
                 Effect::Quit => self.quit = true,
+                Effect::Abandon => (self.quit, self.abandoned) = (true, true),
                 other => self.workers.effect(other),
             }
         }
@@ -355,7 +360,7 @@ impl EventLoop {
 
     fn draw_if_due(&mut self) {
         let due = self.hurry || self.last_frame.elapsed() >= FRAME;
-        if !self.dirty || !due || self.painter.busy() {
+        if self.asleep || !self.dirty || !due || self.painter.busy() {
             return;
         }
         self.painter.draw(&self.model, &self.look);
@@ -364,13 +369,18 @@ impl EventLoop {
     }
 
     fn end(self) -> Exit {
-        let Self { model, painter, workers, hosted, wakes, run, outcome, .. } = self;
+        let Self { model, painter, workers, hosted, wakes, run, outcome, abandoned, .. } = self;
         painter.settle();
         terminal::restore_soon();
         // Whoever still sends is told that nobody listens.
         drop(wakes);
         workers.finish(model.busy == Some(Busy::Exporting));
-        // Leaving at once: the handle still stops the run with a checkpoint.
+        if abandoned {
+            // The trainer ends with the process. What it has reported written is complete on disk.
+            std::mem::forget(hosted);
+            return Exit { run, outcome };
+        }
+        // Where the loop broke off early, the handle still stops the run with a checkpoint.
         let outcome = hosted.and_then(Hosted::join).or(outcome);
         Exit { run, outcome }
     }

@@ -58,7 +58,7 @@ impl Options {
 pub struct Exit {
     /// The run that was hosted last, if any.
     pub run: Option<String>,
-    /// How it ended.
+    /// How it ended; `None` where the user left without waiting for it, and then the process must end.
     pub outcome: Option<Outcome>,
 }
 

@@ -42,10 +42,25 @@ pub fn checkpoints(home: &Path) -> Vec<String> {
 
 impl Screen {
     pub fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
         command.args(CHILD);
+        Self::spawn(command, folder, env)
+    }
+
+    /// The program as a job of an interactive shell.
+    pub fn start_in_a_shell(folder: &Path) -> Self {
+        let mut command = CommandBuilder::new("bash");
+        command.args(["--norc", "--noprofile", "-i"]);
+        command.env("PS1", "$ ");
+        let mut screen = Self::spawn(command, folder, &[]);
+        screen.wait_for("$ ");
+        screen.keys(&format!("{} {}\r", std::env::current_exe().unwrap().display(), CHILD.join(" ")));
+        screen
+    }
+
+    fn spawn(mut command: CommandBuilder, folder: &Path, env: &[(&str, &str)]) -> Self {
+        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
         command.env("SCREEN_HOME", "home");
         command.cwd(folder);
         for name in ["NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE"] {

@@ -81,7 +81,8 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
             (false, Subject::Draft) => format!("in force at the start ({key})"),
             (false, Subject::Run) => format!("staged, {key} applies"),
         };
-        parts.push((format!("  {} {} tensors {verb}", look.glyphs.staged, totals.staged), Scope::Staged));
+        let tensors = if totals.staged == 1 { "tensor" } else { "tensors" };
+        parts.push((format!("  {} {} {tensors} {verb}", look.glyphs.staged, totals.staged), Scope::Staged));
     } else {
         parts.push((format!("  {}/{} tensors", totals.trainable_tensors, totals.tensors), Scope::TextDim));
     }

@@ -125,8 +125,9 @@ fn give_back(entered: &Entered) {
     let _ = dup2_stderr(&entered.stderr);
 }
 
-/// Stops the process group until the shell brings it back; the caller draws everything afresh after it.
-/// Without a shell that could (a session leader), it says so.
+/// Gives the terminal back and stops the process group until the shell brings it back. The stop may take effect after
+/// this has returned: nothing is drawn until SIGCONT comes, which calls for [`resume`]. Without a shell that could
+/// continue it (a session leader), it says so.
 pub fn suspend() -> Result<(), String> {
     let alone = rustix::process::getsid(None).is_ok_and(|sid| sid == rustix::process::getpid());
     if alone {
@@ -136,14 +137,17 @@ pub fn suspend() -> Result<(), String> {
         switch_off(entered);
     }
     // SIGSTOP, because SIGTSTP has a handler of ours; the whole group, so that `make run` stops too.
-    let _ = rustix::process::kill_process_group(rustix::process::getpgrp(), rustix::process::Signal::STOP);
-    resume();
-    Ok(())
+    let stopped = rustix::process::kill_process_group(rustix::process::getpgrp(), rustix::process::Signal::STOP);
+    stopped.map_err(|e| {
+        resume();
+        format!("the process cannot be stopped: {e}")
+    })
 }
 
-/// Enters again after a stop.
+/// Enters again after a stop. The shell may have changed the modes in between, whatever crossterm remembers.
 pub fn resume() {
     if let Some(entered) = lock().as_ref() {
+        let _ = disable_raw_mode();
         let _ = switch_on(&entered.tty);
     }
 }

@@ -98,7 +98,8 @@ pub fn draw(
             Some([Span::raw(" "), Span::styled(text, cell.style.patch(base))])
         });
         let at = Rect { y: y + line as u16, height: 1, ..area };
-        frame.render_widget(Line::from_iter(spans.flatten()).style(base), at);
+        frame.buffer_mut().set_style(at, base);
+        frame.render_widget(Line::from_iter(spans.flatten()), at);
     }
 }
 
