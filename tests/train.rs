@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use frostline::core::command::Command;
 use frostline::core::event::{Event, Record};
-use frostline::core::run::RunStatus;
+use frostline::core::run::{RunDir, RunStatus};
 use frostline::engine::Engine;
 use frostline::engine::fake::FakeEngine;
 use frostline::session::{Outcome, Session, SessionError, Source, Start, dry_run, evaluate, predict};
@@ -37,6 +37,14 @@ fn refusal<T>(result: Result<T, SessionError>) -> String {
         Err(e) if e.is_refusal() => e.to_string(),
         Err(e) => panic!("not a refusal: {e}"),
         Ok(_) => panic!("it was not refused"),
+    }
+}
+
+/// Waits for a step.
+fn goes_on(run: &RunDir) {
+    let step = run.summary().step;
+    while run.summary().step == step {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -86,9 +94,7 @@ fn a_paused_run_stands_still_and_answers() {
     std::thread::sleep(Duration::from_millis(30));
     assert_eq!(run.summary().step, step);
     ask(&handle, Command::Continue).unwrap();
-    while run.summary().step == step {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    goes_on(&run);
     let (outcome, records) = stop(handle);
     assert!(matches!(outcome, Outcome::Stopped { reason, .. } if reason == "test"));
     assert!(matches!(records.last().unwrap().event, Event::Stopped { .. }));
@@ -106,7 +112,7 @@ fn a_live_freeze_edit_is_all_or_none_and_lasts_into_the_next_checkpoint() {
     freeze(&["freeze **", "train fc"]).unwrap();
     let before = run.checkpoints().load(&ask(&handle, Command::Save).unwrap()).unwrap();
     assert_eq!(before.state.freeze_rules, ["freeze layer1", "freeze **", "train fc"]);
-    std::thread::sleep(Duration::from_millis(40));
+    goes_on(&run);
     freeze(&["train layer2"]).unwrap();
     ask(&handle, Command::SetLr { lr: 0.005 }).unwrap();
     assert!(ask(&handle, Command::SetLr { lr: f64::NAN }).is_err());
@@ -374,6 +380,33 @@ fn evaluation_of_a_checkpoint_equals_the_runs_own_and_prediction_follows() {
     assert_eq!(predictions.class_names, ["0", "1", "2"]);
     let other = evaluate(&*fake(), &place.home, &source, &owned(&["data.classes=[7, 8, 9]"]));
     assert!(refusal(other).contains("classes"));
+}
+
+#[test]
+fn prediction_needs_no_training_data_any_more_and_evaluation_no_parameter_that_learns() {
+    let place = Place::new(&["freeze.rules=['freeze **']"]);
+    let evaluation = evaluate(&*fake(), &place.home, &Source::Recipe(place.recipe.clone()), &[]).unwrap();
+    assert!(evaluation.samples > 0);
+    let folder = place.folder.path().join("images");
+    for (class, shade) in [("dark", 10), ("light", 240)] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        for i in 0..6u8 {
+            let image = image::GrayImage::from_pixel(8, 8, image::Luma([shade + i]));
+            image.save(folder.join(class).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let path = format!("data.path={:?}", folder.display().to_string());
+    let sets = [path.as_str(), "data.source=image-folder", "data.classes=[]", "freeze.rules=[]", "train.steps=1"];
+    let recipe = place.recipe.with_sets(&owned(&sets)).unwrap();
+    let handle = Session::start(fake(), &place.home, Start::Fresh { recipe }).unwrap();
+    let checkpoint = format!("{}@last", handle.id());
+    to_end(handle);
+    let one = place.folder.path().join("one.png");
+    std::fs::rename(folder.join("dark/0.png"), &one).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let source = Source::Checkpoint(place.home.find_checkpoint(&checkpoint).unwrap());
+    let predictions = predict(&*fake(), &place.home, &source, &[one], &[]).unwrap();
+    assert_eq!((predictions.outputs.shape, predictions.class_names), (vec![1, 2], owned(&["dark", "light"])));
 }
 
 #[test]

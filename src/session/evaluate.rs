@@ -50,7 +50,7 @@ pub(super) fn open(
 ) -> Result<(Built, Option<LoadedCheckpoint>), TrainError> {
     let with_sets = |recipe: &Recipe| if sets.is_empty() { Ok(recipe.clone()) } else { recipe.with_sets(sets) };
     match source {
-        Source::Recipe(recipe) => Ok((train::trainable(engine, home, &with_sets(recipe)?)?, None)),
+        Source::Recipe(recipe) => Ok((train::weighted(engine, home, &with_sets(recipe)?)?, None)),
         Source::Checkpoint(checkpoint) => {
             let loaded = checkpoint.load()?;
             let mut recipe = with_sets(&loaded.state.recipe)?;

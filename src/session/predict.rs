@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
-use crate::engine::Engine;
 use crate::engine::data;
 use crate::engine::train::{self, TrainError};
+use crate::engine::{Engine, InputSpec, Learner};
 
 use super::Source;
 use super::evaluate::open;
@@ -24,6 +24,45 @@ pub struct Predictions {
     pub class_names: Vec<String>,
 }
 
+/// A model that needs no data set any more.
+struct Oracle {
+    learner: Box<dyn Learner>,
+    batch_size: usize,
+    preprocessing: serde_json::Value,
+    class_names: Vec<String>,
+}
+
+impl Oracle {
+    /// From a checkpoint all that is needed is in it, so that its training data may be gone; a recipe has its data.
+    fn open(engine: &dyn Engine, home: &RunHome, source: &Source, sets: &[String]) -> Result<Self, TrainError> {
+        if let Source::Checkpoint(checkpoint) = source {
+            let loaded = checkpoint.load()?;
+            let data = loaded.state.data;
+            if data.outputs > 0 {
+                let recipe = loaded.state.recipe;
+                let recipe = if sets.is_empty() { recipe } else { recipe.with_sets(sets)? };
+                let input = InputSpec { sample_shape: data.sample_shape, outputs: data.outputs };
+                let mut learner = engine.learner(&recipe, &input, &train::one_device(engine, &recipe)?)?;
+                learner.restore_weights(&loaded.weights)?;
+                return Ok(Self {
+                    learner,
+                    batch_size: recipe.train.batch_size,
+                    preprocessing: data.preprocessing,
+                    class_names: data.class_names,
+                });
+            }
+        }
+        let (built, _) = open(engine, home, source, sets)?;
+        let info = built.data.info();
+        Ok(Self {
+            batch_size: built.recipe.train.batch_size,
+            preprocessing: info.preprocessing.clone(),
+            class_names: info.class_names.clone(),
+            learner: built.learner,
+        })
+    }
+}
+
 /// Predicts for files, with the preprocessing and the class names that the checkpoint keeps.
 ///
 /// # Errors
@@ -36,35 +75,29 @@ pub fn predict(
     sets: &[String],
 ) -> Result<Predictions, TrainError> {
     train::guarded(|| {
-        let (mut built, loaded) = open(engine, home, source, sets)?;
-        let info = built.data.info();
-        let (preprocessing, class_names) = match loaded {
-            Some(l) if sets.is_empty() => (l.state.data.preprocessing, l.state.data.class_names),
-            Some(l) => (info.preprocessing.clone(), l.state.data.class_names),
-            None => (info.preprocessing.clone(), info.class_names.clone()),
-        };
-        let regression = info.regression;
-        let (x, shape, names) = data::load_inputs(files, &preprocessing)?;
-        let outputs = in_batches(&mut built, &x, &shape)?;
+        let mut oracle = Oracle::open(engine, home, source, sets)?;
+        let (x, shape, names) = data::load_inputs(files, &oracle.preprocessing)?;
+        let outputs = in_batches(&mut oracle, &x, &shape)?;
         let width = outputs.shape.get(1).copied().unwrap_or(1).max(1);
         let values = outputs.to_f32().unwrap_or_default();
         let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
+        let regression = oracle.class_names.is_empty();
         let classes = if regression { Vec::new() } else { values.chunks_exact(width).map(best).collect() };
-        Ok(Predictions { names, outputs, classes, class_names })
+        Ok(Predictions { names, outputs, classes, class_names: oracle.class_names })
     })
 }
 
 /// Forward passes of the recipe's batch size.
-fn in_batches(built: &mut train::Built, x: &[f32], shape: &[usize]) -> Result<HostTensor, TrainError> {
+fn in_batches(oracle: &mut Oracle, x: &[f32], shape: &[usize]) -> Result<HostTensor, TrainError> {
     let rows = shape.first().copied().unwrap_or(0);
     let row: usize = shape.iter().skip(1).product();
-    let size = built.recipe.train.batch_size.max(1);
+    let size = oracle.batch_size.max(1);
     let mut all: Option<HostTensor> = None;
     for start in (0..rows).step_by(size) {
         let n = size.min(rows - start);
         let mut batch_shape = shape.to_vec();
         batch_shape[0] = n;
-        let out = built.learner.predict(&x[start * row..(start + n) * row], &batch_shape)?;
+        let out = oracle.learner.predict(&x[start * row..(start + n) * row], &batch_shape)?;
         match &mut all {
             None => all = Some(HostTensor { name: "output".to_owned(), ..out }),
             Some(all) => {

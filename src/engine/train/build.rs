@@ -41,14 +41,7 @@ impl Built {
 
 /// Opens the data and builds the model; no weights are loaded and everything is trainable.
 pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> {
-    let devices = engine.resolve_devices(&recipe.train.devices)?;
-    let [device] = devices.as_slice() else {
-        return Err(TrainError::Refused(format!(
-            "train.devices: {} asked for, and this version trains on one; name one device, as in [\"{}\"]",
-            devices.len(),
-            devices.first().map_or("cpu", String::as_str)
-        )));
-    };
+    let device = one_device(engine, recipe)?;
     let data = data::open(&recipe.data, engine.input_channels(&recipe.model.arch), recipe.train.seed)?;
     let info = data.info();
     let outputs = match recipe.model.num_classes {
@@ -76,7 +69,7 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
         )));
     }
     let input = InputSpec { sample_shape: info.sample_shape.clone(), outputs };
-    let learner = engine.learner(recipe, &input, device)?;
+    let learner = engine.learner(recipe, &input, &device)?;
     let resolution = Plan::default().resolve(learner.tree())?;
     Ok(Built {
         recipe: recipe.clone(),
@@ -84,16 +77,34 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
         learner,
         plan: Plan::default(),
         resolution,
-        device: device.clone(),
+        device,
         loaded: None,
         engine: engine.name(),
     })
 }
 
-/// [`model`], then the recipe's pretrained weights and freeze rules: ready for step 0. `Refused` if nothing would learn.
-pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
+/// The one device to train on.
+pub fn one_device(engine: &dyn Engine, recipe: &Recipe) -> Result<String, TrainError> {
+    let mut devices = engine.resolve_devices(&recipe.train.devices)?;
+    match devices.len() {
+        1 => Ok(devices.remove(0)),
+        n => Err(TrainError::Refused(format!(
+            "train.devices: {n} asked for, and this version trains on one; name one device, as in [\"{}\"]",
+            devices.first().map_or("cpu", String::as_str)
+        ))),
+    }
+}
+
+/// [`model`], then the recipe's pretrained weights.
+pub fn weighted(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
     let mut built = model(engine, recipe)?;
     built.loaded = pretrained::load(home, recipe, &mut *built.learner)?;
+    Ok(built)
+}
+
+/// [`weighted`], then the recipe's freeze rules: ready for step 0. `Refused` if nothing would learn.
+pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
+    let mut built = weighted(engine, home, recipe)?;
     built.freeze(&recipe.freeze.rules)?;
     Ok(built)
 }

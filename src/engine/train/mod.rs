@@ -22,7 +22,7 @@ mod trainer;
 mod words;
 
 pub use begin::{Begun, Job, fork, fresh, resume, total_steps};
-pub use build::{Built, model, trainable};
+pub use build::{Built, model, one_device, trainable, weighted};
 pub use bus::Bus;
 pub use error::TrainError;
 pub use host::{Outcome, guarded, run};
