@@ -72,6 +72,9 @@ fn start_a_run(screen: &mut Screen) {
     screen.keys("t");
     screen.wait_for("running digits");
     screen.wait_for("train/loss");
+    // What the run says first, before the screen has made room for it, is not lost: epochs and device.
+    screen.wait_for("/1000  ");
+    screen.wait_for("cpu");
 }
 
 #[test]

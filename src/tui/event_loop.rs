@@ -40,8 +40,8 @@ pub enum Wake {
     Input(Input),
     /// Work is done.
     Message(Box<Message>),
-    /// A run was started here.
-    Hosted(Box<RunHandle>),
+    /// A run was started here: its handle, and what the model is told of it before anything that the run says.
+    Hosted(Box<(RunHandle, Message)>),
     /// The hosted run has something to say.
     Stirred,
     /// The hosted run is over.
@@ -63,8 +63,8 @@ impl Post {
     }
 
     /// Hands over a run's handle. One that comes too late is dropped, which stops the run with a checkpoint.
-    pub fn hosted(&self, handle: RunHandle) -> bool {
-        self.0.send(Wake::Hosted(Box::new(handle))).is_ok()
+    pub fn hosted(&self, handle: RunHandle, started: Message) -> bool {
+        self.0.send(Wake::Hosted(Box::new((handle, started)))).is_ok()
     }
 
     /// Wakes the loop.
@@ -268,10 +268,13 @@ impl EventLoop {
                 self.dirty = true;
                 self.apply(*message);
             }
-            Wake::Hosted(handle) => {
+            Wake::Hosted(hosted) => {
+                let (handle, started) = *hosted;
                 terminal::redirect(&handle.dir().log_path());
                 (self.run, self.outcome) = (Some(handle.id().to_string()), None);
-                self.hosted = Some(Hosted::start(*handle, &self.post));
+                self.hosted = Some(Hosted::start(handle, &self.post));
+                self.dirty = true;
+                self.apply(started);
             }
             Wake::Stirred => {
                 if let Some(records) = self.hosted.as_ref().map(Hosted::drain) {

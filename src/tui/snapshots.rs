@@ -152,7 +152,7 @@ fn the_layer_tree() {
     snapshot!("layers_staged", staged.clone(), 80, 24);
     snapshot!("layers_tiny", staged, 20, 5);
     let mut crowded = draft(true);
-    key(&mut crowded, "l j j l l");
+    key(&mut crowded, "j j l l");
     snapshot!("layers_crowded", crowded, 110, 24);
 }
 

@@ -59,7 +59,7 @@ impl Layers {
     /// Large trees open at their first level, small ones whole.
     fn fold_to_fit(&mut self) {
         if self.nodes.len() > 60 {
-            self.folded = (0..self.nodes.len()).filter(|n| self.nodes[*n].has_children).collect();
+            self.folded = (1..self.nodes.len()).filter(|n| self.nodes[*n].has_children).collect();
         }
     }
 

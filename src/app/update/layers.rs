@@ -47,7 +47,7 @@ fn toggle(model: &mut Model) {
     }
     match model.layers_mut().map(|l| l.toggle()) {
         Some(Ok(Some(said))) => model.say(Level::Info, said),
-        Some(Err(problem)) => model.say(Level::Warning, problem),
+        Some(Err(problem)) => model.say(Level::Info, problem),
         Some(Ok(None)) | None => {}
     }
 }

@@ -99,10 +99,14 @@ fn begin(engine: &mut Lazy, places: &Places, start: Start, post: &Post) -> bool 
     let opened = past.map_or_else(|| fresh(handle.dir()), Ok);
     match opened {
         Ok(opened) => {
-            let started = StartedRun { opened, tree: handle.tree() };
-            post.hosted(handle) && post.message(Message::Started(Ok(Box::new(started))))
+            let started = Box::new(StartedRun { opened, tree: handle.tree() });
+            post.hosted(handle, Message::Started(Ok(started)))
         }
-        Err(problem) => post.hosted(handle) && post.message(Message::Started(Err(problem))),
+        // A run that the screen cannot show is not left running behind it.
+        Err(problem) => {
+            drop(handle);
+            post.message(Message::Started(Err(problem)))
+        }
     }
 }
 
