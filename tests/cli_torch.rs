@@ -1,0 +1,134 @@
+//! The binary on libtorch as a script meets it: signals, kills, resume.
+#![cfg(all(feature = "torch", unix))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+const RECIPE: &str = r#"
+[model]
+arch = "mlp"
+hidden = [16]
+dropout = 0.2
+[data]
+source = "digits"
+[train]
+epochs = 3
+batch_size = 64
+accumulate_grad_batches = 2
+devices = ["cpu"]
+threads = 1
+[checkpoint]
+every_steps = 5
+keep_last = 2
+"#;
+
+fn frostline(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("frostline"));
+    command.args(args).current_dir(home).env("FROSTLINE_HOME", home).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(home: &Path, args: &[&str]) -> Output {
+    frostline(home, args).output().unwrap()
+}
+
+fn json(home: &Path, args: &[&str]) -> serde_json::Value {
+    let output = run(home, args);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn bench() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("r.toml"), RECIPE).unwrap();
+    home
+}
+
+fn checkpoints(home: &Path) -> Vec<PathBuf> {
+    let runs = std::fs::read_dir(home.join("runs")).into_iter().flatten().flatten();
+    let folders = runs.flat_map(|r| std::fs::read_dir(r.path().join("checkpoints")).into_iter().flatten().flatten());
+    folders.map(|e| e.path()).filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("step-")).collect()
+}
+
+/// A training that is long enough to be caught in the middle, with a checkpoint already written.
+fn caught(home: &Path) -> Child {
+    let child = frostline(home, &["train", "r.toml", "--set", "train.epochs=100000"]).spawn().unwrap();
+    while checkpoints(home).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+#[test]
+fn sigint_sigterm_and_sighup_end_after_a_checkpoint_with_130() {
+    for (signal, name) in [(Signal::INT, "Ctrl-C"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")] {
+        let home = bench();
+        let child = caught(home.path());
+        send(&child, signal);
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{err}");
+        assert!(err.contains(name) && err.contains("frostline resume"), "{err}");
+        let summary = &json(home.path(), &["ls", "--json"])[0];
+        assert_eq!(summary["status"], "stopped");
+        let last = json(home.path(), &["checkpoints", "last", "--json"]);
+        assert_eq!(last.as_array().unwrap().last().unwrap()["step"], summary["step"]);
+    }
+}
+
+#[test]
+fn a_killed_run_is_called_crashed_and_resumes_to_the_bits_of_a_run_left_alone() {
+    let home = bench();
+    let mut child = caught(home.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let crashed = &json(home.path(), &["ls", "--json"])[0];
+    assert_eq!(crashed["status"], "crashed");
+    let id = crashed["id"].as_str().unwrap().to_owned();
+    // Few epochs more than it has had, so that the run that is left alone is short.
+    let epochs = crashed["epoch"].as_u64().unwrap() + 2;
+    let set = format!("train.epochs={epochs}");
+    let resumed = run(home.path(), &["resume", &id, "--set", &set]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(String::from_utf8_lossy(&resumed.stdout), format!("{id}\n"));
+    assert_eq!(run(home.path(), &["train", "r.toml", "--set", &set]).status.code(), Some(0));
+    let drift = json(home.path(), &["diff", &format!("{id}@last"), "last@last", "--json"]);
+    let tensors = drift["tensors"].as_array().unwrap();
+    assert!(!tensors.is_empty() && tensors.iter().all(|t| t["bit_equal"] == true), "{drift}");
+}
+
+#[test]
+fn a_live_run_belongs_to_its_process() {
+    let home = bench();
+    let child = caught(home.path());
+    let summary = &json(home.path(), &["ls", "--json"])[0];
+    assert_eq!(summary["status"], "running");
+    assert_eq!(summary["pid"].as_u64(), Some(u64::from(child.id())));
+    let second = run(home.path(), &["resume", "last"]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains(&child.id().to_string()));
+    assert_eq!(run(home.path(), &["rm", "last", "--yes"]).status.code(), Some(1));
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_reader_that_takes_the_id_and_leaves_does_not_stop_the_run() {
+    use std::io::{BufRead, BufReader};
+    let home = bench();
+    let mut child = frostline(home.path(), &["train", "r.toml"]).spawn().unwrap();
+    let mut id = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut id).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(json(home.path(), &["show", id.trim(), "--json"])["status"], "finished");
+}
