@@ -40,7 +40,7 @@ pub enum StoreError {
     },
     /// Another process hosts the run.
     #[error(
-        "run {run} belongs to process {pid} on {host}, which is still alive; stop it first, or watch it with `frostline attach {run}`"
+        "run {run} belongs to process {pid} on {host}, which is still alive; wait for its end, or stop it with `kill {pid}` (it writes a checkpoint)"
     )]
     Owned {
         /// The run's id.

@@ -262,7 +262,7 @@ fn only_the_end(run: &RunDir, sets: &[String]) -> Result<(), TrainError> {
     let key = |set: &String| set.split('=').next().unwrap_or_default().trim().to_owned();
     match sets.iter().map(key).find(|k| !matches!(k.as_str(), "train.epochs" | "train.steps")) {
         Some(key) => Err(TrainError::Refused(format!(
-            "--set {key}: resume can change train.epochs or train.steps alone; the rest is fork's: `frostline fork {} --set              {key}=…`",
+            "--set {key}: resume can change train.epochs or train.steps alone; the rest is fork's: `frostline fork {} --set {key}=…`",
             run.id()
         ))),
         None => Ok(()),
