@@ -65,8 +65,10 @@ impl Io {
         self.out.flush().map_err(closed)
     }
 
-    /// Says something that is no result. A stderr that is gone is no reason to stop anything.
+    /// Says something that is no result, after the results so far. A stderr that is gone is no reason to stop anything, and a stdout
+    /// that is gone is noticed at the next result.
     pub fn say(&mut self, text: &str) {
+        let _ = self.out.flush();
         let _ = writeln!(self.err, "{text}");
     }
 }

@@ -54,6 +54,18 @@ pub fn harmless(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
+/// Tensors of a file, each module's together: files put integers (`num_batches_tracked`) before everything else.
+pub fn by_module<T>(tensors: &mut [T], name: impl Fn(&T) -> &str) {
+    let module = |t: &T| name(t).rsplit_once('.').map_or_else(String::new, |(module, _)| module.to_owned());
+    let counter = |t: &T| name(t).ends_with("num_batches_tracked");
+    let mut places = std::collections::HashMap::new();
+    for tensor in tensors.iter().filter(|t| !counter(t)) {
+        let next = places.len();
+        places.entry(module(tensor)).or_insert(next);
+    }
+    tensors.sort_by_cached_key(|t| (places.get(&module(t)).copied().unwrap_or(usize::MAX), counter(t)));
+}
+
 /// `64x3x7x7`; a scalar is `()`.
 pub fn shape(sizes: &[usize]) -> String {
     if sizes.is_empty() {
@@ -92,6 +104,13 @@ mod tests {
     fn a_name_cannot_speak_to_the_terminal() {
         assert_eq!(harmless("fc.\u{1b}[2Jweight"), "fc.\\u{1b}[2Jweight");
         assert_eq!(harmless("größe"), "größe");
+    }
+
+    #[test]
+    fn the_tensors_of_a_module_stand_together() {
+        let mut names = ["b.num_batches_tracked", "a.weight", "b.weight", "a.bias", "lone"];
+        by_module(&mut names, |n| n);
+        assert_eq!(names, ["a.weight", "a.bias", "b.weight", "b.num_batches_tracked", "lone"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
 use crate::cli::model::{Subject, subject};
-use crate::cli::output::{Listing, plural};
+use crate::cli::output::{Listing, by_module, plural};
 use crate::core::checkpoint::LoadedCheckpoint;
 use crate::core::freeze::{ParamState, Plan};
 
@@ -70,7 +70,8 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let checkpoint = cx.home().find_checkpoint(&args.what)?;
     let loaded = checkpoint.load()?;
     let step = loaded.state.step;
-    let tensors = judge(&loaded)?;
+    let mut tensors = judge(&loaded)?;
+    by_module(&mut tensors, |t| &t.name);
     let wrong = tensors.iter().filter(|t| !t.ok).count();
     let (moved, all) = (tensors.iter().filter(|t| t.moved).count(), tensors.len());
     let shown: Vec<Entry> = tensors.into_iter().filter(|t| !args.wrong || !t.ok).collect();

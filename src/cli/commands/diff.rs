@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::app::format::number;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::{Listing, plural};
+use crate::cli::output::{Listing, by_module, plural};
 use crate::core::checkpoint::diff::{self, Change, Drift};
 use crate::core::tensor::HostTensor;
 use crate::core::weights;
@@ -42,8 +42,9 @@ struct Document<'a> {
 
 /// Compares the weights of two checkpoints.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
-    let (before, before_name) = tensors(&args.before, cx)?;
+    let (mut before, before_name) = tensors(&args.before, cx)?;
     let (after, after_name) = tensors(&args.after, cx)?;
+    by_module(&mut before, |t| &t.name);
     let drift = diff::diff(&before, &after);
     if args.json {
         return cx.print_json(&Document { before: &before_name, after: &after_name, drift: &drift }).map(|()| Done::Ok);
