@@ -187,6 +187,8 @@ const TRAIN: &[Field] = &[
     f("shuffle", Kind::Bool),
     f("drop_last", Kind::Bool),
     f("on_nan", Kind::Choice(&["stop", "skip", "ignore"])),
+    f("probe", Kind::Bool),
+    f("audit_after_steps", Kind::Whole(0)),
     f("deterministic", Kind::Bool),
     f("threads", Kind::Whole(0)),
     f("early_stopping_patience", Kind::Whole(0)),

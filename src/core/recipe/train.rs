@@ -81,6 +81,11 @@ pub struct TrainSpec {
     pub drop_last: bool,
     /// What a non-finite gradient does.
     pub on_nan: OnNan,
+    /// One forward and backward before the first step and after each change of the freeze plan, to find what no gradient
+    /// reaches.
+    pub probe: bool,
+    /// The audit of what moved is also made after so many steps; 0 leaves it to the end.
+    pub audit_after_steps: u64,
     /// Only operators that give the same bits each time (CUDA).
     pub deterministic: bool,
     /// Threads of one operator on the CPU; 0 leaves libtorch's choice.
@@ -108,6 +113,8 @@ impl Default for TrainSpec {
             shuffle: true,
             drop_last: false,
             on_nan: OnNan::Stop,
+            probe: true,
+            audit_after_steps: 100,
             deterministic: false,
             threads: 0,
             early_stopping_patience: 0,

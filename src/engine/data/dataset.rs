@@ -11,6 +11,7 @@ use super::sampler::{self, EpochPlan};
 use super::source::{Labels, Source, Store};
 use super::{classes, split};
 use crate::core::recipe::{Augment, DataSpec, OnBadImage};
+use crate::engine::Batch;
 
 /// The facts about a data set that models, checkpoints and screens need.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,11 +122,20 @@ impl Dataset {
     /// A training pass from `plan.start_batch` on. Order and augmentation depend on (seed, epoch, sample) alone. A
     /// batch that loses samples to damaged images is smaller, but never empty.
     pub fn train(&self, plan: EpochPlan) -> Loader {
+        self.pass(plan, usize::MAX)
+    }
+
+    fn pass(&self, plan: EpochPlan, end: usize) -> Loader {
         let order: Arc<[usize]> =
             if plan.shuffle { sampler::order(&self.inner.train, &plan).into() } else { Arc::clone(&self.inner.train) };
-        let end = sampler::batches(order.len(), plan.batch_size, plan.drop_last);
+        let end = sampler::batches(order.len(), plan.batch_size, plan.drop_last).min(end);
         let job = Job { order, batch_size: plan.batch_size, training: Some((plan.seed, plan.epoch)) };
         Loader::new(Arc::clone(&self.inner), job, plan.start_batch, end)
+    }
+
+    /// The first batch of such a pass, alone; `None` where it has none.
+    pub fn train_one(&self, plan: EpochPlan) -> Option<Result<Batch, DataError>> {
+        self.pass(plan, plan.start_batch.saturating_add(1)).next()
     }
 
     /// All validation samples in the data set's order, without augmentation.

@@ -195,8 +195,9 @@ impl Learner for FakeLearner {
             (block.mean, block.var, block.tracked) = (mean, var, tracked);
         }
         let norm = |p: &super::net::Param| p.grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        let reached = |p: &super::net::Param| p.trainable && p.grad.iter().any(|g| *g != 0.0);
-        Ok(self.net.params_mut().into_iter().map(|p| reached(p).then(|| norm(p))).collect())
+        let reached = self.net.reached();
+        let params = self.net.params_mut().into_iter().zip(reached);
+        Ok(params.map(|(p, reached)| (reached && p.trainable).then(|| norm(p))).collect())
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {

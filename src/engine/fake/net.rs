@@ -89,6 +89,18 @@ impl Net {
         all
     }
 
+    /// Whether the backward pass comes to each parameter, in the tree's order, be its gradient zero or not.
+    pub fn reached(&self) -> Vec<bool> {
+        let mut open = !self.head_no_grad;
+        let mut backwards = vec![open; 2];
+        for block in self.blocks.iter().rev() {
+            open &= !block.no_grad;
+            backwards.extend([open; 3]);
+        }
+        backwards.reverse();
+        backwards
+    }
+
     /// Raw outputs in eval mode, `[n, outputs]`.
     pub fn infer(&self, x: &[f32], n: usize) -> Vec<f32> {
         let mut h = x.to_vec();

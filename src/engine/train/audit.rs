@@ -8,6 +8,8 @@ use crate::core::recipe::BatchNormMode;
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 
+use super::words::some_of;
+
 /// BLAKE3 of each tensor, by name.
 pub fn hashes(tensors: &[HostTensor]) -> BTreeMap<String, String> {
     tensors.iter().map(|t| (t.name.clone(), blake3::hash(&t.data).to_hex().to_string())).collect()
@@ -42,7 +44,8 @@ impl Learned {
 
 /// Compares.
 ///
-/// A parameter that never learned must not have moved, one that always did must have. Buffers of a norm layer none of
+/// A parameter that never learned (starved ones included) must not have moved, one that always did must have, unless
+/// `may_stand_still`. Buffers of a norm layer none of
 /// whose parameters ever learned must not have moved, unless the recipe asks for PyTorch's way; other buffers may do as
 /// they like.
 pub fn judge(
@@ -51,8 +54,9 @@ pub fn judge(
     norms: BatchNormMode,
     before: &BTreeMap<String, String>,
     after: &[HostTensor],
-) -> Event {
-    let (mut moved, mut unmoved, mut mismatched) = (Vec::new(), Vec::new(), Vec::new());
+    may_stand_still: impl Fn(&str) -> bool,
+) -> Verdict {
+    let mut verdict = Verdict::default();
     let params: HashSet<&str> = tree.parameters.iter().map(|p| p.name.as_str()).collect();
     let frozen = match norms {
         BatchNormMode::EvalWhenFrozen => buffers_of_frozen_modules(tree, learned),
@@ -63,17 +67,49 @@ pub fn judge(
         let stands = before.get(&tensor.name).is_some_and(|was| was.as_str() == hash.as_str());
         let name = tensor.name.as_str();
         let wrong = match (params.contains(name), stands) {
-            (true, true) => learned.always(name),
+            (true, true) => learned.always(name) && !may_stand_still(name),
             (true, false) => learned.never(name),
             (false, true) => false,
             (false, false) => frozen.contains(name),
         };
         if wrong {
-            mismatched.push(name.to_owned());
+            if stands { &mut verdict.lazy } else { &mut verdict.leaked }.push(name.to_owned());
+            verdict.mismatched.push(name.to_owned());
         }
-        if stands { &mut unmoved } else { &mut moved }.push(name.to_owned());
+        if stands { &mut verdict.unmoved } else { &mut verdict.moved }.push(name.to_owned());
     }
-    Event::Audit { moved, unmoved, mismatched }
+    verdict
+}
+
+/// What an audit found.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    moved: Vec<String>,
+    unmoved: Vec<String>,
+    /// All that is not as it was meant, in the model's order: `leaked` and `lazy` together.
+    mismatched: Vec<String>,
+    leaked: Vec<String>,
+    lazy: Vec<String>,
+}
+
+impl Verdict {
+    /// For the log.
+    pub fn event(self) -> Event {
+        Event::Audit { moved: self.moved, unmoved: self.unmoved, mismatched: self.mismatched }
+    }
+
+    /// The warning, if there is one to give.
+    pub fn words(&self) -> Option<String> {
+        let some = |names: &[String]| some_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let leaked = (!self.leaked.is_empty()).then(|| {
+            format!("{} moved though the freeze plan says that it must not; do not trust this run", some(&self.leaked))
+        });
+        let lazy = (!self.lazy.is_empty()).then(|| {
+            format!("{} learned in every step and is bit-equal to step 0: its gradients were zero", some(&self.lazy))
+        });
+        let all: Vec<String> = leaked.into_iter().chain(lazy).collect();
+        (!all.is_empty()).then(|| format!("audit: {}", all.join("; ")))
+    }
 }
 
 /// Buffers of modules that have parameters none of which ever learned.
@@ -106,7 +142,8 @@ mod tests {
         for t in weights.iter_mut().filter(|t| moves.iter().any(|m| t.name.starts_with(m))) {
             t.data[0] ^= 1;
         }
-        match judge(learner.tree(), &learned, BatchNormMode::EvalWhenFrozen, &before, &weights) {
+        let norms = BatchNormMode::EvalWhenFrozen;
+        match judge(learner.tree(), &learned, norms, &before, &weights, |name| name == "layer2.0.bn1.bias").event() {
             Event::Audit { moved, mismatched, .. } => (moved, mismatched),
             other => panic!("{other:?}"),
         }

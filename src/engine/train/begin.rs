@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::core::checkpoint::{CheckpointError, LoadedCheckpoint, TrainState};
 use crate::core::event::Metrics;
+use crate::core::freeze::Plan;
 use crate::core::lr::{EarlyStopping, LrSchedule};
 use crate::core::recipe::{LoadSpec, Recipe};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
@@ -32,6 +33,8 @@ pub struct Own {
     pub early_stopped: bool,
     /// The work of the step's end (validation…) is still to be done.
     pub boundary_due: bool,
+    /// An update with a rate above 0 was applied.
+    pub updated: bool,
     /// What learned, for the audit.
     pub learned: Learned,
 }
@@ -203,14 +206,15 @@ pub fn resume(
     let step = loaded.state.step;
     warnings.extend(passed.into_iter().map(|p| format!("{p}; the run goes on from step {step}")));
     let mut built = build::model(engine, &meta.recipe)?;
-    built.freeze(&loaded.state.freeze_rules)?;
     built.learner.restore_weights(&loaded.weights)?;
     built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
     warnings.extend(changed_data(&built, &loaded.state));
+    let plan = Plan::parse(&loaded.state.freeze_rules)?;
     let (standing, total) = standing(&built, loaded.state)?;
     if intact && finished && total == step {
         return Ok(Begun::AlreadyFinished(run));
     }
+    built.put(plan, &standing.at)?;
     // From here on the run is changed.
     for aside in run.checkpoints().set_aside_after(step)? {
         warnings.push(format!("the later checkpoint {} was set aside", aside.display()));

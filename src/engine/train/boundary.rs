@@ -4,6 +4,7 @@ use crate::core::checkpoint::policy;
 use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::recipe::Mode;
+use crate::core::tree::glob_covers;
 use crate::engine::EvalSums;
 
 use super::audit;
@@ -25,7 +26,8 @@ impl Trainer<'_> {
             || train.validate_every_steps.is_some_and(|n| every(at.step, n));
         let minutes = self.last_save.elapsed().as_secs_f64() / 60.0;
         let due = policy::due(&self.built.recipe.checkpoint, at.step, epochs_done, minutes);
-        if !validate && epochs_done.is_none() && due.is_none() {
+        let audit = !last && at.step > 0 && at.step == train.audit_after_steps;
+        if !validate && epochs_done.is_none() && due.is_none() && !audit {
             return Ok(None);
         }
         if let Some(end) = self.settle()? {
@@ -39,6 +41,9 @@ impl Trainer<'_> {
             }
             self.observe();
             self.saved = None;
+        }
+        if audit {
+            self.audit()?;
         }
         if epochs_done.is_some() {
             self.say(Event::EpochEnded { epoch });
@@ -128,19 +133,28 @@ impl Trainer<'_> {
                 "the run reached its end, but its last checkpoint could not be written: {e}"
             )));
         }
+        self.audit()?;
+        Ok(End::Finished(last_metrics(&self.now.metrics)))
+    }
+
+    /// Says what moved since step 0, and warns where that is not as it was meant. All reports must be in.
+    fn audit(&mut self) -> Result<(), TrainError> {
         let weights = self.built.learner.snapshot()?.weights;
         let norms = self.built.recipe.freeze.batch_norm;
-        let verdict =
-            audit::judge(self.built.learner.tree(), &self.now.own.learned, norms, &self.now.initial, &weights);
-        let wrong = match &verdict {
-            Event::Audit { mismatched, .. } => mismatched.clone(),
-            _ => Vec::new(),
+        // A rate of 0 in every step: it learns and does not move.
+        let groups = &self.built.recipe.optimizer.groups;
+        let still = |name: &str| {
+            let group = groups.iter().find(|g| glob_covers(&g.pattern, name));
+            !self.now.own.updated || group.is_some_and(|g| g.lr == Some(0.0))
         };
-        self.say(verdict);
-        if !wrong.is_empty() {
-            self.warn(format!("audit: {} did not do as the freeze plan says", wrong.join(", ")));
+        let (tree, own) = (self.built.learner.tree(), &self.now.own);
+        let verdict = audit::judge(tree, &own.learned, norms, &self.now.initial, &weights, still);
+        let said = verdict.words();
+        self.say(verdict.event());
+        if let Some(words) = said {
+            self.warn(words);
         }
-        Ok(End::Finished(last_metrics(&self.now.metrics)))
+        Ok(())
     }
 }
 

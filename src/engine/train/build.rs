@@ -8,7 +8,8 @@ use crate::core::weights::LoadReport;
 use crate::engine::data::{self, Dataset};
 use crate::engine::{Engine, InputSpec, Learner};
 
-use super::{TrainError, pretrained};
+use super::plan::Starved;
+use super::{Position, TrainError, pretrained};
 
 /// A recipe come to life.
 pub struct Built {
@@ -22,6 +23,8 @@ pub struct Built {
     pub plan: Plan,
     /// What it says of each parameter.
     pub resolution: Resolution,
+    /// What no gradient reaches though it should, where the recipe asks to know.
+    pub starved: Vec<Starved>,
     /// The device.
     pub device: String,
     /// What became of the pretrained weights, if there are any.
@@ -77,6 +80,7 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
         learner,
         plan: Plan::default(),
         resolution,
+        starved: Vec::new(),
         device,
         loaded: None,
         engine: engine.name(),
@@ -105,30 +109,6 @@ pub fn weighted(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<
 /// [`weighted`], then the recipe's freeze rules: ready for step 0. `Refused` if nothing would learn.
 pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
     let mut built = weighted(engine, home, recipe)?;
-    built.freeze(&recipe.freeze.rules)?;
+    built.put(Plan::parse(&recipe.freeze.rules)?, &Position::default())?;
     Ok(built)
-}
-
-impl Built {
-    /// Puts a freeze plan into force. `Refused` if nothing would learn.
-    pub fn freeze(&mut self, rules: &[String]) -> Result<(), TrainError> {
-        let plan = Plan::parse(rules)?;
-        let resolution = plan.resolve(self.learner.tree())?;
-        if resolution.trainable() == 0 {
-            return Err(TrainError::Refused(nothing_learns(rules)));
-        }
-        self.learner.apply_freeze(&resolution)?;
-        (self.plan, self.resolution) = (plan, resolution);
-        Ok(())
-    }
-}
-
-fn nothing_learns(rules: &[String]) -> String {
-    match rules.last() {
-        Some(last) => format!(
-            "freeze.rules: nothing would learn, every parameter is frozen (the last rule is `{last}`); add a rule such as \
-             `train fc`"
-        ),
-        None => "the model has no parameter that could learn; choose another model.arch".to_owned(),
-    }
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::TryRecvError;
 use crate::core::checkpoint::policy::Reason;
 use crate::core::command::{Command, Request};
 use crate::core::event::Event;
+use crate::core::freeze::Plan;
 
 use super::TrainError;
 use super::trainer::{End, Flow, Trainer};
@@ -56,7 +57,7 @@ impl Trainer<'_> {
             Command::Continue => self.go_on(),
             Command::Save => self.save(Reason::Save.as_str())?,
             Command::Evaluate => self.evaluate_now()?,
-            Command::Freeze { rules } => self.freeze_now(&rules)?,
+            Command::Freeze { rules } => self.freeze_now(&rules),
             Command::SetLr { lr } => self.set_lr(lr),
             Command::Stop { .. } => Ok(String::new()),
         };
@@ -113,25 +114,24 @@ impl Trainer<'_> {
     }
 
     /// Appends rules to the plan, all or none.
-    fn freeze_now(&mut self, rules: &[String]) -> Result<Answer, TrainError> {
+    fn freeze_now(&mut self, rules: &[String]) -> Answer {
         let mut plan = self.built.plan.clone();
-        let resolution = match plan.push_all(rules).and_then(|()| plan.resolve(self.built.learner.tree())) {
-            Ok(resolution) => resolution,
-            Err(e) => return Ok(Err(format!("{e}; the plan before it stays"))),
-        };
-        if resolution.trainable() == 0 {
-            return Ok(Err("nothing would learn any more; the plan before it stays".to_owned()));
+        if let Err(e) = plan.push_all(rules) {
+            return Err(format!("{e}; the plan before it stays"));
         }
-        if let Err(e) = self.built.learner.apply_freeze(&resolution) {
-            self.built.learner.apply_freeze(&self.built.resolution)?;
-            return Ok(Err(format!("{e}; the plan before it stays")));
-        }
-        (self.built.plan, self.built.resolution) = (plan, resolution);
+        self.change_plan(plan)?;
+        let trainable = self.built.resolution.trainable();
+        Ok(format!("{trainable} of {} tensors learn", self.built.resolution.params.len()))
+    }
+
+    /// Another plan from the next step on; on an error the one before it stays.
+    pub(super) fn change_plan(&mut self, plan: Plan) -> Result<(), String> {
+        let at = self.now.at;
+        self.built.put(plan, &at).map_err(|e| format!("{e}; the plan before it stays"))?;
         self.noted = false;
         self.saved = None;
         self.say_plan();
-        let trainable = self.built.resolution.trainable();
-        Ok(Ok(format!("{trainable} of {} tensors learn", self.built.resolution.params.len())))
+        Ok(())
     }
 
     fn set_lr(&mut self, lr: f64) -> Answer {

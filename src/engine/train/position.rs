@@ -34,6 +34,11 @@ impl Position {
         over
     }
 
+    /// Number, within the epoch, of the first batch of the next step.
+    pub fn first_batch(&self, accumulate: usize) -> usize {
+        usize::try_from(self.step_in_epoch).unwrap_or(usize::MAX).saturating_mul(accumulate.max(1))
+    }
+
     /// The step that ends the run, if it has so many epochs.
     pub fn end_of(&self, epochs: u64, steps_per_epoch: u64) -> u64 {
         let began = self.step - self.step_in_epoch.min(self.step);

@@ -14,11 +14,11 @@ use crate::core::recipe::OnNan;
 use crate::engine::data::{EpochPlan, Loader};
 use crate::engine::{Batch, StepInput, StepReport};
 
-use super::TrainError;
 use super::begin::Standing;
 use super::build::Built;
 use super::output::Output;
 use super::position::{Position, Rate};
+use super::{TrainError, words};
 
 /// How a run ends.
 pub enum End {
@@ -185,14 +185,13 @@ impl<'a> Trainer<'a> {
         let train = &self.built.recipe.train;
         let accumulate = train.accumulate_grad_batches.max(1);
         if self.loader.is_none() {
-            let start_batch = usize::try_from(self.now.at.step_in_epoch).unwrap_or(usize::MAX) * accumulate;
             self.loader = Some(self.built.data.train(EpochPlan {
                 seed: train.seed,
                 epoch: self.now.at.epoch,
                 batch_size: train.batch_size,
                 shuffle: train.shuffle,
                 drop_last: train.drop_last,
-                start_batch,
+                start_batch: self.now.at.first_batch(accumulate),
             }));
         }
         let batches = self.loader.iter_mut().flatten().take(accumulate);
@@ -247,6 +246,7 @@ impl<'a> Trainer<'a> {
                     OnNan::Ignore => {}
                 }
             }
+            self.now.own.updated |= report.applied && note.lr > 0.0;
             let values = [
                 ("train/loss", report.loss),
                 ("lr", note.lr),
@@ -317,18 +317,17 @@ impl<'a> Trainer<'a> {
         let trainable = states.iter().filter(|s| **s == ParamState::Trainable).count();
         let rules = self.built.plan.rules();
         self.say(Event::FreezeChanged { rules, trainable, frozen: states.len() - trainable, states });
+        if let Some(starved) = self.built.starved_words() {
+            self.warn(starved);
+        }
     }
 }
 
-/// Names that a message holds at most.
-const NAMED: usize = 5;
-
 fn bad_names(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
+    let some = words::some_of(&names.iter().map(String::as_str).collect::<Vec<_>>());
     match names.len() {
         0 => "the loss or a gradient is".to_owned(),
-        1 => format!("the gradient of {} is", quoted.join("")),
-        n if n <= NAMED => format!("the gradients of {} are", quoted.join(", ")),
-        n => format!("the gradients of {} and {} more are", quoted.join(", "), n - NAMED),
+        1 => format!("the gradient of {some} is"),
+        _ => format!("the gradients of {some} are"),
     }
 }

@@ -7,6 +7,18 @@ pub fn metrics_words(metrics: &Metrics) -> String {
     metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Names that a message holds at most.
+const NAMED: usize = 5;
+
+/// `` `a`, `b` and 3 more ``.
+pub fn some_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
+    match names.len() {
+        n if n <= NAMED => quoted.join(", "),
+        n => format!("{} and {} more", quoted.join(", "), n - NAMED),
+    }
+}
+
 /// One line, without time and step.
 pub fn words(event: &Event) -> String {
     match event {

@@ -1,0 +1,166 @@
+//! Putting a freeze plan into force, all or not at all: it must leave something to learn, and gradients must reach it.
+//!
+//! The second is found out by one forward and backward on the batch that the next step would take. It is read anew from
+//! the data, and the learner changes nothing in it, so that a run with the check has the bits of one without.
+
+use crate::core::freeze::{ParamState, Plan, Resolution};
+use crate::core::tree::Tree;
+use crate::engine::data::EpochPlan;
+use crate::engine::{Batch, Learner};
+
+use super::build::Built;
+use super::position::Position;
+use super::{TrainError, words};
+
+/// Parameters that are meant to learn and that no gradient reaches, by cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starved {
+    /// ``behind `layer2`, which is under no_grad``.
+    pub why: String,
+    /// Indices of the parameters.
+    pub params: Vec<usize>,
+}
+
+impl Built {
+    /// Puts a plan into force for the steps from `at` on, and marks what starves. On any error the plan before it is in
+    /// force again; `Refused` if nothing would learn.
+    pub fn put(&mut self, plan: Plan, at: &Position) -> Result<(), TrainError> {
+        let checked = self.try_plan(&plan, at);
+        match checked {
+            Ok((resolution, starved)) => {
+                (self.plan, self.resolution, self.starved) = (plan, resolution, starved);
+                Ok(())
+            }
+            Err(error) => {
+                self.learner.apply_freeze(&self.resolution)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// What would come of a plan. Leaves it applied, for better or worse.
+    fn try_plan(&mut self, plan: &Plan, at: &Position) -> Result<(Resolution, Vec<Starved>), TrainError> {
+        let mut resolution = plan.resolve(self.learner.tree())?;
+        if resolution.trainable() == 0 {
+            return Err(TrainError::Refused(nothing_learns(plan)));
+        }
+        self.learner.apply_freeze(&resolution)?;
+        let Some(batch) = self.next_batch(at).transpose()? else { return Ok((resolution, Vec::new())) };
+        let starved = starved(&mut *self.learner, &resolution, &batch)?;
+        for group in &starved {
+            resolution.mark_starved(group.params.iter().copied(), &format!("no gradient reaches it: {}", group.why));
+        }
+        if resolution.trainable() == 0 {
+            return Err(TrainError::Refused(all_starved(plan, &starved)));
+        }
+        if !starved.is_empty() {
+            // Norms that starve are frozen too, and the first look may have lifted a no_grad.
+            self.learner.apply_freeze(&resolution)?;
+        }
+        Ok((resolution, starved))
+    }
+
+    /// The first batch of the step at a position, read without advancing anything; none where the check is off.
+    fn next_batch(&self, at: &Position) -> Option<Result<Batch, TrainError>> {
+        let train = &self.recipe.train;
+        let mut first = *at;
+        // Only where the data has shrunk.
+        first.wrap(self.steps_per_epoch());
+        let plan = EpochPlan {
+            seed: train.seed,
+            epoch: first.epoch,
+            batch_size: train.batch_size,
+            shuffle: train.shuffle,
+            drop_last: train.drop_last,
+            start_batch: first.first_batch(train.accumulate_grad_batches),
+        };
+        let batch = if train.probe { self.data.train_one(plan) } else { None };
+        batch.map(|b| b.map_err(TrainError::from))
+    }
+
+    /// The starved parameters in words, if there are any.
+    pub fn starved_words(&self) -> Option<String> {
+        let tree = self.learner.tree();
+        let each: Vec<String> =
+            self.starved.iter().map(|group| format!("{} ({})", names(tree, group), group.why)).collect();
+        (!each.is_empty())
+            .then(|| format!("no gradient reaches {}: it does not learn though it should", each.join("; ")))
+    }
+}
+
+fn names(tree: &Tree, group: &Starved) -> String {
+    let names: Vec<&str> =
+        group.params.iter().filter_map(|i| tree.parameters.get(*i)).map(|p| p.name.as_str()).collect();
+    words::some_of(&names)
+}
+
+/// Who gets no gradient though it should, and why.
+fn starved(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Result<Vec<Starved>, TrainError> {
+    let unreached = unreached(learner, plan, batch)?;
+    if unreached.is_empty() {
+        return Ok(Vec::new());
+    }
+    // With every module recording, what is still not reached is not used at all.
+    let unused = match plan.no_grad_modules.is_empty() {
+        true => unreached.clone(),
+        false => {
+            let open = Resolution { no_grad_modules: Vec::new(), ..plan.clone() };
+            learner.apply_freeze(&open)?;
+            self::unreached(learner, &open, batch)?
+        }
+    };
+    let tree = learner.tree();
+    let mut groups: Vec<Starved> = Vec::new();
+    for param in unreached {
+        let why = match unused.contains(&param) {
+            true => "the forward does not use it".to_owned(),
+            false => format!("behind {}, which is under no_grad", nearest(tree, plan, param)),
+        };
+        match groups.iter_mut().find(|g| g.why == why) {
+            Some(group) => group.params.push(param),
+            None => groups.push(Starved { why, params: vec![param] }),
+        }
+    }
+    Ok(groups)
+}
+
+fn unreached(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Result<Vec<usize>, TrainError> {
+    let reached = learner.probe(batch)?;
+    let learns = plan.params.iter().map(|p| p.state == ParamState::Trainable);
+    Ok(learns
+        .zip(reached)
+        .enumerate()
+        .filter(|(_, (learns, norm))| *learns && norm.is_none())
+        .map(|(i, _)| i)
+        .collect())
+}
+
+/// The no_grad module that a parameter lies behind: the next one in the order of registration, which is nearly always
+/// that of the forward.
+fn nearest(tree: &Tree, plan: &Resolution, param: usize) -> String {
+    let owner = tree.parameters.get(param).map_or(0, |p| p.module);
+    let mut modules = plan.no_grad_modules.clone();
+    modules.sort_unstable();
+    let module = modules.iter().find(|m| **m > owner).or(modules.last());
+    match module.and_then(|m| tree.modules.get(*m)).map(|m| m.path.as_str()) {
+        Some("") | None => "the whole model".to_owned(),
+        Some(path) => format!("`{path}`"),
+    }
+}
+
+fn nothing_learns(plan: &Plan) -> String {
+    match plan.rules().last() {
+        Some(last) => format!(
+            "freeze.rules: nothing would learn, every parameter is frozen (the last rule is `{last}`); add a rule such as \
+             `train fc`"
+        ),
+        None => "the model has no parameter that could learn; choose another model.arch".to_owned(),
+    }
+}
+
+fn all_starved(plan: &Plan, starved: &[Starved]) -> String {
+    let why: Vec<&str> = starved.iter().map(|g| g.why.as_str()).collect();
+    let rule = plan.ordered().iter().rev().find(|r| r.action == crate::core::freeze::Action::NoGrad);
+    let rule = rule.map(|r| format!("; change the rule `{r}`, or train something after it")).unwrap_or_default();
+    format!("freeze.rules: nothing would learn, no gradient reaches what is meant to ({}){rule}", why.join("; "))
+}
