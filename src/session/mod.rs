@@ -2,6 +2,7 @@
 //!
 //! Imports `engine` and `core`. Called by `cli` and `app`; both pass the engine in, so that tests hand in the fake one.
 
+mod audit;
 mod dry_run;
 mod evaluate;
 mod handle;
@@ -11,6 +12,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{Reach, reach};
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
 pub use handle::RunHandle;
