@@ -267,6 +267,33 @@ fn tree_takes_a_recipe_a_zoo_name_a_checkpoint_and_a_file_and_tries_rules() {
 }
 
 #[test]
+fn audit_of_a_recipe_shows_what_gradients_reach() {
+    let bench = Bench::new();
+    let all = bench.json(&["audit", "recipe.toml", "--json"]);
+    assert!(all.as_array().unwrap().iter().all(|p| p["state"] == "trainable" && p["gradient"].as_f64().unwrap() > 0.0));
+    let recipe = std::fs::read_to_string(bench.path("recipe.toml")).unwrap();
+    let frozen = recipe.clone() + "[freeze]\nrules = ['freeze conv1']\n";
+    std::fs::write(bench.path("frozen.toml"), frozen).unwrap();
+    let audit = bench.json(&["audit", "frozen.toml", "--json"]);
+    let conv = audit.as_array().unwrap().iter().find(|p| p["name"] == "conv1.weight").unwrap();
+    assert_eq!((&conv["state"], &conv["gradient"]), (&"frozen".into(), &Value::Null));
+    std::fs::write(bench.path("nothing.toml"), recipe + "[freeze]\nrules = ['freeze **']\n").unwrap();
+    assert_eq!(bench.run(&["audit", "nothing.toml"]).code, 3);
+}
+
+#[test]
+fn compare_shows_the_keys_that_differ_and_no_others() {
+    let bench = Bench::trained();
+    bench.ok(&["train", "recipe.toml", "--set", "optimizer.lr=0.5", "--set", "name=hot"]);
+    let both = bench.json(&["compare", "recipe", "hot", "--json"]);
+    assert_eq!(both["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(both["differences"], serde_json::json!({ "optimizer.lr": [0.01, 0.5] }));
+    let text = bench.ok(&["compare", "recipe", "hot"]);
+    assert!(text.contains("optimizer.lr") && !text.contains("batch_size"), "{text}");
+    assert_eq!(bench.run(&["compare", "recipe"]).code, 2);
+}
+
+#[test]
 fn tags_notes_names_and_pins_are_kept() {
     let bench = Bench::trained();
     bench.ok(&["tag", "last", "good", "keep"]);

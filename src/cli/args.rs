@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::commands::{
-    audit, checkpoints, diff, edit, evaluate, export, fork, inspect, ls, metrics, new, pin, predict, resume, rm, show,
-    train, tree, verify,
+    audit, checkpoints, compare, diff, edit, evaluate, export, fork, inspect, ls, metrics, new, pin, predict, resume,
+    rm, show, train, tree, verify,
 };
 
 const AFTER: &str = "\
@@ -51,6 +51,8 @@ pub enum Command {
     Ls(ls::Args),
     /// Everything about one run
     Show(show::Args),
+    /// Runs side by side: results, and the recipe keys that differ
+    Compare(compare::Args),
     /// A run's checkpoints: step, metrics, size, why they are kept
     Checkpoints(checkpoints::Args),
     /// A run's metrics, step by step

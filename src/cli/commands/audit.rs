@@ -5,12 +5,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::format::number;
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
-use crate::cli::model::{Subject, subject};
 use crate::cli::output::{Listing, by_module, plural};
 use crate::core::checkpoint::LoadedCheckpoint;
-use crate::core::freeze::{ParamState, Plan};
+use crate::core::freeze::ParamState;
+use crate::core::recipe::Recipe;
+use crate::session::{self, Reach};
 
 /// Arguments of `frostline audit`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +66,7 @@ struct Learned {
 
 /// Audits a run from its newest checkpoint, or a recipe before it is run.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
-    if is_recipe(&args.what) && Path::new(&args.what).exists() {
+    if is_recipe(&args.what) {
         return before(args, cx);
     }
     let checkpoint = cx.home().find_checkpoint(&args.what)?;
@@ -138,28 +140,38 @@ fn judge(loaded: &LoadedCheckpoint) -> Result<Vec<Entry>, CliError> {
 struct Planned<'a> {
     name: &'a str,
     state: ParamState,
+    /// L2 norm of its gradient on the first batch.
+    gradient: Option<f64>,
     reason: &'a str,
 }
 
-/// What a recipe would teach.
+/// What a recipe would teach, and where gradients go on its first batch.
 fn before(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
-    let Subject { tree, rules } = subject(&args.what, &[], None, 0, cx)?;
-    let resolution = Plan::parse(&rules)?.resolve(&tree)?;
-    let planned = tree.parameters.iter().zip(&resolution.params);
-    let planned: Vec<Planned> =
-        planned.map(|(p, r)| Planned { name: &p.name, state: r.state, reason: &r.reason }).collect();
+    let recipe = Recipe::load(Path::new(&args.what), &[])?;
+    let engine = cx.engine()?;
+    let Reach { tree, resolution, gradients } = session::reach(&*engine, cx.home(), &recipe)?;
+    let planned = tree.parameters.iter().zip(&resolution.params).zip(gradients);
+    let planned =
+        planned.map(|((p, r), gradient)| Planned { name: &p.name, state: r.state, gradient, reason: &r.reason });
+    let planned: Vec<Planned> = planned.filter(|p| !args.wrong || p.state == ParamState::Starved).collect();
     if args.json {
         cx.print_json(&planned)?;
     } else {
-        let mut listing = Listing::new(cx.io, &["parameter", "state", "reason"], "the model has no parameters");
+        let headers = ["parameter", "state", ">gradient", "reason"];
+        let mut listing = Listing::new(cx.io, &headers, "every parameter that is meant to learn gets a gradient");
         for p in &planned {
-            listing.row([p.name.to_owned(), p.state.to_string(), p.reason.to_owned()]);
+            let gradient = p.gradient.map_or_else(String::new, number);
+            listing.row([p.name.to_owned(), p.state.to_string(), gradient, p.reason.to_owned()]);
         }
         listing.print(cx.io)?;
     }
-    if resolution.trainable() == 0 {
+    let counts = resolution.counts();
+    let all = plural(tree.parameters.len(), "parameter tensor");
+    let (learn, fixed) = (counts.trainable, counts.frozen + counts.no_grad);
+    cx.io.say(&format!("{all}: {learn} learn, {fixed} do not, {} are starved", counts.starved));
+    if counts.trainable == 0 {
         return Err(CliError::Refused(format!(
-            "{}: nothing would learn; add a freeze rule such as `train fc`",
+            "{}: no gradient reaches anything that is meant to learn; see the reasons above",
             args.what
         )));
     }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod checkpoints;
+pub mod compare;
 pub mod devices;
 pub mod diff;
 pub mod edit;
@@ -39,6 +40,7 @@ pub fn run(command: Option<Command>, cx: &mut Context<'_>) -> Result<Done, CliEr
         Command::Export(args) => export::run(&args, cx),
         Command::Ls(args) => ls::run(&args, cx),
         Command::Show(args) => show::run(&args, cx),
+        Command::Compare(args) => compare::run(&args, cx),
         Command::Checkpoints(args) => checkpoints::run(&args, cx),
         Command::Metrics(args) => metrics::run(&args, cx),
         Command::Tree(args) => tree::run(&args, cx),
