@@ -381,6 +381,25 @@ fn a_probe_says_what_gradients_reach_and_changes_nothing() {
 }
 
 #[test]
+fn a_resumed_run_keeps_its_number_of_threads() {
+    let mut r = recipe("mlp");
+    r.train.threads = 3;
+    let first = learner(&r).snapshot().unwrap();
+    assert_eq!(first.extra["threads"], 3);
+    r.train.threads = 0;
+    let mut other = learner(&r);
+    other.restore_optimizer(&first.optimizer, &first.extra).unwrap();
+    assert_eq!(other.snapshot().unwrap().extra["threads"], 3);
+    // On whatever thread it computes.
+    std::thread::spawn(move || {
+        step(&mut *other, 0);
+        assert_eq!(frostline::engine::ffi::threads(), 3);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
 fn freezing_and_thawing_keeps_the_optimizer_state() {
     let mut l = learner(&recipe("mlp"));
     step(&mut *l, 0);

@@ -61,6 +61,12 @@ pub struct TorchLearner {
     no_grad: Vec<bool>,
     batch_norm: BatchNormMode,
     bf16: bool,
+    /// Threads of one operator, which the bits depend on, and the thread that they were last set for: libtorch keeps
+    /// them by thread.
+    threads: usize,
+    /// The recipe leaves the number open.
+    choose_threads: bool,
+    set_for: Option<std::thread::ThreadId>,
     norm: Tensor,
     found_inf: Tensor,
     /// Buffers that move in train mode, and their values before the step: a step that is not applied leaves no trace.
@@ -93,9 +99,8 @@ impl TorchLearner {
         }
         let device = device::parse(device_name);
         let bf16 = precision(recipe.train.precision, device)?;
-        if recipe.train.threads > 0 {
-            ffi::set_threads(recipe.train.threads)?;
-        }
+        let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
+        ffi::set_threads(threads)?;
         ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
         let build = Build::new(recipe.train.seed)?;
         let mut root = (arch.build)(&build, &recipe.model, input)?.finish();
@@ -121,6 +126,9 @@ impl TorchLearner {
             no_grad: vec![false; tree.modules.len()],
             batch_norm: recipe.freeze.batch_norm,
             bf16,
+            threads,
+            choose_threads: recipe.train.threads == 0,
+            set_for: None,
             norm: scalar()?,
             found_inf: scalar()?,
             moving: TensorList::default(),
@@ -245,6 +253,16 @@ impl TorchLearner {
         Ok(())
     }
 
+    /// Before anything is computed: the learner may have come to another thread.
+    fn enter(&mut self) -> Result<()> {
+        let here = std::thread::current().id();
+        if self.set_for != Some(here) {
+            ffi::set_threads(self.threads)?;
+            self.set_for = Some(here);
+        }
+        Ok(())
+    }
+
     fn gradient_norms(&self) -> Result<Vec<Option<f64>>> {
         let mut norms = Vec::with_capacity(self.params.len());
         for e in &self.params {
@@ -298,6 +316,7 @@ impl Learner for TorchLearner {
     }
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<()> {
+        self.enter()?;
         if self.stale {
             ffi::zero_grad(&self.all)?;
             self.watch_buffers()?;
@@ -366,6 +385,7 @@ impl Learner for TorchLearner {
     }
 
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>> {
+        self.enter()?;
         ffi::zero_grad(&self.all)?;
         self.watch_buffers()?;
         ffi::copy_all(&self.moving, &self.kept, None)?;
@@ -382,6 +402,7 @@ impl Learner for TorchLearner {
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
+        self.enter()?;
         let x = from_f32(&batch.x, &batch.x_shape, self.device)?;
         tch::no_grad(|| {
             let output = self.forward(&x, false)?;
@@ -390,6 +411,7 @@ impl Learner for TorchLearner {
     }
 
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor> {
+        self.enter()?;
         let x = from_f32(x, x_shape, self.device)?;
         tch::no_grad(|| {
             let output = self.forward(&x, false)?;
@@ -413,7 +435,7 @@ impl Learner for TorchLearner {
         let mut extra = Extra::new();
         extra.insert("libtorch".to_owned(), "2.11.0".into());
         extra.insert("device".to_owned(), self.device_name.clone().into());
-        extra.insert("threads".to_owned(), ffi::threads().into());
+        extra.insert("threads".to_owned(), self.threads.into());
         Ok(Snapshot { weights, optimizer, extra })
     }
 
@@ -435,12 +457,19 @@ impl Learner for TorchLearner {
         Ok(())
     }
 
-    fn restore_optimizer(&mut self, optimizer: &[HostTensor], _extra: &Extra) -> Result<()> {
+    fn restore_optimizer(&mut self, optimizer: &[HostTensor], extra: &Extra) -> Result<()> {
         let mut tensors = Vec::with_capacity(optimizer.len());
         for host in optimizer {
             tensors.push((host.name.clone(), from_host(host, self.device)?));
         }
         self.optimizer.load(tensors)?;
+        // The bits of sums depend on it, so a run keeps its number of threads wherever it is resumed.
+        if let Some(threads) =
+            extra.get("threads").and_then(serde_json::Value::as_u64).filter(|n| (1..=1024).contains(n))
+        {
+            self.threads = usize::try_from(threads).unwrap_or(1);
+            self.set_for = None;
+        }
         self.stale = true;
         Ok(())
     }
