@@ -464,8 +464,9 @@ impl Learner for TorchLearner {
         }
         self.optimizer.load(tensors)?;
         // The bits of sums depend on it, so a run keeps its number of threads wherever it is resumed.
-        if let Some(threads) =
-            extra.get("threads").and_then(serde_json::Value::as_u64).filter(|n| (1..=1024).contains(n))
+        if self.choose_threads
+            && let Some(threads) =
+                extra.get("threads").and_then(serde_json::Value::as_u64).filter(|n| (1..=1024).contains(n))
         {
             self.threads = usize::try_from(threads).unwrap_or(1);
             self.set_for = None;
