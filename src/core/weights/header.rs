@@ -1,4 +1,4 @@
-//! The header of a safetensors file (https://huggingface.co/docs/safetensors): eight bytes of length, then JSON.
+//! The header of a safetensors file (<https://huggingface.co/docs/safetensors>): eight bytes of length, then JSON.
 //!
 //! Read alone, so that a listing of a large file touches none of its data. The length is checked against the file before memory is taken;
 //! duplicate names and over-long shapes, which the safetensors crate lets pass, are refused here, overlaps and gaps by the crate.

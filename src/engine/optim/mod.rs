@@ -22,7 +22,7 @@ pub struct Param {
     pub name: String,
     /// Its values.
     pub tensor: Tensor,
-    /// Index of its group in [`Optimizer::groups`].
+    /// Index of its group in `Optimizer::groups`.
     pub group: usize,
 }
 

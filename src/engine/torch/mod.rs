@@ -1,4 +1,4 @@
-//! The engine on libtorch: [`TorchEngine`] builds [`learner::TorchLearner`]s. With `ffi`, `nn`, `zoo`, `optim` and
+//! The engine on libtorch: [`TorchEngine`] builds `TorchLearner`s. With `ffi`, `nn`, `zoo`, `optim` and
 //! `device` the only place that names tch; behind the cargo feature `torch`.
 
 mod learner;

@@ -75,7 +75,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
         .map_err(|panic| format!("the trainer broke down ({}); this is a bug", told(&*panic)))
 }
 
-/// [`caught`] for work that can fail.
+/// `caught` for work that can fail.
 pub fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
     caught(work).unwrap_or_else(|words| Err(TrainError::Failed(words)))
 }
