@@ -129,7 +129,7 @@ fn write_recipe(case: &Case, folder: &std::path::Path) -> Result<Recipe> {
 
 /// Seconds a step, by the run's own clock between its first and last step.
 fn run_trainer(case: &Case, recipe: &Recipe, folder: &std::path::Path) -> Result<f64> {
-    let home = RunHome::open(&folder.join("home"));
+    let home = RunHome::open(folder.join("home"));
     let handle = Session::start(Arc::new(TorchEngine), &home, Start::Fresh { recipe: recipe.clone() })?;
     let run = handle.dir().clone();
     while !handle.is_over() {

@@ -62,6 +62,43 @@ impl std::fmt::Display for DType {
     }
 }
 
+impl From<DType> for safetensors::Dtype {
+    fn from(dtype: DType) -> Self {
+        match dtype {
+            DType::Bool => Self::BOOL,
+            DType::Uint8 => Self::U8,
+            DType::Int8 => Self::I8,
+            DType::Int16 => Self::I16,
+            DType::Int32 => Self::I32,
+            DType::Int64 => Self::I64,
+            DType::Float16 => Self::F16,
+            DType::Bfloat16 => Self::BF16,
+            DType::Float32 => Self::F32,
+            DType::Float64 => Self::F64,
+        }
+    }
+}
+
+impl DType {
+    /// The type of a safetensors file's element; `None` for those that PyTorch's models do not use.
+    pub fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
+        use safetensors::Dtype as File;
+        Some(match dtype {
+            File::BOOL => Self::Bool,
+            File::U8 => Self::Uint8,
+            File::I8 => Self::Int8,
+            File::I16 => Self::Int16,
+            File::I32 => Self::Int32,
+            File::I64 => Self::Int64,
+            File::F16 => Self::Float16,
+            File::BF16 => Self::Bfloat16,
+            File::F32 => Self::Float32,
+            File::F64 => Self::Float64,
+            _ => return None,
+        })
+    }
+}
+
 /// A named tensor in host memory: row-major, little endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostTensor {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{CheckpointError, Damage, FileSum};
 use crate::core::io::SafeFile;
@@ -15,37 +15,6 @@ use crate::core::tensor::{DType, HostTensor};
 
 /// Bytes of the header's length field, and what headers are aligned to.
 const ALIGN: usize = 8;
-
-fn dtype_out(dtype: DType) -> Dtype {
-    match dtype {
-        DType::Bool => Dtype::BOOL,
-        DType::Uint8 => Dtype::U8,
-        DType::Int8 => Dtype::I8,
-        DType::Int16 => Dtype::I16,
-        DType::Int32 => Dtype::I32,
-        DType::Int64 => Dtype::I64,
-        DType::Float16 => Dtype::F16,
-        DType::Bfloat16 => Dtype::BF16,
-        DType::Float32 => Dtype::F32,
-        DType::Float64 => Dtype::F64,
-    }
-}
-
-fn dtype_in(dtype: Dtype) -> Option<DType> {
-    Some(match dtype {
-        Dtype::BOOL => DType::Bool,
-        Dtype::U8 => DType::Uint8,
-        Dtype::I8 => DType::Int8,
-        Dtype::I16 => DType::Int16,
-        Dtype::I32 => DType::Int32,
-        Dtype::I64 => DType::Int64,
-        Dtype::F16 => DType::Float16,
-        Dtype::BF16 => DType::Bfloat16,
-        Dtype::F32 => DType::Float32,
-        Dtype::F64 => DType::Float64,
-        _ => return None,
-    })
-}
 
 /// Hashes what is written.
 struct Hashing<W> {
@@ -79,7 +48,7 @@ fn header(tensors: &[HostTensor]) -> Result<(Vec<u8>, Vec<&HostTensor>), Checkpo
             return Err(bad(&t.name, "there are two of this name".to_owned()));
         }
         let end = offset + t.data.len();
-        let info = TensorInfo { dtype: dtype_out(t.dtype), shape: t.shape.clone(), data_offsets: (offset, end) };
+        let info = TensorInfo { dtype: t.dtype.into(), shape: t.shape.clone(), data_offsets: (offset, end) };
         infos.push((t.name.clone(), info));
         offset = end;
     }
@@ -156,7 +125,8 @@ fn parse(file: &mut File, len: u64, hash: &mut blake3::Hasher) -> Result<Vec<Hos
     infos.sort_unstable_by(|(a, i), (b, j)| i.data_offsets.cmp(&j.data_offsets).then_with(|| a.cmp(b)));
     let mut tensors = Vec::with_capacity(infos.len());
     for (name, info) in infos {
-        let dtype = dtype_in(info.dtype).ok_or_else(|| format!("tensor `{name}` has type {:?}", info.dtype))?;
+        let dtype =
+            DType::from_safetensors(info.dtype).ok_or_else(|| format!("tensor `{name}` has type {:?}", info.dtype))?;
         let data = take(info.data_offsets.1 - info.data_offsets.0)?;
         tensors.push(HostTensor { name, dtype, shape: info.shape.clone(), data });
     }

@@ -3,8 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use safetensors::Dtype;
-
 use super::WeightsError;
 use super::header::{self, shown, torch_name};
 use crate::core::tensor::{DType, HostTensor};
@@ -14,7 +12,7 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<HostTensor>, WeightsError> {
     let (mut file, header) = header::open(path)?;
     let mut tensors = Vec::with_capacity(header.tensors.len());
     for (name, info) in header.tensors {
-        let Some(dtype) = host_type(info.dtype) else {
+        let Some(dtype) = DType::from_safetensors(info.dtype) else {
             let dtype = torch_name(info.dtype).to_owned();
             return Err(WeightsError::UnsupportedType { path: path.to_owned(), tensor: shown(&name), dtype });
         };
@@ -28,20 +26,4 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<HostTensor>, WeightsError> {
         tensors.push(HostTensor { name, dtype, shape: info.shape, data });
     }
     Ok(tensors)
-}
-
-fn host_type(dtype: Dtype) -> Option<DType> {
-    Some(match dtype {
-        Dtype::BOOL => DType::Bool,
-        Dtype::U8 => DType::Uint8,
-        Dtype::I8 => DType::Int8,
-        Dtype::I16 => DType::Int16,
-        Dtype::I32 => DType::Int32,
-        Dtype::I64 => DType::Int64,
-        Dtype::F16 => DType::Float16,
-        Dtype::BF16 => DType::Bfloat16,
-        Dtype::F32 => DType::Float32,
-        Dtype::F64 => DType::Float64,
-        _ => return None,
-    })
 }

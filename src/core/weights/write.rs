@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::WeightsError;
 use crate::core::io;
-use crate::core::tensor::{DType, HostTensor};
+use crate::core::tensor::HostTensor;
 
 /// Writes tensors and metadata (`format = "pt"` is added). An existing file is replaced with `force` only. When this returns, the file survives
 /// a power cut; before, its place is untouched.
@@ -28,7 +27,7 @@ pub fn write_safetensors(
     let unwritable = |problem: String| WeightsError::Unwritable { path: path.to_owned(), problem };
     let mut views = Vec::with_capacity(tensors.len());
     for t in tensors {
-        let view = TensorView::new(file_type(t.dtype), t.shape.clone(), &t.data)
+        let view = TensorView::new(t.dtype.into(), t.shape.clone(), &t.data)
             .map_err(|e| unwritable(format!("tensor `{}`: {e}", t.name)))?;
         views.push((t.name.as_str(), view));
     }
@@ -65,19 +64,4 @@ pub fn write_safetensors(
 fn permissions() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     std::fs::Permissions::from_mode(0o666)
-}
-
-fn file_type(dtype: DType) -> Dtype {
-    match dtype {
-        DType::Bool => Dtype::BOOL,
-        DType::Uint8 => Dtype::U8,
-        DType::Int8 => Dtype::I8,
-        DType::Int16 => Dtype::I16,
-        DType::Int32 => Dtype::I32,
-        DType::Int64 => Dtype::I64,
-        DType::Float16 => Dtype::F16,
-        DType::Bfloat16 => Dtype::BF16,
-        DType::Float32 => Dtype::F32,
-        DType::Float64 => Dtype::F64,
-    }
 }

@@ -145,14 +145,17 @@ fn resnet(b: &Build, input: &InputSpec, kind: Block, blocks: [usize; 4]) -> Resu
     }
     children.push(adaptive_avg_pool2d(b, "avgpool", 1));
     children.push(linear(b, "fc", channels, input.outputs as i64)?);
-    Ok(custom(b, "", "ResNet", children, |node, x, cx| {
-        let mut y = x.shallow_clone();
-        for child in &node.children {
-            if child.name == "fc" {
-                y = y.f_flatten(1, -1)?;
-            }
-            y = child.forward(&y, cx)?;
+    Ok(custom(b, "", "ResNet", children, stages_then_fc))
+}
+
+/// A ResNet's forward: the children in their order, flattened before `fc`.
+pub fn stages_then_fc(node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
+    let mut y = x.shallow_clone();
+    for child in &node.children {
+        if child.name == "fc" {
+            y = y.f_flatten(1, -1)?;
         }
-        Ok(y)
-    }))
+        y = child.forward(&y, cx)?;
+    }
+    Ok(y)
 }

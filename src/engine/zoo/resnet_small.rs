@@ -2,7 +2,7 @@
 //! three stages), with torchvision's parameter names and projection shortcuts.
 
 use super::Arch;
-use super::resnet::{Block, conv, stage};
+use super::resnet::{Block, conv, stage, stages_then_fc};
 use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{BatchNorm2d, Build, Node, Result, adaptive_avg_pool2d, batch_norm2d, custom, linear, relu};
@@ -34,14 +34,5 @@ fn small(b: &Build, spec: &ModelSpec, input: &InputSpec, blocks: usize) -> Resul
     }
     children.push(adaptive_avg_pool2d(b, "avgpool", 1));
     children.push(linear(b, "fc", from, input.outputs as i64)?);
-    Ok(custom(b, "", "ResNet", children, |node, x, cx| {
-        let mut y = x.shallow_clone();
-        for child in &node.children {
-            if child.name == "fc" {
-                y = y.f_flatten(1, -1)?;
-            }
-            y = child.forward(&y, cx)?;
-        }
-        Ok(y)
-    }))
+    Ok(custom(b, "", "ResNet", children, stages_then_fc))
 }
