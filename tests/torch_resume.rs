@@ -13,7 +13,7 @@ use frostline::engine::Engine;
 use frostline::engine::torch::TorchEngine;
 use frostline::session::Outcome;
 use support::exact::{Cut, resumes_exactly};
-use support::{Place, ask, stop, to_end, warnings};
+use support::{Place, ask, differing, stop, to_end, warnings};
 
 fn torch() -> Arc<dyn Engine> {
     Arc::new(TorchEngine)
@@ -45,32 +45,22 @@ fn batch_norm_augmentation_and_a_freeze_plan_resume() {
 
 #[test]
 fn live_freeze_and_rate_changes_survive_a_resume() {
-    let edit = |place: &Place, cut: bool| {
-        let handle = place.fresh(&torch()).unwrap();
-        assert!(ask(&handle, Command::Pause).is_ok());
-        assert!(ask(&handle, Command::Freeze { rules: vec!["freeze fc1".to_owned()] }).is_ok());
-        assert!(ask(&handle, Command::SetLr { lr: 0.005 }).is_ok());
-        let run = handle.dir().clone();
-        let step = handle.dir().summary().step;
-        if cut {
-            let (outcome, _) = stop(handle);
-            assert!(matches!(outcome, Outcome::Stopped { .. }), "{outcome:?}");
-            let handle = place.resume(&torch(), &run).unwrap();
-            let tree = handle.tree();
-            to_end(handle);
-            assert!(tree.parameters.iter().any(|p| p.name == "fc1.weight"));
-        } else {
-            handle.send(Command::Continue);
-            to_end(handle);
-        }
-        (run, step)
-    };
     let place = Place::new(&["train.steps=40"]);
-    let (run, _) = edit(&place, true);
+    let handle = place.fresh(&torch()).unwrap();
+    assert!(ask(&handle, Command::Pause).is_ok());
+    assert!(ask(&handle, Command::Freeze { rules: vec!["freeze fc1".to_owned()] }).is_ok());
+    assert!(ask(&handle, Command::SetLr { lr: 0.005 }).is_ok());
+    let run = handle.dir().clone();
+    let (outcome, _) = stop(handle);
+    assert!(matches!(outcome, Outcome::Stopped { .. }), "{outcome:?}");
+    let (before, _) = run.checkpoints().newest_good().unwrap();
+    to_end(place.resume(&torch(), &run).unwrap());
     let (checkpoint, _) = run.checkpoints().newest_good().unwrap();
     assert_eq!(checkpoint.state.step, 40);
     assert_eq!(checkpoint.state.freeze_rules, ["freeze fc1"]);
     assert_eq!(checkpoint.state.base_lr.to_bits(), 0.005f64.to_bits());
+    let moved = differing(&before.weights, &checkpoint.weights);
+    assert!(!moved.is_empty() && moved.iter().all(|n| !n.starts_with("fc1")), "{moved:?}");
 }
 
 #[test]
@@ -108,4 +98,30 @@ fn nan_in_the_data_stops_the_run_with_the_state_before_it() {
     assert!(warnings(&records).iter().any(|w| w.contains("3 steps were skipped")), "{:?}", warnings(&records));
     let (checkpoint, _) = run.checkpoints().newest_good().unwrap();
     assert!(checkpoint.weights.iter().all(|t| t.to_f32().unwrap().iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn a_run_of_a_gpu_goes_on_on_the_cpu_and_says_so() {
+    let place = Place::new(&["train.steps=8"]);
+    let run = place.finished(&torch());
+    // As a machine with a GPU would have left it.
+    let mut meta = run.meta().unwrap();
+    meta.recipe.train.devices = vec!["cuda:0".to_owned()];
+    run.save_meta(&meta).unwrap();
+    let (mut loaded, _) = run.checkpoints().newest_good().unwrap();
+    run.checkpoints().remove("step-00000008").unwrap();
+    loaded.state.extra.insert("device".to_owned(), "cuda:0".into());
+    run.checkpoints().write(&loaded.state, &loaded.weights, &loaded.optimizer).unwrap();
+
+    let longer = "train.steps=12";
+    if !std::path::Path::new("/dev/nvidiactl").exists() {
+        let Err(e) = place.resume_with(&torch(), &run, None, &[longer]) else {
+            panic!("it took a GPU that is not there")
+        };
+        assert!(e.to_string().contains("set train.devices = [\"cpu\"]"), "{e}");
+    }
+    let handle = place.resume_with(&torch(), &run, None, &[longer, "train.devices=['cpu']"]).unwrap();
+    let (outcome, records) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Finished { step: 12, .. }), "{outcome:?}");
+    assert!(warnings(&records).iter().any(|w| w.contains("was on cuda:0")), "{:?}", warnings(&records));
 }

@@ -178,7 +178,7 @@ pub fn resume(
     from: Option<&str>,
     sets: &[String],
 ) -> Result<Begun, TrainError> {
-    only_the_end(&run, sets)?;
+    only_end_and_place(&run, sets)?;
     // Before the lock is taken: an owned run counts as running.
     let finished = run.summary().status == RunStatus::Finished;
     let lock = run.lock()?;
@@ -209,6 +209,7 @@ pub fn resume(
     built.learner.restore_weights(&loaded.weights)?;
     built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
     warnings.extend(changed_data(&built, &loaded.state));
+    warnings.extend(changed_device(&built, &loaded.state));
     let plan = Plan::parse(&loaded.state.freeze_rules)?;
     let (standing, total) = standing(&built, loaded.state)?;
     if intact && finished && total == step {
@@ -261,12 +262,12 @@ fn chosen(home: &RunHome, run: &RunDir, from: &str) -> Result<LoadedCheckpoint, 
     Ok(checkpoint.load()?)
 }
 
-/// A resume may change the end of a run and nothing else.
-fn only_the_end(run: &RunDir, sets: &[String]) -> Result<(), TrainError> {
+/// A resume may change the end of a run and where it runs, and nothing else.
+fn only_end_and_place(run: &RunDir, sets: &[String]) -> Result<(), TrainError> {
     let key = |set: &String| set.split('=').next().unwrap_or_default().trim().to_owned();
-    match sets.iter().map(key).find(|k| !matches!(k.as_str(), "train.epochs" | "train.steps")) {
+    match sets.iter().map(key).find(|k| !matches!(k.as_str(), "train.epochs" | "train.steps" | "train.devices")) {
         Some(key) => Err(TrainError::Refused(format!(
-            "--set {key}: resume can change train.epochs or train.steps alone; the rest is fork's: `frostline fork {} --set {key}=…`",
+            "--set {key}: resume can change train.epochs, train.steps and train.devices alone; the rest is fork's: `frostline fork {} --set {key}=…`",
             run.id()
         ))),
         None => Ok(()),
@@ -280,6 +281,18 @@ fn changed_data(built: &Built, state: &TrainState) -> Option<String> {
             "the data has changed since step {} (its names or sizes differ): the run goes on with what is there now and \
              will not end as it would have",
             state.step
+        )
+    })
+}
+
+/// Bits are the same on one kind of device only.
+fn changed_device(built: &Built, state: &TrainState) -> Option<String> {
+    let kind = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+    let then = state.extra.get("device")?.as_str()?;
+    (kind(then) != kind(&built.device)).then(|| {
+        format!(
+            "the run was on {then} until step {} and goes on on {}: the last bits will differ",
+            state.step, built.device
         )
     })
 }
