@@ -82,10 +82,22 @@ OPTIMIZERS = {
 }
 
 
+def grouped(model):
+    """Rates that fall by 0.8 a block from the head, one block with numbers of its own, no decay on norms and biases."""
+    blocks = [name for name, block in model.named_children() if any(True for _ in block.parameters())]
+    groups = []
+    for name, p in model.named_parameters():
+        block = name.split(".")[0]
+        lr = 2e-2 if block == "layer2" else 1e-2 * 0.8 ** (len(blocks) - 1 - blocks.index(block))
+        decay = 0.0 if p.dim() == 1 else 0.5 if block == "layer2" else 0.1
+        groups.append({"params": [p], "lr": lr, "weight_decay": decay})
+    return torch.optim.AdamW(groups)
+
+
 def train(model, optimizer, clip=None, loss=None):
     loss = loss or nn.CrossEntropyLoss()
     x, y = digits()
-    opt = OPTIMIZERS[optimizer](model.parameters())
+    opt = grouped(model) if optimizer == "groups" else OPTIMIZERS[optimizer](model.parameters())
     losses, norms = [], []
     for step in range(STEPS):
         rows = slice(step * BATCH, (step + 1) * BATCH)
@@ -129,7 +141,7 @@ def main():
         out["mlp"][name] = train(fill(mlp()), name)
     out["mlp"]["sgd-nesterov-clip"] = train(fill(mlp()), "sgd-nesterov", clip=0.5)
     out["mlp"]["adamw-smoothed"] = train(fill(mlp()), "adamw", loss=smoothed())
-    for name in ["sgd-nesterov", "adamw"]:
+    for name in ["sgd-nesterov", "adamw", "groups"]:
         out["resnet8"][name] = train(fill(SmallResNet()), name)
     for name in ["resnet18", "resnet50"]:
         out["zoo"][name] = zoo(name)

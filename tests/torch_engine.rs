@@ -7,7 +7,7 @@
 use std::io::Read;
 
 use frostline::core::freeze::{ParamState, Resolution, ResolvedParam};
-use frostline::core::recipe::{BatchNormMode, LossSpec, OnNan, OptimizerKind, OptimizerSpec, Recipe};
+use frostline::core::recipe::{BatchNormMode, GroupSpec, LossSpec, OnNan, OptimizerKind, OptimizerSpec, Recipe};
 use frostline::core::tensor::HostTensor;
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, StepReport, Targets};
@@ -121,6 +121,14 @@ fn optimizer(name: &str) -> OptimizerSpec {
         "sgd-dampening" => OptimizerSpec { momentum: 0.9, dampening: 0.3, ..sgd },
         "adam" => OptimizerSpec { kind: OptimizerKind::Adam, weight_decay: Some(1e-2), ..adamw },
         "adamw" => adamw,
+        "groups" => OptimizerSpec {
+            lr: 1e-2,
+            weight_decay: Some(0.1),
+            no_decay_norm_bias: true,
+            layer_decay: 0.8,
+            groups: vec![GroupSpec { pattern: "layer2".into(), lr: Some(2e-2), weight_decay: Some(0.5) }],
+            ..adamw
+        },
         "adamw-amsgrad" => OptimizerSpec { betas: (0.8, 0.99), eps: 1e-7, amsgrad: true, ..adamw },
         other => panic!("{other}"),
     }
@@ -177,6 +185,21 @@ fn convolutions_and_batch_norm_agree_with_pytorch() {
     for case in ["sgd-nesterov", "adamw"] {
         agree("resnet8", case, case, None, LossSpec::default());
     }
+}
+
+#[test]
+fn groups_layer_decay_and_no_decay_agree_with_pytorchs_parameter_groups() {
+    agree("resnet8", "groups", "groups", None, LossSpec::default());
+}
+
+#[test]
+fn a_group_that_matches_nothing_is_refused() {
+    let mut r = recipe("mlp");
+    r.optimizer.groups = vec![GroupSpec { pattern: "fx1".into(), lr: None, weight_decay: None }];
+    let Err(e) = TorchEngine.learner(&r, &InputSpec { sample_shape: vec![64], outputs: 10 }, "cpu") else {
+        panic!("taken");
+    };
+    assert!(matches!(&e, EngineError::Refused(words) if words.contains("did you mean `fc1`")), "{e}");
 }
 
 #[test]

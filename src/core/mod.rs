@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod command;
 pub mod event;
 pub mod freeze;
+pub mod groups;
 pub mod io;
 pub mod lr;
 pub mod recipe;

@@ -19,6 +19,11 @@ impl Pattern {
     pub(super) fn may_be_empty(&self) -> bool {
         matches!(self, Self::Preset(Preset::None))
     }
+
+    /// The end of a message about a pattern that matched nothing: `; did you mean …?`, or where the names are found.
+    pub fn hint(&self, tree: &Tree) -> String {
+        super::error::hint(&close_matches(self, tree))
+    }
 }
 
 /// Patterns that look like this one and match something, best first; written so that they can replace it.

@@ -41,7 +41,7 @@ pub enum FreezeError {
     },
 }
 
-fn hint(close: &[String]) -> String {
+pub(super) fn hint(close: &[String]) -> String {
     match close {
         [] => "; `frostline tree` lists the names".into(),
         names => format!("; did you mean {}?", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")),

@@ -22,6 +22,13 @@ impl Matches {
     }
 }
 
+impl Pattern {
+    /// Indices of the parameters that it matches, ascending; a matched module means everything below it.
+    pub fn parameters(&self, tree: &Tree) -> Vec<usize> {
+        find(self, tree, &Index::new(tree)).params.into_iter().map(|p| p as usize).collect()
+    }
+}
+
 /// Finds what a pattern matches, in one pass over modules and one over parameters at most.
 pub(super) fn find(pattern: &Pattern, tree: &Tree, index: &Index) -> Matches {
     let modules = &tree.modules;
@@ -68,8 +75,8 @@ pub(super) fn find(pattern: &Pattern, tree: &Tree, index: &Index) -> Matches {
     }
 }
 
-/// The top-level parts that own parameters, in order; a wrapper with a single such part is looked into.
-pub(super) fn blocks(tree: &Tree) -> Vec<usize> {
+/// The top-level parts that own parameters, in order, by index; a wrapper with a single such part is looked into. What `preset:last:N` counts.
+pub fn blocks(tree: &Tree) -> Vec<usize> {
     let counts = tree.parameter_counts();
     let mut at = 0;
     loop {

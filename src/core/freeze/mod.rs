@@ -16,6 +16,7 @@ mod resolve;
 mod rule;
 
 pub use error::FreezeError;
+pub use matching::blocks;
 pub use pattern::{Pattern, Preset};
 pub use plan::Plan;
 pub use presets::{PLAN_PRESETS, PlanPreset};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ParamState;
-use crate::core::tree::Tree;
+use crate::core::tree::{ModuleInfo, Tree};
 
 /// A plan resolved on a tree.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,19 @@ impl Resolution {
     /// A norm is frozen when none of its parameters is trainable; a half-frozen one learns. One without parameters is frozen under `no_grad`,
     /// or when the nearest module above it that contains parameters has none that is trainable. In a model without any, no norm is frozen.
     pub fn frozen_norms(&self, tree: &Tree) -> Vec<usize> {
+        self.frozen_ones(tree, ModuleInfo::is_norm)
+    }
+
+    /// Indices of the dropout modules that lie in a frozen part, in the tree's order: they let everything pass
+    /// (`frozen_dropout = "off"`).
+    ///
+    /// A dropout owns no parameters, so it follows its surroundings as a norm without parameters does: it is frozen under `no_grad`, or
+    /// when the nearest module above it that contains parameters has none that is trainable.
+    pub fn frozen_dropouts(&self, tree: &Tree) -> Vec<usize> {
+        self.frozen_ones(tree, ModuleInfo::is_dropout)
+    }
+
+    fn frozen_ones(&self, tree: &Tree, wanted: fn(&ModuleInfo) -> bool) -> Vec<usize> {
         let states = self.states();
         let totals = tree.all_totals(&states);
         let no_grad = self.no_grad_mask(tree);
@@ -112,7 +125,7 @@ impl Resolution {
             let nearest = std::iter::once(m).chain(tree.ancestors(m)).find(|&a| totals[a].tensors > 0);
             no_grad[m] || nearest.is_some_and(|a| totals[a].trainable_tensors == 0)
         };
-        (0..tree.modules.len()).filter(|&m| tree.modules[m].is_norm() && frozen(m)).collect()
+        (0..tree.modules.len()).filter(|&m| wanted(&tree.modules[m]) && frozen(m)).collect()
     }
 }
 

@@ -275,6 +275,31 @@ fn a_norm_is_frozen_when_none_of_its_parameters_is_trainable() {
 }
 
 #[test]
+fn a_dropout_is_frozen_when_nothing_around_it_is_trainable() {
+    let tree = tree_of(&[
+        ("", "Net", &[], &[]),
+        ("a", "Sequential", &[], &[]),
+        ("a.fc", "Linear", &["weight", "bias"], &[]),
+        ("a.inner", "Sequential", &[], &[]),
+        ("a.inner.drop", "Dropout2d", &[], &[]),
+        ("b", "Linear", &["weight"], &[]),
+        ("drop", "Dropout", &[], &[]),
+    ]);
+    let frozen = |rules: &[&str]| -> Vec<String> {
+        let dropouts = resolve(&tree, rules).frozen_dropouts(&tree);
+        dropouts.into_iter().map(|m| tree.modules[m].path.clone()).collect()
+    };
+    assert_eq!(frozen(&[]), [""; 0]);
+    assert_eq!(frozen(&["freeze a"]), ["a.inner.drop"], "a holds the nearest parameters");
+    assert_eq!(frozen(&["freeze a.fc.weight"]), [""; 0], "a half-frozen part learns");
+    assert_eq!(frozen(&["freeze **"]), ["a.inner.drop", "drop"]);
+    assert_eq!(frozen(&["no_grad a.inner"]), ["a.inner.drop"]);
+    let mut starved = resolve(&tree, &["freeze a.fc.bias"]);
+    starved.mark_starved([0], "no gradient reaches it");
+    assert_eq!(starved.frozen_dropouts(&tree), [4], "a starved parameter is not trainable");
+}
+
+#[test]
 fn plans_and_resolutions_survive_serde() {
     let tree = small_resnet();
     let mut plan = Plan::parse(&["freeze **", "train fc"]).unwrap();

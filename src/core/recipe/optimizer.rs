@@ -69,6 +69,8 @@ pub struct OptimizerSpec {
     pub amsgrad: bool,
     /// Weight decay 0 on biases and on the parameters of norm layers.
     pub no_decay_norm_bias: bool,
+    /// Factor on `lr` for each block further from the head; 1 leaves all the same.
+    pub layer_decay: f64,
     /// Parameter groups; the first that matches wins, the rest have the values above.
     pub groups: Vec<GroupSpec>,
 }
@@ -86,6 +88,7 @@ impl Default for OptimizerSpec {
             eps: 1e-8,
             amsgrad: false,
             no_decay_norm_bias: false,
+            layer_decay: 1.0,
             groups: Vec::new(),
         }
     }

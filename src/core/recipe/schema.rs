@@ -30,7 +30,6 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) enum Unused {
     EmptyList,
-    Text(&'static str),
 }
 
 /// Limits of a number; the bounds themselves are allowed where not open.
@@ -132,7 +131,7 @@ const FREEZE: &[Field] = &[
     f("rules", Kind::List(&Kind::Word, 0, MANY)),
     f("batch_norm", Kind::Choice(&["eval_when_frozen", "pytorch"])),
     f("schedule", Kind::Later(Unused::EmptyList)),
-    f("frozen_dropout", Kind::Later(Unused::Text("on"))),
+    f("frozen_dropout", Kind::Choice(&["on", "off"])),
 ];
 
 const CROSS_ENTROPY: &[&str] = &["cross-entropy"];
@@ -155,6 +154,7 @@ const OPTIMIZER: &[Field] = &[
     only("eps", NOT_NEGATIVE, "kind", ADAMS),
     only("amsgrad", Kind::Bool, "kind", ADAMS),
     f("no_decay_norm_bias", Kind::Bool),
+    f("layer_decay", DECAY),
     f("groups", Kind::List(&Kind::Table(GROUP), 0, MANY)),
 ];
 

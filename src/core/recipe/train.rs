@@ -13,6 +13,17 @@ pub enum BatchNormMode {
     Pytorch,
 }
 
+/// What dropout does in a part of the model that is frozen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrozenDropout {
+    /// PyTorch's plain behaviour: it drops in train mode, frozen or not.
+    #[default]
+    On,
+    /// It lets everything pass, as in eval mode.
+    Off,
+}
+
 /// What learns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +32,8 @@ pub struct FreezeSpec {
     pub rules: Vec<String>,
     /// What frozen batch norms do.
     pub batch_norm: BatchNormMode,
+    /// What dropout does in a part that is frozen.
+    pub frozen_dropout: FrozenDropout,
 }
 
 /// Number formats of the forward and backward pass.

@@ -74,8 +74,17 @@ impl ModuleInfo {
 
     /// Whether this is a normalisation layer (`BatchNorm2d`, `LayerNorm`, `RMSNorm`…), by its class name.
     pub fn is_norm(&self) -> bool {
-        let kind = ["1d", "2d", "3d"].iter().find_map(|d| self.kind.strip_suffix(d)).unwrap_or(&self.kind);
-        kind.ends_with("Norm")
+        self.family().ends_with("Norm")
+    }
+
+    /// Whether this drops activations at random (`Dropout`, `Dropout2d`, `AlphaDropout`…), by its class name.
+    pub fn is_dropout(&self) -> bool {
+        self.family().ends_with("Dropout")
+    }
+
+    /// The class name without its dimensions.
+    fn family(&self) -> &str {
+        ["1d", "2d", "3d"].iter().find_map(|d| self.kind.strip_suffix(d)).unwrap_or(&self.kind)
     }
 }
 

@@ -7,6 +7,7 @@ use super::tree::{BLOCKS, HEAD};
 use super::update::{self, Slots};
 use super::{Quirks, tree};
 use crate::core::freeze::{ParamState, Resolution};
+use crate::core::groups::{Group, groups};
 use crate::core::recipe::{BatchNormMode, OnNan, Recipe};
 use crate::core::tensor::{DType, HostTensor};
 use crate::core::tree::Tree;
@@ -18,6 +19,7 @@ pub struct FakeLearner {
     net: Net,
     tree: Tree,
     slots: Vec<Slots>,
+    groups: Vec<Group>,
     recipe: Recipe,
     quirks: Quirks,
     reports: VecDeque<StepReport>,
@@ -28,13 +30,14 @@ pub struct FakeLearner {
 
 impl FakeLearner {
     /// A model for this input with fresh weights.
-    pub fn new(seed: u64, quirks: Quirks, recipe: &Recipe, input: &InputSpec) -> Self {
+    pub fn new(seed: u64, quirks: Quirks, recipe: &Recipe, input: &InputSpec) -> Result<Self, EngineError> {
         let width = recipe.model.width.clamp(2, 64);
         let tree = tree::build(input, width);
         let net = Net::new(mix(seed, recipe.train.seed), input, width, recipe.model.dropout);
         let slots = vec![Slots::new(); tree.parameters.len()];
+        let groups = groups(&recipe.optimizer, &tree).map_err(|e| EngineError::Refused(e.to_string()))?;
         let reports = VecDeque::new();
-        Self { net, tree, slots, recipe: recipe.clone(), quirks, reports, bad: Vec::new(), halted: false }
+        Ok(Self { net, tree, slots, groups, recipe: recipe.clone(), quirks, reports, bad: Vec::new(), halted: false })
     }
 
     fn weights(&mut self) -> Vec<HostTensor> {
@@ -153,9 +156,10 @@ impl Learner for FakeLearner {
                 Some(max) => (max / (norm + 1e-6)).min(1.0) as f32,
                 None => 1.0,
             };
-            for (p, slots) in params.into_iter().zip(&mut self.slots).filter(|(p, _)| p.trainable) {
+            let state = self.slots.iter_mut().zip(&self.groups);
+            for (p, (slots, group)) in params.into_iter().zip(state).filter(|(p, _)| p.trainable) {
                 p.grad.iter_mut().for_each(|g| *g *= clip);
-                update::apply(&self.recipe.optimizer, input.lr_scale, p, slots);
+                update::apply(&self.recipe.optimizer, *group, input.lr_scale, p, slots);
             }
         } else {
             // A step that is not applied leaves no trace, batch statistics included.

@@ -105,7 +105,7 @@ impl Engine for FakeEngine {
         if device != "cpu" {
             return Err(EngineError::Refused(format!("the fake engine has no device `{device}`")));
         }
-        Ok(Box::new(FakeLearner::new(self.seed, self.quirks.clone(), recipe, input)))
+        Ok(Box::new(FakeLearner::new(self.seed, self.quirks.clone(), recipe, input)?))
     }
 }
 

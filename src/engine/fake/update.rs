@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::net::Param;
+use crate::core::groups::Group;
 use crate::core::recipe::{OptimizerKind, OptimizerSpec};
 use crate::core::tensor::HostTensor;
 use crate::engine::EngineError;
@@ -13,11 +14,11 @@ pub type Slots = BTreeMap<&'static str, Vec<f32>>;
 const NAMES: [&str; 4] = ["exp_avg", "exp_avg_sq", "momentum_buffer", "step"];
 
 /// Applies one update. Source: the algorithm boxes of torch.optim.SGD, Adam and AdamW.
-pub fn apply(spec: &OptimizerSpec, lr_scale: f64, p: &mut Param, slots: &mut Slots) {
-    let lr = (spec.lr * lr_scale) as f32;
+pub fn apply(spec: &OptimizerSpec, group: Group, lr_scale: f64, p: &mut Param, slots: &mut Slots) {
+    let lr = (group.lr * lr_scale) as f32;
+    let decay = group.weight_decay as f32;
     match spec.kind {
         OptimizerKind::Sgd => {
-            let decay = spec.weight_decay.unwrap_or(0.0) as f32;
             let momentum = spec.momentum as f32;
             let first = !slots.contains_key("momentum_buffer");
             let buffer = slots.entry("momentum_buffer").or_insert_with(|| vec![0.0; p.value.len()]);
@@ -30,7 +31,6 @@ pub fn apply(spec: &OptimizerSpec, lr_scale: f64, p: &mut Param, slots: &mut Slo
         }
         OptimizerKind::Adam | OptimizerKind::Adamw => {
             let decoupled = spec.kind == OptimizerKind::Adamw;
-            let decay = spec.weight_decay.unwrap_or(if decoupled { 0.01 } else { 0.0 }) as f32;
             let (b1, b2) = (spec.betas.0 as f32, spec.betas.1 as f32);
             let zeros = || vec![0.0; p.value.len()];
             let mut first = slots.remove("exp_avg").unwrap_or_else(zeros);

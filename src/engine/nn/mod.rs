@@ -69,10 +69,6 @@ pub trait Op: Send + Sync {
     fn flops(&self, _input: &[i64], _output: &[i64]) -> u64 {
         0
     }
-    /// Whether it keeps running statistics in train mode.
-    fn is_norm(&self) -> bool {
-        false
-    }
 }
 
 /// A named tensor of a node.
@@ -106,8 +102,8 @@ pub struct Node {
 pub struct Cx<'a> {
     /// Train mode.
     pub train: bool,
-    /// By module: a norm layer that uses its running statistics although in train mode.
-    pub eval_norms: &'a [bool],
+    /// By module: works as in eval mode although in train mode (a frozen norm, a frozen dropout).
+    pub eval: &'a [bool],
     /// By module: forward without recording gradients.
     pub no_grad: &'a [bool],
     /// Where dropout's masks come from.
@@ -116,6 +112,13 @@ pub struct Cx<'a> {
     pub recording: Cell<bool>,
     /// Where shapes are written, when somebody asks.
     pub trace: Option<&'a RefCell<Vec<Traced>>>,
+}
+
+impl Cx<'_> {
+    /// Whether a module works as in train mode.
+    pub fn training(&self, node: &Node) -> bool {
+        self.train && !self.eval.get(node.id).copied().unwrap_or(false)
+    }
 }
 
 /// Shapes that went through a module.

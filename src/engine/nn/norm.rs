@@ -42,11 +42,8 @@ impl Op for BatchNorm2d {
     fn detail(&self) -> String {
         self.features.to_string()
     }
-    fn is_norm(&self) -> bool {
-        true
-    }
     fn forward(&self, node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
-        let training = cx.train && !cx.eval_norms.get(node.id).copied().unwrap_or(false);
+        let training = cx.training(node);
         if training && let Some(count) = node.slot("num_batches_tracked") {
             let _ = tch::no_grad(|| count.shallow_clone().f_add_scalar_(1))?;
         }

@@ -3,17 +3,16 @@
 //! Only parameters that learn have gradients and state. The state of one that is frozen later is kept, so that thawing
 //! it goes on where it stopped.
 
-mod groups;
 mod slots;
 
 use std::collections::BTreeMap;
 
-pub use groups::Group;
 use slots::{Slots, empty_like, step_counter};
 use tch::Tensor;
 
 use super::ffi::{self, AdamLists, AdamNumbers, SgdNumbers, ShimError, TensorList};
 use super::nn::NnError;
+use crate::core::groups::Group;
 use crate::core::recipe::{OptimizerKind, OptimizerSpec};
 
 /// A parameter that the optimizer may change.

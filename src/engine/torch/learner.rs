@@ -9,13 +9,14 @@ use super::loss::Loss;
 use super::tensors::{from_f32, from_host, to_host};
 use super::trace::{describe, full_name};
 use crate::core::freeze::{ParamState, Resolution};
-use crate::core::recipe::{BatchNormMode, OnNan, Precision, Recipe};
+use crate::core::groups::groups;
+use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan, Precision, Recipe};
 use crate::core::tensor::HostTensor;
-use crate::core::tree::{Tree, glob_covers};
+use crate::core::tree::Tree;
 use crate::engine::api::{Batch, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Build, Cx, Node, Slot};
-use crate::engine::optim::{Group, Optimizer, Param};
+use crate::engine::optim::{Optimizer, Param};
 use crate::engine::{device, zoo};
 
 type Result<T> = std::result::Result<T, EngineError>;
@@ -57,9 +58,10 @@ pub struct TorchLearner {
     device: Device,
     device_name: String,
     generator: Generator,
-    eval_norms: Vec<bool>,
+    eval: Vec<bool>,
     no_grad: Vec<bool>,
     batch_norm: BatchNormMode,
+    frozen_dropout: FrozenDropout,
     bf16: bool,
     /// Threads of one operator, which the bits depend on, and the thread that they were last set for: libtorch keeps
     /// them by thread.
@@ -122,9 +124,10 @@ impl TorchLearner {
             device,
             device_name: device_name.to_owned(),
             generator,
-            eval_norms: vec![false; tree.modules.len()],
+            eval: vec![false; tree.modules.len()],
             no_grad: vec![false; tree.modules.len()],
             batch_norm: recipe.freeze.batch_norm,
+            frozen_dropout: recipe.freeze.frozen_dropout,
             bf16,
             threads,
             choose_threads: recipe.train.threads == 0,
@@ -139,15 +142,22 @@ impl TorchLearner {
             root,
             tree,
         };
-        learner.collect(recipe);
+        learner.collect(recipe)?;
         Ok(learner)
     }
 
     /// Lists parameters and buffers, and gives each parameter its group.
-    fn collect(&mut self, recipe: &Recipe) {
+    fn collect(&mut self, recipe: &Recipe) -> Result<()> {
         let (mut params, mut buffers) = (Vec::new(), Vec::new());
         let mut names = Vec::new();
-        let mut groups: Vec<Group> = Vec::new();
+        // Parameters with the same numbers share one call of the fused kernel.
+        let of_params = groups(&recipe.optimizer, &self.tree).map_err(|e| EngineError::Refused(e.to_string()))?;
+        let mut distinct = Vec::new();
+        for group in &of_params {
+            if !distinct.contains(group) {
+                distinct.push(*group);
+            }
+        }
         self.root.walk(&mut |node, _| {
             for slot in &node.slots {
                 let name = full_name(node, slot.name);
@@ -157,20 +167,17 @@ impl TorchLearner {
                     buffers.push(entry);
                     continue;
                 }
-                let matches = |pattern: &str| glob_covers(pattern, &entry.name);
-                let group = Group::of(&recipe.optimizer, matches, node.op.is_norm() || slot.name == "bias");
-                entry.group = groups.iter().position(|g| *g == group).unwrap_or_else(|| {
-                    groups.push(group);
-                    groups.len() - 1
-                });
+                let group = of_params.get(params.len());
+                entry.group = distinct.iter().position(|g| Some(g) == group).unwrap_or(0);
                 params.push(entry);
             }
         });
-        self.optimizer = Optimizer::new(recipe.optimizer.clone(), groups);
+        self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct);
         self.all = TensorList::new(params.iter().map(|e| &e.tensor));
         self.params = params;
         self.buffers = buffers;
         self.state_names = names;
+        Ok(())
     }
 
     /// After a change: notes which buffers the forward moves.
@@ -178,7 +185,7 @@ impl TorchLearner {
         let moving: Vec<&Tensor> = self
             .buffers
             .iter()
-            .filter(|e| !self.eval_norms.get(e.module).copied().unwrap_or(false))
+            .filter(|e| !self.eval.get(e.module).copied().unwrap_or(false))
             .map(|e| &e.tensor)
             .collect();
         let kept = moving.iter().map(|t| t.f_empty_like()).collect::<std::result::Result<Vec<_>, _>>()?;
@@ -210,7 +217,7 @@ impl TorchLearner {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let cx = Cx {
             train,
-            eval_norms: &self.eval_norms,
+            eval: &self.eval,
             no_grad: &self.no_grad,
             generator: &self.generator,
             recording: Cell::new(train),
@@ -303,12 +310,17 @@ impl Learner for TorchLearner {
                 *flag = true;
             }
         }
-        self.eval_norms.fill(false);
+        let mut still = Vec::new();
         if self.batch_norm == BatchNormMode::EvalWhenFrozen {
-            for module in plan.frozen_norms(&self.tree) {
-                if let Some(flag) = self.eval_norms.get_mut(module) {
-                    *flag = true;
-                }
+            still.extend(plan.frozen_norms(&self.tree));
+        }
+        if self.frozen_dropout == FrozenDropout::Off {
+            still.extend(plan.frozen_dropouts(&self.tree));
+        }
+        self.eval.fill(false);
+        for module in still {
+            if let Some(flag) = self.eval.get_mut(module) {
+                *flag = true;
             }
         }
         self.stale = true;

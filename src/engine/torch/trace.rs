@@ -81,7 +81,7 @@ fn forward_once(
     let trace = RefCell::new(Vec::new());
     let cx = Cx {
         train: false,
-        eval_norms: &[],
+        eval: &[],
         no_grad: &[],
         generator,
         recording: std::cell::Cell::new(false),
