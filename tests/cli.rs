@@ -4,6 +4,7 @@
 #[path = "cli/support.rs"]
 mod support;
 
+use frostline::core::checkpoint::{CheckpointStore, load_path};
 use serde_json::Value;
 use support::Bench;
 
@@ -291,6 +292,57 @@ fn compare_shows_the_keys_that_differ_and_no_others() {
     let text = bench.ok(&["compare", "recipe", "hot"]);
     assert!(text.contains("optimizer.lr") && !text.contains("batch_size"), "{text}");
     assert_eq!(bench.run(&["compare", "recipe"]).code, 2);
+}
+
+#[test]
+fn tree_sums_folds_and_filters() {
+    let bench = Bench::trained();
+    let tree = |args: &[&str]| bench.json(&[&["tree", "recipe.toml", "--json"], args].concat());
+    let all = tree(&["--freeze", "freeze layer1", "--freeze", "no_grad conv1"]);
+    let module = |path: &str| all["modules"].as_array().unwrap().iter().find(|m| m["path"] == path).unwrap().clone();
+    let states = ["", "conv1", "layer1", "layer1.0.bn1", "fc"].map(|path| module(path)["state"].clone());
+    assert_eq!(states, ["mixed", "no_grad", "frozen", "frozen", "trainable"]);
+    let root = module("");
+    let sum =
+        |field: &str, of: &str| -> u64 { all[of].as_array().unwrap().iter().map(|p| p[field].as_u64().unwrap()).sum() };
+    assert_eq!(root["params"], sum("count", "parameters"));
+    assert_eq!(root["bytes"], sum("bytes", "parameters"));
+    assert_eq!(root["buffer_bytes"], sum("bytes", "buffers"));
+    assert_eq!(root["tensors"], all["parameters"].as_array().unwrap().len());
+
+    let count = |document: &Value, of: &str| document[of].as_array().unwrap().len();
+    let folded = tree(&["--depth", "1"]);
+    assert!(folded["modules"].as_array().unwrap().iter().all(|m| !m["path"].as_str().unwrap().contains('.')));
+    assert_eq!(folded["modules"][0]["params"], root["params"], "folding leaves the sums");
+    let biases = tree(&["--filter", "**.bias"]);
+    assert_eq!((count(&biases, "modules"), count(&biases, "parameters")), (0, 4));
+
+    let text = |args: &[&str]| bench.ok(&[&["tree", "recipe.toml"], args].concat());
+    let rows = |args: &[&str]| text(args).lines().count();
+    assert_eq!(rows(&["--depth", "0"]), 2, "the header and the model");
+    assert!(rows(&["--depth", "1"]) < rows(&["--depth", "2"]));
+    let named = text(&["--filter", "**.bias"]);
+    assert!(named.contains("layer1.0.bn1.bias") && !named.contains("conv1"), "{named}");
+}
+
+#[test]
+fn tree_of_a_checkpoint_without_its_model_is_what_its_names_say() {
+    let bench = Bench::new();
+    bench.ok(&["train", "recipe.toml", "--set", r#"freeze.rules=["freeze kind:BatchNorm2d"]"#]);
+    let known = bench.json(&["tree", "last@last", "--json"]);
+    let checkpoint = bench.json(&["checkpoints", "last", "--json"])[0]["path"].as_str().unwrap().to_owned();
+    let mut loaded = load_path(std::path::Path::new(&checkpoint)).unwrap();
+    loaded.state.recipe.model.arch = "of-another-program".into();
+    let store = CheckpointStore::new(&bench.path("foreign"));
+    let foreign = store.write(&loaded.state, &loaded.weights, &loaded.optimizer).unwrap().path;
+    let ran = bench.run(&["tree", foreign.to_str().unwrap(), "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("shapes are unknown") && ran.err.contains("what learned is not shown"), "{}", ran.err);
+    let guessed: Value = serde_json::from_str(&ran.out).unwrap();
+    let bn = |tree: &Value| tree["modules"].as_array().unwrap().iter().find(|m| m["path"] == "bn1").unwrap().clone();
+    assert_eq!((&bn(&guessed)["kind"], &bn(&known)["kind"]), (&"BatchNorm".into(), &"BatchNorm2d".into()));
+    assert_eq!(bn(&guessed)["buffer_bytes"], bn(&known)["buffer_bytes"]);
+    assert_eq!(guessed["modules"][0]["params"], known["modules"][0]["params"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::context::{Context, is_recipe};
 use super::error::CliError;
+use crate::core::freeze::Plan;
 use crate::core::recipe::Recipe;
 use crate::core::tensor::DType;
 use crate::core::tree::Tree;
@@ -90,13 +91,19 @@ fn built(engine: &dyn Engine, recipe: &Recipe, input: &InputSpec) -> Result<Tree
 fn of_checkpoint(what: &str, cx: &mut Context<'_>) -> Result<Subject, CliError> {
     let checkpoint = cx.home().find_checkpoint(what)?;
     let state = checkpoint.load()?.state;
-    let rules = state.freeze_rules.clone();
+    let mut rules = state.freeze_rules.clone();
     let input = InputSpec { sample_shape: state.data.sample_shape.clone(), outputs: state.data.outputs };
     let tree = match cx.engine().and_then(|engine| built(&*engine, &state.recipe, &input)) {
         Ok(tree) => tree,
         Err(why) => {
             cx.io.say(&format!("warning: kinds and output shapes are unknown: {why}"));
-            tree_of_file(&checkpoint.path.join(crate::core::checkpoint::WEIGHTS))?
+            let tree = tree_of_file(&checkpoint.path.join(crate::core::checkpoint::WEIGHTS))?;
+            // Rules over kinds cannot be read off names.
+            if let Err(why) = Plan::parse(&rules).and_then(|plan| plan.resolve(&tree)) {
+                cx.io.say(&format!("warning: what learned is not shown: {why}"));
+                rules.clear();
+            }
+            tree
         }
     };
     Ok(Subject { tree, rules })
@@ -117,6 +124,17 @@ pub fn tree_of_file(path: &Path) -> Result<Tree, CliError> {
         DType::Float32,
         DType::Float64,
     ];
-    let dtype = |name: &str| types.into_iter().find(|t| t.name() == name).unwrap_or(DType::Float32);
-    Ok(Tree::from_tensors(listing.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice(), dtype(t.dtype)))))
+    let mut tensors = Vec::with_capacity(listing.tensors.len());
+    for t in &listing.tensors {
+        let Some(dtype) = types.into_iter().find(|known| known.name() == t.dtype) else {
+            return Err(CliError::Refused(format!(
+                "{}: tensor `{}` is {}, which no model here has; `frostline inspect` lists the file",
+                path.display(),
+                t.name,
+                t.dtype
+            )));
+        };
+        tensors.push((t.name.as_str(), t.shape.as_slice(), dtype));
+    }
+    Ok(Tree::from_tensors(tensors))
 }

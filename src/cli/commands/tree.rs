@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::format::count;
+use crate::app::format::{bytes, count};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::model::{Subject, subject};
@@ -22,7 +22,7 @@ pub struct Args {
     /// Fold everything below this depth
     #[arg(long, value_name = "N")]
     pub depth: Option<usize>,
-    /// Only modules and parameters that match
+    /// Only modules and parameters that match, under their whole names: layer4, '**.bias'
     #[arg(long, value_name = "GLOB")]
     pub filter: Option<String>,
     /// Show each parameter
@@ -54,8 +54,13 @@ struct ModuleEntry<'a> {
     path: &'a str,
     kind: &'a str,
     detail: &'a str,
+    state: Option<&'static str>,
+    tensors: usize,
     params: u64,
     trainable: u64,
+    bytes: u64,
+    buffers: usize,
+    buffer_bytes: u64,
     output_shape: &'a Option<Vec<i64>>,
     flops: Option<u64>,
 }
@@ -65,6 +70,8 @@ struct ParameterEntry<'a> {
     name: &'a str,
     shape: &'a [usize],
     dtype: &'static str,
+    count: usize,
+    bytes: usize,
     state: ParamState,
     reason: &'a str,
 }
@@ -74,6 +81,7 @@ struct BufferEntry<'a> {
     name: &'a str,
     shape: &'a [usize],
     dtype: &'static str,
+    bytes: usize,
 }
 
 /// Prints the tree.
@@ -83,7 +91,8 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let resolution = Plan::parse(&rules)?.resolve(&tree)?;
     let states = resolution.states();
     let totals = tree.all_totals(&states);
-    let view = View { tree: &tree, resolution: &resolution, totals: &totals, args };
+    let no_grad = resolution.no_grad_mask(&tree);
+    let view = View { tree: &tree, resolution: &resolution, totals: &totals, no_grad: &no_grad, args };
     if args.json {
         return cx.print_json(&view.document()).map(|()| Done::Ok);
     }
@@ -91,9 +100,10 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let counts = resolution.counts();
     let all = totals.first().copied().unwrap_or_default();
     cx.io.say(&format!(
-        "{} ({} values): {} learn ({}), {} frozen, {} under no_grad; {}",
+        "{} ({} values, {}): {} learn ({}), {} frozen, {} under no_grad; {}",
         plural(all.tensors, "parameter tensor"),
         count(all.params),
+        bytes(all.bytes),
         counts.trainable,
         count(all.trainable),
         counts.frozen,
@@ -110,6 +120,7 @@ struct View<'a> {
     tree: &'a Tree,
     resolution: &'a Resolution,
     totals: &'a [Totals],
+    no_grad: &'a [bool],
     args: &'a Args,
 }
 
@@ -118,89 +129,119 @@ impl<'a> View<'a> {
         self.args.filter.as_deref().is_none_or(|glob| glob_covers(glob, name))
     }
 
+    /// Whether a module lies above the fold.
+    fn unfolded(&self, module: usize) -> bool {
+        self.args.depth.is_none_or(|depth| self.tree.depth(module) <= depth)
+    }
+
     fn document(&self) -> Document<'a> {
-        let modules = self.tree.modules.iter().zip(self.totals).filter(|(m, _)| self.passes(&m.path));
-        let parameters = self.tree.parameters.iter().zip(&self.resolution.params).filter(|(p, _)| self.passes(&p.name));
+        let shown = |module: usize, name: &str| self.passes(name) && self.unfolded(module);
+        let modules = self.tree.modules.iter().zip(self.totals).enumerate().filter(|(i, (m, _))| shown(*i, &m.path));
+        let parameters = self.tree.parameters.iter().zip(&self.resolution.params);
+        let buffers = self.tree.buffers.iter().filter(|b| shown(b.module, &b.name));
         Document {
             modules: modules
-                .map(|(m, t)| ModuleEntry {
+                .map(|(i, (m, t))| ModuleEntry {
                     path: &m.path,
                     kind: &m.kind,
                     detail: &m.detail,
+                    state: self.state_of(i),
+                    tensors: t.tensors,
                     params: t.params,
                     trainable: t.trainable,
+                    bytes: t.bytes,
+                    buffers: t.buffers,
+                    buffer_bytes: t.buffer_bytes,
                     output_shape: &m.output_shape,
                     flops: m.flops,
                 })
                 .collect(),
             parameters: parameters
+                .filter(|(p, _)| shown(p.module, &p.name))
                 .map(|(p, r)| ParameterEntry {
                     name: &p.name,
                     shape: &p.shape,
                     dtype: p.dtype.name(),
+                    count: p.count(),
+                    bytes: p.bytes(),
                     state: r.state,
                     reason: &r.reason,
                 })
                 .collect(),
-            buffers: self
-                .tree
-                .buffers
-                .iter()
-                .filter(|b| self.passes(&b.name))
-                .map(|b| BufferEntry { name: &b.name, shape: &b.shape, dtype: b.dtype.name() })
+            buffers: buffers
+                .map(|b| BufferEntry { name: &b.name, shape: &b.shape, dtype: b.dtype.name(), bytes: b.bytes() })
                 .collect(),
         }
     }
 
     fn print(&self, cx: &mut Context<'_>) -> Result<(), CliError> {
-        let headers = ["module", "kind", ">output", ">params", ">learn", "state"];
+        let headers = ["module", "kind", ">output", ">flops", ">params", ">bytes", ">learn", "state"];
         let mut listing = Listing::new(cx.io, &headers, "nothing matches the filter");
-        for (i, module) in self.tree.modules.iter().enumerate() {
-            let depth = self.tree.depth(i);
-            if self.args.depth.is_some_and(|d| depth > d) {
-                continue;
+        let mut own: Vec<Vec<usize>> = vec![Vec::new(); self.tree.modules.len()];
+        for (p, parameter) in self.tree.parameters.iter().enumerate() {
+            own[parameter.module].push(p);
+        }
+        for (i, own) in own.iter().enumerate().filter(|(i, _)| self.unfolded(*i)) {
+            let passes = self.passes(&self.tree.modules[i].path);
+            if passes {
+                listing.row(self.module_row(i));
             }
-            let own = self.tree.own_parameters(i);
-            let shown: Vec<usize> =
-                own.into_iter().filter(|p| self.args.params && self.passes(&self.tree.parameters[*p].name)).collect();
-            if !self.passes(&module.path) && shown.is_empty() {
-                continue;
-            }
-            let totals = self.totals[i];
-            let name = if module.path.is_empty() { "(model)" } else { module.name() };
-            listing.row([
-                format!("{}{name}", "  ".repeat(depth)),
-                format!("{} {}", module.kind, module.detail).trim_end().to_owned(),
-                module.output_shape.as_deref().map_or_else(String::new, output_shape),
-                if totals.params > 0 { count(totals.params) } else { String::new() },
-                if totals.trainable > 0 { count(totals.trainable) } else { String::new() },
-                self.state_of(i).to_owned(),
-            ]);
-            for p in shown {
-                let parameter = &self.tree.parameters[p];
-                let resolved = &self.resolution.params[p];
-                let leaf = parameter.name.rsplit('.').next().unwrap_or(&parameter.name);
-                listing.row([
-                    format!("{}{leaf}", "  ".repeat(depth + 1)),
-                    format!("{} {}", parameter.dtype, shape(&parameter.shape)),
-                    String::new(),
-                    count(parameter.count() as u64),
-                    String::new(),
-                    format!("{} ({})", resolved.state, resolved.reason),
-                ]);
+            // Without --params only those that a filter names by themselves.
+            for &p in
+                own.iter().filter(|p| (self.args.params || !passes) && self.passes(&self.tree.parameters[**p].name))
+            {
+                listing.row(self.parameter_row(p));
             }
         }
         listing.print(cx.io)
     }
 
-    fn state_of(&self, module: usize) -> &'static str {
-        let under_no_grad = self.resolution.no_grad_modules.iter().any(|m| self.tree.is_within(module, *m));
+    /// A name in its place of the tree; the whole name where a filter took the tree apart.
+    fn label(&self, depth: usize, whole: &str) -> String {
+        match whole.rsplit('.').next() {
+            _ if self.args.filter.is_some() => whole.to_owned(),
+            last => format!("{}{}", "  ".repeat(depth), last.unwrap_or(whole)),
+        }
+    }
+
+    fn module_row(&self, i: usize) -> [String; 8] {
+        let (module, totals) = (&self.tree.modules[i], self.totals[i]);
+        let path = if module.path.is_empty() { "(model)" } else { &module.path };
+        let some = |n: u64, words: fn(u64) -> String| if n > 0 { words(n) } else { String::new() };
+        [
+            self.label(self.tree.depth(i), path),
+            format!("{} {}", module.kind, module.detail).trim_end().to_owned(),
+            module.output_shape.as_deref().map_or_else(String::new, output_shape),
+            some(module.flops.unwrap_or(0), count),
+            some(totals.params, count),
+            some(totals.bytes, bytes),
+            some(totals.trainable, count),
+            self.state_of(i).unwrap_or_default().to_owned(),
+        ]
+    }
+
+    fn parameter_row(&self, p: usize) -> [String; 8] {
+        let (parameter, resolved) = (&self.tree.parameters[p], &self.resolution.params[p]);
+        [
+            self.label(self.tree.depth(parameter.module) + 1, &parameter.name),
+            format!("{} {}", parameter.dtype, shape(&parameter.shape)),
+            String::new(),
+            String::new(),
+            count(parameter.count() as u64),
+            bytes(parameter.bytes() as u64),
+            String::new(),
+            format!("{} ({})", resolved.state, resolved.reason),
+        ]
+    }
+
+    /// `None` where a module has no parameters and is not under no_grad.
+    fn state_of(&self, module: usize) -> Option<&'static str> {
         match self.totals[module].learning() {
-            _ if under_no_grad => "no_grad",
-            Learning::Trainable => "trainable",
-            Learning::Frozen => "frozen",
-            Learning::Mixed => "mixed",
-            Learning::None => "",
+            _ if self.no_grad[module] => Some("no_grad"),
+            Learning::Trainable => Some("trainable"),
+            Learning::Frozen => Some("frozen"),
+            Learning::Mixed => Some("mixed"),
+            Learning::None => None,
         }
     }
 }
