@@ -1,10 +1,12 @@
 //! What is done between two steps at certain points: validation, what depends on it, checkpoints that are due, the end.
 
+use std::collections::HashSet;
+
 use crate::core::checkpoint::policy;
 use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
+use crate::core::groups::groups;
 use crate::core::recipe::Mode;
-use crate::core::tree::glob_covers;
 use crate::engine::EvalSums;
 
 use super::audit;
@@ -142,12 +144,11 @@ impl Trainer<'_> {
         let weights = self.built.learner.snapshot()?.weights;
         let norms = self.built.recipe.freeze.batch_norm;
         // A rate of 0 in every step: it learns and does not move.
-        let groups = &self.built.recipe.optimizer.groups;
-        let still = |name: &str| {
-            let group = groups.iter().find(|g| glob_covers(&g.pattern, name));
-            !self.now.own.updated || group.is_some_and(|g| g.lr == Some(0.0))
-        };
         let (tree, own) = (self.built.learner.tree(), &self.now.own);
+        let groups = groups(&self.built.recipe.optimizer, tree).map_err(|e| TrainError::Refused(e.to_string()))?;
+        let at_rest: HashSet<&str> =
+            tree.parameters.iter().zip(&groups).filter(|(_, g)| g.lr == 0.0).map(|(p, _)| p.name.as_str()).collect();
+        let still = |name: &str| !own.updated || at_rest.contains(name);
         let verdict = audit::judge(tree, &own.learned, norms, &self.now.initial, &weights, still);
         let said = verdict.words();
         self.say(verdict.event());
