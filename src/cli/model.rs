@@ -31,7 +31,7 @@ pub fn subject(
     if is_recipe(what) {
         let recipe = Recipe::load(Path::new(what), sets)?;
         let tree = tree_of_recipe(&recipe, cx)?;
-        return Ok(Subject { tree, rules: recipe.freeze.rules });
+        return Ok(Subject { tree, rules: recipe.freeze.starting_rules() });
     }
     if Path::new(what).extension().is_some_and(|e| e == "safetensors") {
         return Ok(Subject { tree: tree_of_file(Path::new(what))?, rules: Vec::new() });

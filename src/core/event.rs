@@ -105,7 +105,7 @@ pub enum Event {
         /// State of each parameter, in the tree's order.
         states: Vec<ParamState>,
     },
-    /// The base learning rate changed by command.
+    /// The base learning rate changed, by command or by the freeze schedule.
     LrChanged {
         /// New base rate.
         lr: f64,

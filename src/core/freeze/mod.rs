@@ -1,6 +1,6 @@
 //! Freeze plans: ordered rules plus overrides, resolved on a layer tree to a state and a reason for each parameter.
 //!
-//! Pure values. Imports [`super::tree`] only. A [`Plan`] is what the user edits (and undoes); [`Plan::resolve`] or a [`Resolver`] turn it
+//! Pure values. Imports [`super::tree`], and the recipe's types for [`Schedule`]. A [`Plan`] is what the user edits (and undoes); [`Plan::resolve`] or a [`Resolver`] turn it
 //! into a [`Resolution`], which the engine puts into force and the screens show. `docs/freezing.md` is the language for users.
 
 mod close;
@@ -14,6 +14,7 @@ mod presets;
 mod resolution;
 mod resolve;
 mod rule;
+mod schedule;
 
 pub use error::FreezeError;
 pub use matching::blocks;
@@ -23,6 +24,7 @@ pub use presets::{PLAN_PRESETS, PlanPreset};
 pub use resolution::{Counts, Resolution, ResolvedParam};
 pub use resolve::Resolver;
 pub use rule::{Action, Rule};
+pub use schedule::{Phase, Progress, Schedule};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! Holds a document against the schema: unknown keys, wrong types, values out of range. Finds every problem.
 
+use super::When;
 use super::document::{Node, Value};
 use super::error::{Place, Problem};
-use super::schema::{self, Field, Kind, Unused};
+use super::schema::{self, Field, Kind};
 
 /// All problems of the document's shape.
 pub(super) fn check(document: &Node) -> Vec<Problem> {
@@ -38,6 +39,11 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Text, Value::Text(_)) | (Kind::Bool, Value::Bool(_)) => {}
         (Kind::Word, Value::Text(text)) if !text.trim().is_empty() => {}
         (Kind::Whole(min), Value::Whole(i)) if i >= min => {}
+        (Kind::Time, Value::Text(text)) => {
+            if let Err(words) = text.parse::<When>() {
+                refuse(words);
+            }
+        }
         (Kind::Whole(1), Value::Text(text)) if text == "auto" && path == "train.batch_size" => {
             refuse("\"auto\" is not supported yet; give a whole number of at least 1".to_owned());
         }
@@ -62,7 +68,7 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Table(fields), Value::Table(entries)) => {
             check_table(node, fields, path, problems);
             let given = |key: &str| entries.iter().any(|(k, _)| k == key);
-            for required in ["match", "mean", "std"] {
+            for required in ["match", "mean", "std", "at"] {
                 if fields.iter().any(|field| field.key == required) && !given(required) {
                     problems.push(Problem::new(node.place.clone(), format!("{path}.{required}"), "missing"));
                 }
@@ -72,8 +78,6 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
             Some(kind) => check_value(node, kind, path, problems),
             None => refuse(expected()),
         },
-        (Kind::Later(Unused::EmptyList), Value::List(items)) if items.is_empty() => {}
-        (Kind::Later(_), _) => refuse(format!("{path} is not supported yet; leave it out")),
         _ => refuse(expected()),
     }
 }
@@ -81,7 +85,7 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
 fn same_shape(kind: &Kind, value: &Value) -> bool {
     matches!(
         (kind, value),
-        (Kind::Text | Kind::Word | Kind::Choice(_), Value::Text(_))
+        (Kind::Text | Kind::Word | Kind::Choice(_) | Kind::Time, Value::Text(_))
             | (Kind::Bool, Value::Bool(_))
             | (Kind::Whole(_), Value::Whole(_))
             | (Kind::Number(_), Value::Whole(_) | Value::Number(_))

@@ -98,12 +98,6 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     if !problems.is_empty() {
         return Err(RecipeError::new(file, problems));
     }
-    // What is accepted here means "not used" and has no field.
-    for (key, field) in schema::all_keys() {
-        if matches!(field.kind, Kind::Later(_)) {
-            document.remove_if(&key, |_| true);
-        }
-    }
     let mut recipe = Recipe::deserialize(document.to_toml())
         .map_err(|error| RecipeError::whole(file, error.message().replace('\n', "; ")))?;
     if recipe.train.epochs.is_none() && recipe.train.steps.is_none() {

@@ -13,6 +13,7 @@ mod model;
 mod optimizer;
 mod paths;
 mod rules;
+mod schedule;
 mod schema;
 mod train;
 
@@ -20,6 +21,7 @@ pub use data::*;
 pub use error::{Place, Problem, RecipeError};
 pub use model::*;
 pub use optimizer::*;
+pub use schedule::*;
 pub use train::*;
 
 use serde::{Deserialize, Serialize};

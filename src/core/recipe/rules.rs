@@ -86,18 +86,45 @@ impl Found<'_> {
 
     /// The syntax of freeze rules and group patterns; what they match is known only with the model.
     fn patterns(&mut self, recipe: &Recipe) {
-        for (i, rule) in recipe.freeze.rules.iter().enumerate() {
-            match Plan::parse(&[rule]) {
-                Ok(_) => {}
-                Err(FreezeError::Syntax { rule, problem }) => {
-                    self.add(&format!("freeze.rules[{i}]"), format!("`{rule}`: {problem}"));
-                }
-                Err(error) => self.add(&format!("freeze.rules[{i}]"), error.to_string()),
-            }
+        self.freeze_rules("freeze.rules", &recipe.freeze.rules);
+        if let FreezeSchedule::Phases(phases) = &recipe.freeze.schedule {
+            self.phases(phases);
         }
         for (i, group) in recipe.optimizer.groups.iter().enumerate() {
             if let Err(problem) = group.pattern.parse::<Pattern>() {
                 self.add(&format!("optimizer.groups[{i}].match"), format!("`{}`: {problem}", group.pattern));
+            }
+        }
+    }
+
+    fn freeze_rules(&mut self, key: &str, rules: &[String]) {
+        for (i, rule) in rules.iter().enumerate() {
+            match Plan::parse(&[rule]) {
+                Ok(_) => {}
+                Err(FreezeError::Syntax { rule, problem }) => {
+                    self.add(&format!("{key}[{i}]"), format!("`{rule}`: {problem}"));
+                }
+                Err(error) => self.add(&format!("{key}[{i}]"), error.to_string()),
+            }
+        }
+    }
+
+    /// Phases are taken in order, so a time before that of an earlier phase was not meant.
+    fn phases(&mut self, phases: &[PhaseSpec]) {
+        for (i, phase) in phases.iter().enumerate() {
+            let key = format!("freeze.schedule[{i}]");
+            if phase.rules.is_empty() {
+                self.add(&format!("{key}.rules"), "missing; say what the phase changes, as in [\"train layer3\"]");
+            }
+            self.freeze_rules(&format!("{key}.rules"), &phase.rules);
+            let late = |before: &&PhaseSpec| match (before.at, phase.at) {
+                (When::Epoch(a), When::Epoch(b)) | (When::Step(a), When::Step(b)) => a > b,
+                _ => false,
+            };
+            if let Some(before) = phases[..i].iter().find(late) {
+                let words =
+                    format!("{:?} comes before {:?} of an earlier phase", phase.at.to_string(), before.at.to_string());
+                self.add(&format!("{key}.at"), format!("{words}; phases are taken in order, so sort them"));
             }
         }
     }

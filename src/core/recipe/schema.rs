@@ -20,16 +20,10 @@ pub(super) enum Kind {
     List(&'static Kind, usize, usize),
     /// A table with these keys.
     Table(&'static [Field]),
+    /// When something happens: a [`When`].
+    Time,
     /// Any one of these.
     Either(&'static [Kind]),
-    /// Part of the format, but not built yet: only the value that means "not used" is accepted.
-    Later(Unused),
-}
-
-/// The value of a key that is not supported yet which means that it is not used.
-#[derive(Debug)]
-pub(super) enum Unused {
-    EmptyList,
 }
 
 /// Limits of a number; the bounds themselves are allowed where not open.
@@ -130,9 +124,12 @@ const NORMALIZE: &[Field] = &[f("mean", Kind::List(&FINITE, 1, MANY)), f("std", 
 const FREEZE: &[Field] = &[
     f("rules", Kind::List(&Kind::Word, 0, MANY)),
     f("batch_norm", Kind::Choice(&["eval_when_frozen", "pytorch"])),
-    f("schedule", Kind::Later(Unused::EmptyList)),
+    f("patience", Kind::Whole(1)),
+    f("schedule", Kind::Either(&[Kind::List(&Kind::Table(PHASE), 0, MANY), Kind::Choice(&["gradual"])])),
     f("frozen_dropout", Kind::Choice(&["on", "off"])),
 ];
+
+const PHASE: &[Field] = &[f("at", Kind::Time), f("rules", Kind::List(&Kind::Word, 1, MANY)), f("lr_scale", POSITIVE)];
 
 const CROSS_ENTROPY: &[&str] = &["cross-entropy"];
 const LOSS: &[Field] = &[
@@ -258,7 +255,7 @@ impl Kind {
             }
             Self::Table(fields) => format!("a table with {}", keys(fields)),
             Self::Either(kinds) => kinds.iter().map(Kind::words).collect::<Vec<_>>().join(", or "),
-            Self::Later(_) => "nothing yet".to_owned(),
+            Self::Time => "\"epoch 3\", \"step 500\" or \"plateau\"".to_owned(),
         }
     }
 }

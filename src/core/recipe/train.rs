@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FreezeSchedule;
+
 /// What frozen batch norms do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,7 +27,7 @@ pub enum FrozenDropout {
 }
 
 /// What learns.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FreezeSpec {
     /// Ordered rules; the last that matches wins.
@@ -34,6 +36,22 @@ pub struct FreezeSpec {
     pub batch_norm: BatchNormMode,
     /// What dropout does in a part that is frozen.
     pub frozen_dropout: FrozenDropout,
+    /// Validations without improvement of the monitored metric that make a plateau, for `schedule`.
+    pub patience: u64,
+    /// How the plan changes by itself.
+    pub schedule: FreezeSchedule,
+}
+
+impl Default for FreezeSpec {
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            batch_norm: BatchNormMode::default(),
+            frozen_dropout: FrozenDropout::default(),
+            patience: 3,
+            schedule: FreezeSchedule::default(),
+        }
+    }
 }
 
 /// Number formats of the forward and backward pass.

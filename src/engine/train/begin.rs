@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::core::checkpoint::{CheckpointError, LoadedCheckpoint, TrainState};
 use crate::core::event::Metrics;
-use crate::core::freeze::Plan;
+use crate::core::freeze::{Plan, Progress};
 use crate::core::lr::{EarlyStopping, LrSchedule};
-use crate::core::recipe::{LoadSpec, Recipe};
+use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
 use crate::core::tree::Tree;
 use crate::engine::Engine;
@@ -35,6 +35,8 @@ pub struct Own {
     pub boundary_due: bool,
     /// An update with a rate above 0 was applied.
     pub updated: bool,
+    /// How far the freeze schedule has come.
+    pub phases: Progress,
     /// What learned, for the audit.
     pub learned: Learned,
 }
@@ -113,6 +115,8 @@ pub fn fork(
         recipe = run.meta()?.recipe;
     }
     recipe.freeze.rules.clone_from(&loaded.state.freeze_rules);
+    // The plan in force is the outcome of the parent's schedule; its times would make no sense in another run.
+    recipe.freeze.schedule = FreezeSchedule::default();
     recipe.optimizer.lr = loaded.state.base_lr;
     recipe.model.weights = Some(label.clone());
     recipe.model.load = LoadSpec::default();
@@ -216,6 +220,7 @@ pub fn resume(
         return Ok(Begun::AlreadyFinished(run));
     }
     built.put(plan, &standing.at)?;
+    built.read_schedule()?;
     // From here on the run is changed.
     for aside in run.checkpoints().set_aside_after(step)? {
         warnings.push(format!("the later checkpoint {} was set aside", aside.display()));
@@ -298,7 +303,7 @@ fn changed_device(built: &Built, state: &TrainState) -> Option<String> {
 }
 
 /// The engine's part of `extra`.
-fn engine_extra(state: &TrainState) -> serde_json::Map<String, serde_json::Value> {
+pub fn engine_extra(state: &TrainState) -> serde_json::Map<String, serde_json::Value> {
     let mut extra = state.extra.clone();
     extra.remove(OWN);
     extra

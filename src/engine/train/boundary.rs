@@ -41,8 +41,8 @@ impl Trainer<'_> {
                 self.now.own.boundary_due = true;
                 return Ok(None);
             }
-            self.observe();
             self.saved = None;
+            self.observe()?;
         }
         if audit {
             self.audit()?;
@@ -52,6 +52,9 @@ impl Trainer<'_> {
             self.say_skipped_data();
         }
         let ending = last || self.now.own.early_stopped;
+        if !ending {
+            self.change_phase()?;
+        }
         if let Some(reason) = due.filter(|_| !ending) {
             let _ = self.save(reason.as_str())?;
         }
@@ -86,7 +89,7 @@ impl Trainer<'_> {
     }
 
     /// What looks at the monitored metric: best value, plateau, early stopping.
-    fn observe(&mut self) {
+    fn observe(&mut self) -> Result<(), TrainError> {
         let monitor = &self.built.recipe.checkpoint.monitor;
         let Some(value) = self.now.metrics.get(monitor).copied() else {
             if !std::mem::replace(&mut self.said_monitor, true) {
@@ -97,7 +100,7 @@ impl Trainer<'_> {
                 );
                 self.warn(words);
             }
-            return;
+            return Ok(());
         };
         let better = |best: f64| match self.built.recipe.monitor_mode() {
             Mode::Min => value < best,
@@ -107,9 +110,14 @@ impl Trainer<'_> {
             self.now.best = Some((value, self.now.at.step));
         }
         self.now.lr.observe(value);
+        if self.now.own.phases.watches(&self.built.schedule) {
+            // A metric that stands still brings the next phase, not the end.
+            return self.observe_phase(value);
+        }
         if self.now.early.as_mut().is_some_and(|e| e.observe(value)) {
             self.now.own.early_stopped = true;
         }
+        Ok(())
     }
 
     fn say_skipped_data(&mut self) {

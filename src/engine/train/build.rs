@@ -1,7 +1,7 @@
 //! From a recipe to what a trainer needs: data, model on its device, pretrained weights, freeze plan. Everything that can
 //! be wrong with a recipe shows itself here, before a run exists.
 
-use crate::core::freeze::{Plan, Resolution};
+use crate::core::freeze::{Plan, Resolution, Schedule};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
 use crate::core::weights::LoadReport;
@@ -25,6 +25,8 @@ pub struct Built {
     pub resolution: Resolution,
     /// What no gradient reaches though it should, where the recipe asks to know.
     pub starved: Vec<Starved>,
+    /// How the plan changes by itself.
+    pub schedule: Schedule,
     /// The device.
     pub device: String,
     /// What became of the pretrained weights, if there are any.
@@ -81,6 +83,7 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
         plan: Plan::default(),
         resolution,
         starved: Vec::new(),
+        schedule: Schedule::default(),
         device,
         loaded: None,
         engine: engine.name(),
@@ -109,6 +112,8 @@ pub fn weighted(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<
 /// [`weighted`], then the recipe's freeze rules: ready for step 0. `Refused` if nothing would learn.
 pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
     let mut built = weighted(engine, home, recipe)?;
-    built.put(Plan::parse(&recipe.freeze.rules)?, &Position::default())?;
+    let plan = Plan::parse(&recipe.freeze.starting_rules())?;
+    built.put(plan.clone(), &Position::default())?;
+    built.foresee(&plan)?;
     Ok(built)
 }

@@ -1,9 +1,10 @@
 //! The trainer: one thread that owns model, data and run folder, and speaks to the rest through a bus of events and an
 //! inbox of commands.
 //!
-//! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts, `trainer` is the loop, with
-//! `commands`, `boundary` (validation, ends) and `save` beside it; `host` is the thread's body. Plain Rust over the
-//! [`Learner`](super::Learner) trait: no tch. Imports `core`, the engine's border and `data`; called by `session` alone.
+//! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts,
+//! `trainer` is the loop, with `commands`, `phases` (the freeze schedule), `boundary` (validation, ends) and `save` beside
+//! it; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
+//! engine's border and `data`; called by `session` alone.
 
 mod audit;
 mod begin;
@@ -15,6 +16,7 @@ mod error;
 pub mod evaluate;
 mod host;
 mod output;
+mod phases;
 mod plan;
 mod position;
 mod pretrained;

@@ -3,7 +3,7 @@
 //! The second is found out by one forward and backward on the batch that the next step would take. It is read anew from
 //! the data, and the learner changes nothing in it, so that a run with the check has the bits of one without.
 
-use crate::core::freeze::{ParamState, Plan, Resolution};
+use crate::core::freeze::{ParamState, Plan, Resolution, Schedule};
 use crate::core::tree::Tree;
 use crate::engine::data::EpochPlan;
 use crate::engine::{Batch, Learner};
@@ -36,6 +36,41 @@ impl Built {
                 Err(error)
             }
         }
+    }
+
+    /// Reads the recipe's schedule, and tries each of its plans on the way, so that a mistake shows itself before the run
+    /// starts. `first` is the plan that the run begins with; the one in force stays.
+    pub fn foresee(&mut self, first: &Plan) -> Result<(), TrainError> {
+        self.read_schedule()?;
+        let monitor = &self.recipe.checkpoint.monitor;
+        if self.schedule.watches() && self.data.info().val_len == 0 && monitor.starts_with("val/") {
+            return Err(TrainError::Refused(format!(
+                "freeze.schedule waits for {monitor} to stand still, but there is no validation data; set \
+                 data.val_fraction, or checkpoint.monitor = \"train/loss\""
+            )));
+        }
+        let mut plan = first.clone();
+        let phases = self.schedule.phases().to_vec();
+        for (i, phase) in phases.iter().enumerate() {
+            let tried = phase.apply(&mut plan).map_err(TrainError::from);
+            let tried = tried.and_then(|()| self.try_plan(&plan, &Position::default()));
+            if let Err(error) = tried {
+                let (at, refused) = (phase.at, error.is_refusal());
+                let words = format!("freeze.schedule[{i}] (at {at}): {error}");
+                return Err(if refused { TrainError::Refused(words) } else { TrainError::Failed(words) });
+            }
+        }
+        if !phases.is_empty() {
+            self.learner.apply_freeze(&self.resolution)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the recipe's schedule.
+    pub fn read_schedule(&mut self) -> Result<(), TrainError> {
+        let mode = self.recipe.monitor_mode();
+        self.schedule = Schedule::new(&self.recipe.freeze, mode, self.learner.tree())?;
+        Ok(())
     }
 
     /// What would come of a plan. Leaves it applied, for better or worse.

@@ -111,7 +111,10 @@ impl Trainer<'_> {
     fn prune(&mut self) {
         let infos = self.store.list();
         let recipe = &self.built.recipe;
-        for name in policy::to_remove(&infos, &recipe.checkpoint, recipe.monitor_mode()) {
+        let mut names = policy::to_remove(&infos, &recipe.checkpoint, recipe.monitor_mode());
+        let needed = self.phase_best();
+        names.retain(|name| Some(name) != needed.as_ref());
+        for name in names {
             match self.store.remove(&name) {
                 Ok(()) => self.say(Event::CheckpointRemoved { name }),
                 Err(e) => self.warn(format!("{e}; it is tried again later")),

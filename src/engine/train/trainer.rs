@@ -130,6 +130,9 @@ impl<'a> Trainer<'a> {
             {
                 return Ok(end);
             }
+            if let Some(end) = self.begin_phase()? {
+                return Ok(end);
+            }
             if let Some(end) = self.obey()? {
                 return Ok(end);
             }
