@@ -7,34 +7,31 @@ use tch::{Device, Kind, Tensor};
 
 use super::loss::Loss;
 use super::tensors::{from_f32, from_host, to_host};
-use super::trace::{describe, full_name};
 use crate::core::freeze::{ParamState, Resolution};
-use crate::core::groups::groups;
-use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan, Precision, Recipe};
+use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
-use crate::engine::api::{Batch, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport};
+use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
 use crate::engine::ffi::{self, Generator, TensorList};
-use crate::engine::nn::{Build, Cx, Node, Slot};
+use crate::engine::nn::{Cx, Node};
 use crate::engine::optim::{Optimizer, Param};
-use crate::engine::{device, zoo};
 
-type Result<T> = std::result::Result<T, EngineError>;
+pub(super) type Result<T> = std::result::Result<T, EngineError>;
 type Extra = serde_json::Map<String, serde_json::Value>;
 
 /// Reports of a GPU are fetched when so many are waiting: one wait for many steps.
 const LAG: usize = 16;
 
 /// A parameter or buffer of the model.
-struct Entry {
-    name: String,
-    module: usize,
-    tensor: Tensor,
-    group: usize,
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) module: usize,
+    pub(super) tensor: Tensor,
+    pub(super) group: usize,
 }
 
 /// Numbers of a step that may still be on the device.
-struct Pending {
+pub(super) struct Pending {
     step: u64,
     /// `[loss, norm, found_inf]`, float32.
     values: Tensor,
@@ -42,144 +39,45 @@ struct Pending {
 
 /// See the module.
 pub struct TorchLearner {
-    root: Node,
-    tree: Tree,
-    params: Vec<Entry>,
-    buffers: Vec<Entry>,
+    pub(super) root: Node,
+    pub(super) tree: Tree,
+    pub(super) params: Vec<Entry>,
+    pub(super) buffers: Vec<Entry>,
     /// All names of `state_dict()`, in its order.
-    state_names: Vec<String>,
+    pub(super) state_names: Vec<String>,
     /// All parameters.
-    all: TensorList,
+    pub(super) all: TensorList,
     /// Those that the optimizer changes.
-    learning: TensorList,
-    learning_names: Vec<String>,
-    optimizer: Optimizer,
-    loss: Loss,
-    device: Device,
-    device_name: String,
-    generator: Generator,
-    eval: Vec<bool>,
-    no_grad: Vec<bool>,
-    batch_norm: BatchNormMode,
-    frozen_dropout: FrozenDropout,
-    bf16: bool,
+    pub(super) learning: TensorList,
+    pub(super) learning_names: Vec<String>,
+    pub(super) optimizer: Optimizer,
+    pub(super) loss: Loss,
+    pub(super) device: Device,
+    pub(super) device_name: String,
+    pub(super) generator: Generator,
+    pub(super) eval: Vec<bool>,
+    pub(super) no_grad: Vec<bool>,
+    pub(super) batch_norm: BatchNormMode,
+    pub(super) frozen_dropout: FrozenDropout,
+    pub(super) bf16: bool,
     /// Threads of one operator, which the bits depend on, and the thread that they were last set for: libtorch keeps
     /// them by thread.
-    threads: usize,
+    pub(super) threads: usize,
     /// The recipe leaves the number open.
-    choose_threads: bool,
-    set_for: Option<std::thread::ThreadId>,
-    norm: Tensor,
-    found_inf: Tensor,
+    pub(super) choose_threads: bool,
+    pub(super) set_for: Option<std::thread::ThreadId>,
+    pub(super) norm: Tensor,
+    pub(super) found_inf: Tensor,
     /// Buffers that move in train mode, and their values before the step: a step that is not applied leaves no trace.
-    moving: TensorList,
-    kept: TensorList,
+    pub(super) moving: TensorList,
+    pub(super) kept: TensorList,
     /// The lists are to be made anew in the next step.
-    stale: bool,
-    pending: VecDeque<Pending>,
-    done: Vec<StepReport>,
+    pub(super) stale: bool,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) done: Vec<StepReport>,
 }
 
 impl TorchLearner {
-    /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
-    pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
-        let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
-        let shape = &input.sample_shape;
-        if arch.images_only && shape.len() != 3 {
-            return Err(EngineError::Refused(format!(
-                "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
-                arch.name
-            )));
-        }
-        if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
-            && wanted != got
-        {
-            return Err(EngineError::Refused(format!(
-                "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
-                arch.name
-            )));
-        }
-        let device = device::parse(device_name);
-        let bf16 = precision(recipe.train.precision, device)?;
-        let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
-        ffi::set_threads(threads)?;
-        ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
-        let build = Build::new(recipe.train.seed)?;
-        let mut root = (arch.build)(&build, &recipe.model, input)?.finish();
-        if device.is_cuda() {
-            to_device(&mut root, device)?;
-        }
-        let generator = Generator::new(device_name, recipe.train.seed)?;
-        let tree = describe(&root, input, device, &generator)?;
-        let scalar = || Tensor::f_zeros([] as [i64; 0], (Kind::Float, device));
-        let mut learner = Self {
-            params: Vec::new(),
-            buffers: Vec::new(),
-            state_names: Vec::new(),
-            all: TensorList::default(),
-            learning: TensorList::default(),
-            learning_names: Vec::new(),
-            optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new()),
-            loss: Loss::new(&recipe.loss, input.outputs, device)?,
-            device,
-            device_name: device_name.to_owned(),
-            generator,
-            eval: vec![false; tree.modules.len()],
-            no_grad: vec![false; tree.modules.len()],
-            batch_norm: recipe.freeze.batch_norm,
-            frozen_dropout: recipe.freeze.frozen_dropout,
-            bf16,
-            threads,
-            choose_threads: recipe.train.threads == 0,
-            set_for: None,
-            norm: scalar()?,
-            found_inf: scalar()?,
-            moving: TensorList::default(),
-            kept: TensorList::default(),
-            stale: true,
-            pending: VecDeque::new(),
-            done: Vec::new(),
-            root,
-            tree,
-        };
-        learner.collect(recipe)?;
-        Ok(learner)
-    }
-
-    /// Lists parameters and buffers, and gives each parameter its group.
-    fn collect(&mut self, recipe: &Recipe) -> Result<()> {
-        let (mut params, mut buffers) = (Vec::new(), Vec::new());
-        let mut names = Vec::new();
-        // Parameters with the same numbers share one call of the fused kernel.
-        let of_params = groups(&recipe.optimizer, &self.tree).map_err(|e| EngineError::Refused(e.to_string()))?;
-        let mut distinct = Vec::new();
-        for group in &of_params {
-            if !distinct.contains(group) {
-                distinct.push(*group);
-            }
-        }
-        self.root.walk(&mut |node, _| {
-            for slot in &node.slots {
-                let name = full_name(node, slot.name);
-                names.push(name.clone());
-                let mut entry = Entry { name, module: node.id, tensor: slot.tensor.shallow_clone(), group: 0 };
-                if !slot.parameter {
-                    buffers.push(entry);
-                    continue;
-                }
-                let group = of_params.get(params.len());
-                entry.group = distinct.iter().position(|g| Some(g) == group).unwrap_or(0);
-                params.push(entry);
-            }
-        });
-        self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct);
-        self.all = TensorList::new(params.iter().map(|e| &e.tensor));
-        self.params = params;
-        self.buffers = buffers;
-        self.state_names = names;
-        Ok(())
-    }
-
     /// After a change: notes which buffers the forward moves.
     fn watch_buffers(&mut self) -> Result<()> {
         let moving: Vec<&Tensor> = self
@@ -496,45 +394,6 @@ fn mix(seed: u64, step: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-fn to_device(node: &mut Node, device: Device) -> Result<()> {
-    for Slot { tensor, parameter, .. } in &mut node.slots {
-        let moved = tensor.f_detach()?.f_to_device(device)?;
-        *tensor = if *parameter { moved.f_set_requires_grad(true)? } else { moved };
-    }
-    node.children.iter_mut().try_for_each(|c| to_device(c, device))
-}
-
-fn precision(asked: Precision, device: Device) -> Result<bool> {
-    match asked {
-        Precision::Fp32 => {
-            if device.is_cuda() {
-                ffi::allow_tf32(false)?;
-            }
-            Ok(false)
-        }
-        Precision::Tf32 if device.is_cuda() => {
-            ffi::allow_tf32(true)?;
-            Ok(false)
-        }
-        Precision::Tf32 => Err(EngineError::Refused(
-            "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
-        )),
-        Precision::Bf16 => Ok(true),
-        Precision::Fp16 => Err(EngineError::Refused(
-            "train.precision = \"fp16\" is not supported yet; use \"bf16\" or \"fp32\"".to_owned(),
-        )),
-    }
-}
-
 fn nothing_reached() -> EngineError {
     EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned())
-}
-
-fn unknown_arch(name: &str) -> EngineError {
-    let known: Vec<&str> = zoo::all().map(|a| a.name).collect();
-    let near = known.iter().min_by_key(|a| strsim::damerau_levenshtein(a, name)).copied().unwrap_or_default();
-    EngineError::Refused(format!(
-        "model.arch: unknown `{name}`; did you mean `{near}`? Frostline has {}",
-        known.join(", ")
-    ))
 }

@@ -1,6 +1,7 @@
 //! The engine on libtorch: [`TorchEngine`] builds `TorchLearner`s. With `ffi`, `nn`, `zoo`, `optim` and
 //! `device` the only place that names tch; behind the cargo feature `torch`.
 
+mod construct;
 mod learner;
 mod loss;
 mod tensors;

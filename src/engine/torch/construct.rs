@@ -1,0 +1,156 @@
+//! Building a learner from a recipe: what does not fit is refused here, in words.
+
+use std::collections::VecDeque;
+
+use tch::{Device, Kind, Tensor};
+
+use super::learner::{Entry, Result, TorchLearner};
+use super::loss::Loss;
+use super::trace::{describe, full_name};
+use crate::core::groups::groups;
+use crate::core::recipe::{Precision, Recipe};
+use crate::engine::api::{EngineError, InputSpec};
+use crate::engine::ffi::{self, Generator, TensorList};
+use crate::engine::nn::{Build, Node, Slot};
+use crate::engine::optim::Optimizer;
+use crate::engine::{device, zoo};
+
+impl TorchLearner {
+    /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
+    pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
+        let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
+        let shape = &input.sample_shape;
+        if arch.images_only && shape.len() != 3 {
+            return Err(EngineError::Refused(format!(
+                "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
+                arch.name
+            )));
+        }
+        if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
+            && wanted != got
+        {
+            return Err(EngineError::Refused(format!(
+                "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
+                arch.name
+            )));
+        }
+        let device = device::parse(device_name);
+        let bf16 = precision(recipe.train.precision, device)?;
+        let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
+        ffi::set_threads(threads)?;
+        ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
+        let build = Build::new(recipe.train.seed)?;
+        let mut root = (arch.build)(&build, &recipe.model, input)?.finish();
+        if device.is_cuda() {
+            to_device(&mut root, device)?;
+        }
+        let generator = Generator::new(device_name, recipe.train.seed)?;
+        let tree = describe(&root, input, device, &generator)?;
+        let scalar = || Tensor::f_zeros([] as [i64; 0], (Kind::Float, device));
+        let mut learner = Self {
+            params: Vec::new(),
+            buffers: Vec::new(),
+            state_names: Vec::new(),
+            all: TensorList::default(),
+            learning: TensorList::default(),
+            learning_names: Vec::new(),
+            optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new()),
+            loss: Loss::new(&recipe.loss, input.outputs, device)?,
+            device,
+            device_name: device_name.to_owned(),
+            generator,
+            eval: vec![false; tree.modules.len()],
+            no_grad: vec![false; tree.modules.len()],
+            batch_norm: recipe.freeze.batch_norm,
+            frozen_dropout: recipe.freeze.frozen_dropout,
+            bf16,
+            threads,
+            choose_threads: recipe.train.threads == 0,
+            set_for: None,
+            norm: scalar()?,
+            found_inf: scalar()?,
+            moving: TensorList::default(),
+            kept: TensorList::default(),
+            stale: true,
+            pending: VecDeque::new(),
+            done: Vec::new(),
+            root,
+            tree,
+        };
+        learner.collect(recipe)?;
+        Ok(learner)
+    }
+
+    /// Lists parameters and buffers, and gives each parameter its group.
+    fn collect(&mut self, recipe: &Recipe) -> Result<()> {
+        let (mut params, mut buffers) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
+        // Parameters with the same numbers share one call of the fused kernel.
+        let of_params = groups(&recipe.optimizer, &self.tree).map_err(|e| EngineError::Refused(e.to_string()))?;
+        let mut distinct = Vec::new();
+        for group in &of_params {
+            if !distinct.contains(group) {
+                distinct.push(*group);
+            }
+        }
+        self.root.walk(&mut |node, _| {
+            for slot in &node.slots {
+                let name = full_name(node, slot.name);
+                names.push(name.clone());
+                let mut entry = Entry { name, module: node.id, tensor: slot.tensor.shallow_clone(), group: 0 };
+                if !slot.parameter {
+                    buffers.push(entry);
+                    continue;
+                }
+                let group = of_params.get(params.len());
+                entry.group = distinct.iter().position(|g| Some(g) == group).unwrap_or(0);
+                params.push(entry);
+            }
+        });
+        self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct);
+        self.all = TensorList::new(params.iter().map(|e| &e.tensor));
+        self.params = params;
+        self.buffers = buffers;
+        self.state_names = names;
+        Ok(())
+    }
+}
+
+fn to_device(node: &mut Node, device: Device) -> Result<()> {
+    for Slot { tensor, parameter, .. } in &mut node.slots {
+        let moved = tensor.f_detach()?.f_to_device(device)?;
+        *tensor = if *parameter { moved.f_set_requires_grad(true)? } else { moved };
+    }
+    node.children.iter_mut().try_for_each(|c| to_device(c, device))
+}
+
+fn precision(asked: Precision, device: Device) -> Result<bool> {
+    match asked {
+        Precision::Fp32 => {
+            if device.is_cuda() {
+                ffi::allow_tf32(false)?;
+            }
+            Ok(false)
+        }
+        Precision::Tf32 if device.is_cuda() => {
+            ffi::allow_tf32(true)?;
+            Ok(false)
+        }
+        Precision::Tf32 => Err(EngineError::Refused(
+            "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
+        )),
+        Precision::Bf16 => Ok(true),
+        Precision::Fp16 => Err(EngineError::Refused(
+            "train.precision = \"fp16\" is not supported yet; use \"bf16\" or \"fp32\"".to_owned(),
+        )),
+    }
+}
+
+fn unknown_arch(name: &str) -> EngineError {
+    let known: Vec<&str> = zoo::all().map(|a| a.name).collect();
+    let near = known.iter().min_by_key(|a| strsim::damerau_levenshtein(a, name)).copied().unwrap_or_default();
+    EngineError::Refused(format!(
+        "model.arch: unknown `{name}`; did you mean `{near}`? Frostline has {}",
+        known.join(", ")
+    ))
+}
