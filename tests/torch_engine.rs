@@ -445,6 +445,26 @@ fn freezing_and_thawing_keeps_the_optimizer_state() {
 }
 
 #[test]
+fn optimizer_state_is_dropped_where_the_recipe_asks_for_it() {
+    let mut r = recipe("mlp");
+    r.freeze.optimizer_state = frostline::core::recipe::OptimizerState::Drop;
+    let mut l = learner(&r);
+    step(&mut *l, 0);
+    let head_only = plan(&*l, |n| n.starts_with("fc2"));
+    l.apply_freeze(&head_only).unwrap();
+    step(&mut *l, 1);
+    let steps = |l: &mut dyn Learner| -> Vec<(String, f32)> {
+        let slots = l.snapshot().unwrap().optimizer.into_iter().filter(|t| t.name.ends_with("weight/step"));
+        slots.map(|t| (t.name.clone(), t.to_f32().unwrap()[0])).collect()
+    };
+    assert_eq!(steps(&mut *l), [("fc2.weight/step".to_owned(), 2.0)]);
+    let all = plan(&*l, |_| true);
+    l.apply_freeze(&all).unwrap();
+    step(&mut *l, 2);
+    assert_eq!(steps(&mut *l), [("fc1.weight/step".to_owned(), 1.0), ("fc2.weight/step".to_owned(), 3.0)]);
+}
+
+#[test]
 fn what_never_learns_has_no_optimizer_state() {
     let mut r = recipe("mlp");
     r.optimizer = optimizer("sgd-nesterov");

@@ -127,6 +127,7 @@ const FREEZE: &[Field] = &[
     f("patience", Kind::Whole(1)),
     f("schedule", Kind::Either(&[Kind::List(&Kind::Table(PHASE), 0, MANY), Kind::Choice(&["gradual"])])),
     f("frozen_dropout", Kind::Choice(&["on", "off"])),
+    f("optimizer_state", Kind::Choice(&["keep", "drop"])),
 ];
 
 const PHASE: &[Field] = &[f("at", Kind::Time), f("rules", Kind::List(&Kind::Word, 1, MANY)), f("lr_scale", POSITIVE)];

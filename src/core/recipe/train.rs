@@ -26,6 +26,17 @@ pub enum FrozenDropout {
     Off,
 }
 
+/// What becomes of the optimizer state of a parameter that stops learning during the training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerState {
+    /// It is kept, in host memory and in the checkpoints: thawed, the parameter goes on with it.
+    #[default]
+    Keep,
+    /// It is dropped: thawed, the parameter starts anew.
+    Drop,
+}
+
 /// What learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,6 +47,8 @@ pub struct FreezeSpec {
     pub batch_norm: BatchNormMode,
     /// What dropout does in a part that is frozen.
     pub frozen_dropout: FrozenDropout,
+    /// What becomes of the optimizer state of a parameter that stops learning.
+    pub optimizer_state: OptimizerState,
     /// Validations without improvement of the monitored metric that make a plateau, for `schedule`.
     pub patience: u64,
     /// How the plan changes by itself.
@@ -48,6 +61,7 @@ impl Default for FreezeSpec {
             rules: Vec::new(),
             batch_norm: BatchNormMode::default(),
             frozen_dropout: FrozenDropout::default(),
+            optimizer_state: OptimizerState::default(),
             patience: 3,
             schedule: FreezeSchedule::default(),
         }

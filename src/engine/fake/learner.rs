@@ -8,7 +8,7 @@ use super::update::{self, Slots};
 use super::{Quirks, tree};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::groups::{Group, groups};
-use crate::core::recipe::{BatchNormMode, OnNan, Recipe};
+use crate::core::recipe::{BatchNormMode, OnNan, OptimizerState, Recipe};
 use crate::core::tensor::{DType, HostTensor};
 use crate::core::tree::Tree;
 use crate::engine::{Batch, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport, Targets};
@@ -142,6 +142,10 @@ impl Learner for FakeLearner {
         std::thread::sleep(self.quirks.delay);
         if self.quirks.panic_at == Some(input.step) {
             std::panic::resume_unwind(Box::new(format!("the fake engine panics in step {}", input.step)));
+        }
+        if self.recipe.freeze.optimizer_state == OptimizerState::Drop {
+            let state = self.net.params_mut().into_iter().zip(&mut self.slots);
+            state.filter(|(p, _)| !p.trainable).for_each(|(_, slots)| slots.clear());
         }
         let statistics: Vec<_> = self.net.blocks.iter().map(|b| (b.mean.clone(), b.var.clone(), b.tracked)).collect();
         let loss = self.gradients(input);

@@ -13,7 +13,7 @@ use tch::Tensor;
 use super::ffi::{self, AdamLists, AdamNumbers, SgdNumbers, ShimError, TensorList};
 use super::nn::NnError;
 use crate::core::groups::Group;
-use crate::core::recipe::{OptimizerKind, OptimizerSpec};
+use crate::core::recipe::{OptimizerKind, OptimizerSpec, OptimizerState};
 
 /// A parameter that the optimizer may change.
 pub struct Param {
@@ -41,6 +41,8 @@ struct Active {
 /// The optimizer.
 pub struct Optimizer {
     spec: OptimizerSpec,
+    /// Whether the state of what stops learning is kept.
+    keep: bool,
     groups: Vec<Group>,
     state: BTreeMap<String, Slots>,
     active: Vec<Active>,
@@ -49,20 +51,30 @@ pub struct Optimizer {
 
 impl Optimizer {
     /// An optimizer without state; [`Self::activate`] says what learns.
-    pub fn new(spec: OptimizerSpec, groups: Vec<Group>) -> Self {
-        Self { spec, groups, state: BTreeMap::new(), active: Vec::new(), counters: TensorList::default() }
+    pub fn new(spec: OptimizerSpec, groups: Vec<Group>, keep: OptimizerState) -> Self {
+        Self {
+            spec,
+            keep: keep == OptimizerState::Keep,
+            groups,
+            state: BTreeMap::new(),
+            active: Vec::new(),
+            counters: TensorList::default(),
+        }
     }
 
-    /// Sets what learns from now on: makes state where there is none, keeps all that there is.
+    /// Sets what learns from now on: makes state where there is none, keeps what there is unless it is to be dropped.
     pub fn activate(&mut self, params: &[Param]) -> Result<(), NnError> {
         // Counters that are shared must not run on for a parameter that is left out: each gets its own, then equal
         // ones are shared again, so that a step costs one addition and not one a parameter.
         let mut shared: BTreeMap<u64, Tensor> = BTreeMap::new();
         let learning: std::collections::BTreeSet<&str> = params.iter().map(|p| p.name.as_str()).collect();
-        for (name, slots) in &mut self.state {
-            if !learning.contains(name.as_str()) {
-                slots.own_step()?;
-            }
+        if !self.keep {
+            self.state.retain(|name, _| learning.contains(name.as_str()));
+        }
+        for (_, slots) in self.state.iter_mut().filter(|(name, _)| !learning.contains(name.as_str())) {
+            slots.own_step()?;
+            // It costs no memory of the device until it learns again.
+            slots.move_to(tch::Device::Cpu)?;
         }
         let adam = self.spec.kind != OptimizerKind::Sgd;
         for p in params {

@@ -54,7 +54,7 @@ impl TorchLearner {
             all: TensorList::default(),
             learning: TensorList::default(),
             learning_names: Vec::new(),
-            optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new()),
+            optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new(), recipe.freeze.optimizer_state),
             loss: Loss::new(&recipe.loss, input.outputs, device)?,
             device,
             device_name: device_name.to_owned(),
@@ -107,7 +107,7 @@ impl TorchLearner {
                 params.push(entry);
             }
         });
-        self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct);
+        self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct, recipe.freeze.optimizer_state);
         self.all = TensorList::new(params.iter().map(|e| &e.tensor));
         self.params = params;
         self.buffers = buffers;
