@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -14,12 +14,17 @@ use crate::core::event::Record;
 /// Step records that wait at most.
 const STEPS: usize = 4096;
 
+/// Time between two wake-ups for step records. A reader that ran at each step of a small model would take a core from it.
+const PERIOD: Duration = Duration::from_millis(33);
+
 #[derive(Debug, Default)]
 struct Queue {
     rare: VecDeque<(u64, Record)>,
     steps: VecDeque<(u64, Record)>,
     next: u64,
     closed: bool,
+    /// When a step record last woke the reader.
+    woken: Option<Instant>,
 }
 
 impl Queue {
@@ -41,13 +46,18 @@ impl Bus {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a record. Wakes the reader only where nothing waited before, so that a busy trainer makes no wake-ups.
+    /// Adds a record. Rare ones wake the reader, steps do so 30 times a second at most.
     pub fn push(&self, record: Record) {
         let mut queue = self.lock();
-        let first = queue.is_empty();
+        let now = Instant::now();
+        let rare = record.event.is_rare();
+        let wake = rare || queue.woken.is_none_or(|at| now.duration_since(at) >= PERIOD);
+        if wake && !rare {
+            queue.woken = Some(now);
+        }
         let number = queue.next;
         queue.next += 1;
-        if record.event.is_rare() {
+        if rare {
             queue.rare.push_back((number, record));
         } else {
             if queue.steps.len() >= STEPS {
@@ -56,7 +66,7 @@ impl Bus {
             queue.steps.push_back((number, record));
         }
         drop(queue);
-        if first {
+        if wake {
             self.wake();
         }
     }
