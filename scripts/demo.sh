@@ -74,5 +74,5 @@ END
 if [ -t 0 ] && [ -t 1 ] && [ -z "${CI:-}" ]; then
     printf '\nEnter opens the workbench on this run (q leaves it) ' >&2
     read -r _ || exit 0
-    exec "$frostline"
+    exec "$frostline" show "$tuned" --watch
 fi

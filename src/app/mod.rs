@@ -21,4 +21,4 @@ mod update;
 pub use effect::Effect;
 pub use message::Message;
 pub use model::Model;
-pub use update::{palette_offer, update};
+pub use update::{open_by_id, palette_offer, update};

@@ -23,7 +23,7 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use crate::app::Model;
+use crate::app::{self, Model};
 use crate::core::run::RunHome;
 use crate::session::{Outcome, Start};
 
@@ -40,6 +40,8 @@ pub struct Options {
     pub home: RunHome,
     /// What to start at once (`train --watch`).
     pub watch: Option<Start>,
+    /// The run to open at once, by its id (`show --watch`).
+    pub open: Option<String>,
     /// Recipes are looked for and exports written here; the current folder when left out.
     pub cwd: Option<PathBuf>,
     /// Folder of configuration; `FROSTLINE_CONFIG`, else the platform's, when left out.
@@ -49,7 +51,7 @@ pub struct Options {
 impl Options {
     /// The screen on a run home.
     pub fn new(engine: EngineSource, home: RunHome) -> Self {
-        Self { engine, home, watch: None, cwd: None, config: None }
+        Self { engine, home, watch: None, open: None, cwd: None, config: None }
     }
 }
 
@@ -101,8 +103,12 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     let settings = Settings::read(options.config);
     let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
     let home = options.home.path().display().to_string();
+    let (mut model, mut effects) = Model::new(settings.keymap, home, options.watch.is_some());
+    if let Some(id) = options.open {
+        effects.extend(app::open_by_id(&mut model, id));
+    }
     let setup = Setup {
-        model: Model::new(settings.keymap, home, options.watch.is_some()),
+        model: (model, effects),
         look: settings.look,
         places: Places { home: options.home, cwd },
         engine: options.engine,

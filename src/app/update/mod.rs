@@ -9,6 +9,7 @@ mod runs;
 mod train;
 
 pub use overlays::palette_offer;
+pub use runs::open_by_id;
 
 use super::action::Action;
 use super::effect::Effect;

@@ -32,6 +32,12 @@ fn open(model: &mut Model) -> Vec<Effect> {
         model.screen = Screen::Train;
         return Vec::new();
     }
+    open_by_id(model, id)
+}
+
+/// Opens a run of the run home, as `enter` on it does.
+pub fn open_by_id(model: &mut Model, id: String) -> Vec<Effect> {
+    model.subject = Subject::Run;
     model.opening = Some(id.clone());
     vec![Effect::OpenRun(id)]
 }

@@ -88,6 +88,16 @@ fn enter_opens_the_run_under_the_cursor_and_shows_its_charts() {
 }
 
 #[test]
+fn a_run_can_be_opened_by_its_id_before_the_list_is_there() {
+    let (mut model, _) = Model::new(Keymap::default(), String::new(), false);
+    let opened = sample::opened(2, RunStatus::Finished, 80);
+    let id = opened.summary.id.to_string();
+    assert_eq!(open_by_id(&mut model, id.clone()), [Effect::OpenRun(id.clone())]);
+    update(&mut model, Message::Opened(Ok(Box::new(opened))));
+    assert_eq!((model.screen, model.shown), (Screen::Train, Some(id)));
+}
+
+#[test]
 fn an_answer_that_comes_after_the_user_went_elsewhere_changes_nothing() {
     let mut model = model();
     keys(&mut model, "enter j enter");

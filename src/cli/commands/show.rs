@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::workbench;
 use crate::app::format::{bytes, number};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
@@ -19,6 +20,9 @@ pub struct Args {
     /// Print the resolved recipe alone, every default filled in (TOML)
     #[arg(long, conflicts_with = "json")]
     pub recipe: bool,
+    /// Open the workbench on it
+    #[arg(long, conflicts_with_all = ["json", "recipe"])]
+    pub watch: bool,
     /// Print one JSON document: the fields of `ls --json`, path, recipe, checkpoints, events
     #[arg(long)]
     pub json: bool,
@@ -37,6 +41,9 @@ struct Whole<'a> {
 /// Shows the run.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
+    if args.watch {
+        return workbench::open(Some(run.id().to_string()), cx);
+    }
     let recipe = run.meta()?.recipe;
     if args.recipe {
         cx.io.print(recipe.to_toml().trim_end())?;

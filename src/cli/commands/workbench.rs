@@ -7,7 +7,14 @@ use crate::tui;
 
 /// Opens the workbench and stays until it is left.
 pub fn run(cx: &mut Context<'_>) -> Result<Done, CliError> {
-    let exit = tui::run(tui::Options::new(cx.take_engine(), cx.home().clone()))?;
+    open(None, cx)
+}
+
+/// The same, with a run open from the beginning.
+pub fn open(run: Option<String>, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let mut options = tui::Options::new(cx.take_engine(), cx.home().clone());
+    options.open = run;
+    let exit = tui::run(options)?;
     match (exit.run, exit.outcome) {
         (Some(id), Some(outcome)) => follow::ended(outcome, &id, cx.io),
         _ => Ok(Done::Ok),
