@@ -70,6 +70,8 @@ fn live(home: &Path, when: When) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--ignored", "--nocapture", "--test-threads=1"])
         .env(HOME, home)
+        // What a killed victim cannot remove goes with the test's own folder.
+        .env("TMPDIR", home)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
