@@ -14,12 +14,12 @@ CARGO ?= cargo
 CARGO_FLAGS ?=
 PREFIX ?= $(HOME)/.local
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-FIXTURES_VENV := $(TARGET_DIR)/fixtures-venv
+PYTHON_REF := $(or $(FROSTLINE_PYTHON),.python-ref/bin/python)
 
 SETUP = LIBTORCH='$(USER_LIBTORCH)' sh scripts/setup.sh $(if $(FETCH),--fetch)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda build run demo test check bench fixtures install clean
+.PHONY: help setup cuda python build run demo test check bench fixtures install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ setup: ## fetch libtorch into the cache folder, if it is not there
 cuda: ## the same with the CUDA libraries, also where no NVIDIA driver is found
 	@$(SETUP) --cuda
 
+python: ## fetch Python's PyTorch for the tests that compare with it (FROSTLINE_PYTHON=none leaves it out)
+	@python3 -B scripts/python_ref.py
+
 build: setup ## build target/release/frostline
 	$(CARGO) build --release $(CARGO_FLAGS)
 
@@ -41,7 +44,7 @@ run: build ## build, and open the program
 demo: build ## build, and fine-tune on the embedded digits
 	@sh scripts/demo.sh
 
-test: setup ## run every test, with libtorch and without
+test: setup python ## run every test, with libtorch and without
 	@CARGO='$(CARGO)' sh scripts/test.sh $(CARGO_FLAGS)
 
 check: setup ## check the format, the lints and the docs
@@ -53,10 +56,8 @@ check: setup ## check the format, the lints and the docs
 bench: setup ## time the trainer, frozen steps and freeze plans
 	for example in overhead freeze_speed bench_resolve; do $(CARGO) run --release $(CARGO_FLAGS) --example $$example || exit 1; done
 
-fixtures: ## write the reference fixtures again, with Python's PyTorch
-	python3 -m venv $(FIXTURES_VENV)
-	$(FIXTURES_VENV)/bin/python -m pip install --quiet torch==2.11.0 torchvision==0.26.0 numpy safetensors
-	$(FIXTURES_VENV)/bin/python scripts/fixtures.py
+fixtures: python ## write the reference fixtures again, with Python's PyTorch
+	$(PYTHON_REF) scripts/fixtures.py
 
 install: build ## copy the program to PREFIX/bin (PREFIX is ~/.local)
 	install -d '$(DESTDIR)$(PREFIX)/bin'
@@ -65,4 +66,4 @@ install: build ## copy the program to PREFIX/bin (PREFIX is ~/.local)
 
 clean: ## remove what was built; libtorch stays in the cache folder
 	$(CARGO) clean
-	rm -f .libtorch
+	rm -f .libtorch .python-ref

@@ -6,6 +6,7 @@
 
 pub mod exact;
 pub mod probe;
+pub mod python;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
