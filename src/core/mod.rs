@@ -4,6 +4,7 @@
 
 pub mod checkpoint;
 pub mod command;
+pub mod control;
 pub mod event;
 pub mod freeze;
 pub mod groups;

@@ -1,18 +1,23 @@
-//! The handle to a run, and what can be done with a recipe or a checkpoint without one: dry run, evaluation, prediction.
+//! The handle to a run, of this process or through its control socket, and what can be done with a recipe or a checkpoint without one: dry run, evaluation, prediction.
 //!
 //! Imports `engine` and `core`. Called by `cli` and `app`; both pass the engine in, so that tests hand in the fake one.
 
+mod attach;
 mod audit;
+mod control;
 mod dry_run;
 mod evaluate;
 mod handle;
+mod inbox;
 mod layers;
 mod predict;
 mod start;
 #[cfg(test)]
 mod tests;
 
+pub use attach::{AskError, Done, ask, attach};
 pub use audit::{Reach, reach};
+pub use control::AttachError;
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
 pub use handle::RunHandle;

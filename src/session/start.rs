@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use crate::core::command::Request;
+use crate::core::command::{Command, Request};
 use crate::core::recipe::Recipe;
 use crate::core::run::{CheckpointRef, RunDir, RunHome};
 use crate::core::tree::Tree;
 use crate::engine::Engine;
-use crate::engine::train::{self, Begun, Bus, Outcome, TrainError};
+use crate::engine::train::{self, Begun, Bus, Dense, Outcome, TrainError};
 
 use super::RunHandle;
-
-/// Commands that wait at most; more are refused at once.
-const COMMANDS: usize = 256;
+use super::control::{Served, Server};
+use super::handle::Here;
+use super::inbox::{From, Inbox};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ pub struct Session;
 struct Ready {
     run: RunDir,
     tree: Tree,
+    server: Option<Server>,
 }
 
 impl Session {
@@ -61,26 +62,51 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the input; no run exists then, and an existing one is untouched.
     pub fn start(engine: Arc<dyn Engine>, home: &RunHome, start: Start) -> Result<RunHandle, TrainError> {
+        Self::begin(engine, home, start, false)
+    }
+
+    /// [`Session::start`], where `paused` makes the run stand still before its first step: it was paused before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin(engine: Arc<dyn Engine>, home: &RunHome, start: Start, paused: bool) -> Result<RunHandle, TrainError> {
         let bus = Arc::new(Bus::default());
-        let (sender, inbox) = sync_channel(COMMANDS);
+        let reader = bus.reader(Dense::All);
+        let (inbox, requests) = Inbox::new();
+        if paused {
+            let _ = inbox.send(Command::Pause, From::Socket);
+        }
+        let inbox = Arc::new(inbox);
         let (say_ready, ready) = sync_channel(1);
         let home = home.clone();
-        let theirs = Arc::clone(&bus);
-        let thread = std::thread::Builder::new()
+        let (theirs, commands) = (Arc::clone(&bus), Arc::clone(&inbox));
+        let work = move || body(&*engine, &home, start, requests, commands, &CloseAtEnd(theirs), &say_ready);
+        let trainer = std::thread::Builder::new()
             .name("trainer".to_owned())
-            .spawn(move || body(&*engine, &home, start, &inbox, &theirs, &say_ready))
+            .spawn(work)
             .map_err(|e| TrainError::Failed(format!("the trainer's thread cannot be started: {e}")))?;
         match ready.recv() {
-            Ok(Ok(Ready { run, tree })) => Ok(RunHandle::new(run, tree, sender, bus, thread)),
+            Ok(Ok(Ready { run, tree, server })) => {
+                Ok(RunHandle::here(run, tree, bus, reader, Here { inbox, trainer: Some(trainer), server }))
+            }
             Ok(Err(error)) => {
-                let _ = thread.join();
+                let _ = trainer.join();
                 Err(error)
             }
             Err(_) => {
-                let _ = thread.join();
+                let _ = trainer.join();
                 Err(TrainError::Failed("the trainer's thread ended without a word; this is a bug".to_owned()))
             }
         }
+    }
+}
+
+/// However the trainer's thread ends, nobody waits for it for ever.
+struct CloseAtEnd(Arc<Bus>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -88,10 +114,12 @@ fn body(
     engine: &dyn Engine,
     home: &RunHome,
     start: Start,
-    inbox: &Receiver<Request>,
-    bus: &Arc<Bus>,
+    requests: Receiver<Request>,
+    inbox: Arc<Inbox>,
+    bus: &CloseAtEnd,
     ready: &SyncSender<Result<Ready, TrainError>>,
 ) -> Outcome {
+    let bus = &bus.0;
     let begun = train::guarded(|| match start {
         Start::Fresh { recipe } => train::fresh(engine, home, Arc::clone(bus), &recipe),
         Start::Resume { run, from, sets } => train::resume(engine, home, Arc::clone(bus), run, from.as_deref(), &sets),
@@ -100,13 +128,28 @@ fn body(
         }
     });
     match begun {
-        Ok(Begun::Run(job)) => {
-            let _ = ready.send(Ok(Ready { run: job.run_dir().clone(), tree: job.tree().clone() }));
-            train::run(*job, inbox, bus)
+        Ok(Begun::Run(mut job)) => {
+            let (run, tree) = (job.run_dir().clone(), job.tree().clone());
+            let served = Served { inbox, reader: bus.reader(Dense::Newest), tree: tree.clone() };
+            let server = Server::open(&run, served);
+            if let Err(e) = &server {
+                // It is trained all the same: there are file systems that know no sockets.
+                job.warn(format!(
+                    "cannot make {}: {e}; `frostline attach`, `pause` and the like cannot reach this run, signals can",
+                    run.socket_path().display()
+                ));
+            }
+            let server = server.ok();
+            let socket = run.socket_path();
+            let _ = ready.send(Ok(Ready { run, tree, server }));
+            train::run(*job, &requests, bus, || {
+                // While the run is still owned: later it could be the next owner's.
+                let _ = std::fs::remove_file(socket);
+            })
         }
         Ok(Begun::AlreadyFinished(run)) => {
             bus.close();
-            let _ = ready.send(Ok(Ready { run, tree: Tree::default() }));
+            let _ = ready.send(Ok(Ready { run, tree: Tree::default(), server: None }));
             Outcome::AlreadyFinished
         }
         Err(error) => {

@@ -101,6 +101,11 @@ impl RunDir {
         self.path.join("metrics.bin")
     }
 
+    /// `control.sock`, by which a live run is watched and commanded.
+    pub fn socket_path(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
     /// `log.txt`, the host's log.
     pub fn log_path(&self) -> PathBuf {
         self.path.join("log.txt")

@@ -81,6 +81,11 @@ impl Job {
     pub fn tree(&self) -> &Tree {
         self.built.learner.tree()
     }
+
+    /// Something to be said once it has started.
+    pub fn warn(&mut self, message: String) {
+        self.warnings.push(message);
+    }
 }
 
 /// What beginning came to.

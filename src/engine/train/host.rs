@@ -39,8 +39,8 @@ pub enum Outcome {
     AlreadyFinished,
 }
 
-/// Runs a job to its end. Gives up the run's lock and closes the bus, in this order.
-pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>) -> Outcome {
+/// Runs a job to its end. Then `before_unlock` is done, the run's lock given up and the bus closed, in this order.
+pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>, before_unlock: impl FnOnce()) -> Outcome {
     let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings } = job;
     let (from, saved) = resumed_from.unzip();
     let caught = caught(|| {
@@ -64,6 +64,7 @@ pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>) -> Outcome {
     out.say(step, event);
     out.close();
     drop(out);
+    before_unlock();
     drop(lock);
     bus.close();
     outcome

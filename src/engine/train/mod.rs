@@ -26,7 +26,7 @@ mod words;
 
 pub use begin::{Begun, Job, fork, fresh, resume, total_steps};
 pub use build::{Built, model, one_device, trainable, weighted};
-pub use bus::Bus;
+pub use bus::{Bus, Dense, Reader};
 pub use error::TrainError;
 pub use host::{Outcome, guarded, run};
 pub use output::now_ms;

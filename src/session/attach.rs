@@ -1,0 +1,100 @@
+//! Reaching a run that lives in another process: to watch it, or to have something done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::RunHandle;
+use super::control::{AttachError, Client, Wish};
+use crate::core::command::Command;
+use crate::core::event::{Event, Record};
+use crate::core::run::RunDir;
+use crate::engine::train::{Bus, Dense};
+
+/// A handle to a live run of another process (or of this one, through its socket). Everything that it says from now on is in the handle's stream; what it said
+/// before is in the run's folder. Dropping the handle leaves the run alone.
+///
+/// # Errors
+/// Where no host lives, or it cannot be reached.
+pub fn attach(run: &RunDir) -> Result<RunHandle, AttachError> {
+    connect(run, Wish { steps: true, tree: true })
+}
+
+fn connect(run: &RunDir, wish: Wish) -> Result<RunHandle, AttachError> {
+    let bus = Arc::new(Bus::default());
+    let reader = bus.reader(Dense::All);
+    let client = Client::connect(run, wish, Arc::clone(&bus))?;
+    Ok(RunHandle::elsewhere(run.clone(), bus, reader, client))
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// What was done, in words.
+    pub words: String,
+    /// Everything that the run said from the command to its answer.
+    pub records: Vec<Record>,
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The run cannot be reached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The host says no.
+    #[error("{0}")]
+    Refused(String),
+    /// It was not done in time; it may still be.
+    #[error(
+        "run {run} has not answered after {seconds} s; the command stands, and it may still be done (--timeout waits longer)"
+    )]
+    Late {
+        /// The run.
+        run: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The host ended before it answered.
+    #[error("run {run}: its host ended before it answered; `frostline show {run}` tells how it stands")]
+    Lost {
+        /// The run.
+        run: String,
+    },
+}
+
+/// Has a command done by the host of a run, and waits until it is: a checkpoint is on disk, a paused run stands still, a
+/// stopped one has given up its lock.
+///
+/// # Errors
+/// Where there is no host, it refuses, or the time is up.
+pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<Done, AskError> {
+    let handle = connect(run, Wish::default())?;
+    let stops = matches!(command, Command::Stop { .. });
+    let number = handle.send(command);
+    let end = timeout.map(|t| Instant::now() + t);
+    let mut records = Vec::new();
+    let mut answer = None;
+    loop {
+        let over = handle.is_over();
+        for record in handle.drain() {
+            match record.event {
+                Event::Reply { id, result } if id == number => answer = Some(result),
+                _ => records.push(record),
+            }
+        }
+        match answer.take() {
+            Some(Err(words)) => return Err(AskError::Refused(words)),
+            Some(Ok(words)) if over || !stops => return Ok(Done { words, records }),
+            kept => answer = kept,
+        }
+        if over {
+            return Err(AskError::Lost { run: run.id().to_string() });
+        }
+        let left = end.map_or(Duration::from_secs(3600), |e| e.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            let seconds = timeout.unwrap_or_default().as_secs();
+            return Err(AskError::Late { run: run.id().to_string(), seconds });
+        }
+        handle.wait(left);
+    }
+}
