@@ -28,14 +28,6 @@ fn wrong_usage_is_exit_code_2_and_a_near_command_is_named() {
 }
 
 #[test]
-fn commands_that_are_not_there_are_not_in_the_help() {
-    let home = tempfile::tempdir().unwrap();
-    for missing in ["attach", "pause", "--detach"] {
-        frostline(home.path()).arg("--help").assert().stdout(predicate::str::contains(format!("  {missing} ")).not());
-    }
-}
-
-#[test]
 fn the_empty_home_lists_nothing_and_is_not_made() {
     let home = tempfile::tempdir().unwrap();
     frostline(home.path()).args(["ls", "--json"]).assert().code(0).stdout("[]\n").stderr("");

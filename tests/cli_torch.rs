@@ -69,8 +69,8 @@ fn send(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn sigint_sigterm_and_sighup_end_after_a_checkpoint_with_130() {
-    for (signal, name) in [(Signal::INT, "Ctrl-C"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")] {
+fn sigint_sigterm_and_sigusr1_end_after_a_checkpoint_with_130() {
+    for (signal, name) in [(Signal::INT, "Ctrl-C"), (Signal::TERM, "SIGTERM"), (Signal::USR1, "SIGUSR1")] {
         let home = bench();
         let child = caught(home.path());
         send(&child, signal);

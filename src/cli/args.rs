@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::commands::{
-    audit, checkpoints, compare, diff, edit, evaluate, export, fork, inspect, ls, metrics, new, pin, predict, resume,
-    rm, show, train, tree, verify,
+    attach, audit, checkpoints, compare, diff, edit, evaluate, export, fork, inspect, ls, metrics, new, pin, predict,
+    resume, rm, show, tell, train, tree, verify,
 };
 
 const AFTER: &str = "\
@@ -41,6 +41,20 @@ pub enum Command {
     Resume(resume::Args),
     /// Start a new run from a checkpoint's weights
     Fork(fork::Args),
+    /// Watch a run that lives in another process
+    Attach(attach::Args),
+    /// Make a live run stand still after its step
+    Pause(tell::Args),
+    /// Let a paused run go on
+    Continue(tell::Args),
+    /// Stop a live run after a checkpoint
+    Stop(tell::Args),
+    /// Write a checkpoint of a live run now
+    Save(tell::Args),
+    /// Change a live run's freeze plan
+    Freeze(tell::FreezeArgs),
+    /// Change a live run's learning rate
+    Set(tell::SetArgs),
     /// Loss and metrics on the validation data
     Evaluate(evaluate::Args),
     /// Raw outputs and classes for images or a tensor file

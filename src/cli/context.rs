@@ -1,5 +1,6 @@
 //! What every command is given: the streams, the run home, the engine on demand.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +17,14 @@ pub struct Context<'a> {
     home: RunHome,
     source: Option<EngineSource>,
     engine: Option<Arc<dyn Engine>>,
+    /// The whole command line but for the program's name.
+    pub args: Vec<OsString>,
 }
 
 impl<'a> Context<'a> {
     /// `home` is the `--home` flag.
-    pub fn new(io: &'a mut Io, home: Option<PathBuf>, engine: EngineSource) -> Self {
-        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None }
+    pub fn new(io: &'a mut Io, home: Option<PathBuf>, engine: EngineSource, args: Vec<OsString>) -> Self {
+        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None, args }
     }
 
     /// The run home.

@@ -8,7 +8,7 @@ use crate::core::recipe::RecipeError;
 use crate::core::run::StoreError;
 use crate::core::weights::WeightsError;
 use crate::engine::EngineError;
-use crate::session::SessionError;
+use crate::session::{AttachError, SessionError};
 use crate::tui::TuiError;
 
 /// How a command that did not fail ended.
@@ -18,6 +18,8 @@ pub enum Done {
     Ok,
     /// The user stopped a run, and a checkpoint was written: 130.
     Stopped,
+    /// The same, and the scheduler that starts it again wants to know by this code.
+    Requeue(u8),
     /// The command worked and what it looked at is not right (`verify` found damage): 1.
     Bad,
 }
@@ -27,11 +29,12 @@ impl Done {
     pub const USAGE: u8 = 2;
 
     /// The exit code.
-    pub fn code(self) -> u8 {
+    pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Bad => 1,
             Self::Stopped => 130,
+            Self::Requeue(code) => code,
         }
     }
 }
@@ -48,6 +51,9 @@ pub enum CliError {
     /// What was given is not usable (recipe, file, run, plan): 3.
     #[error("{0}")]
     Refused(String),
+    /// Another process of this program has said what was wrong; its exit code.
+    #[error("exit code {0}")]
+    Said(u8),
     /// Whoever read stdout has gone (`frostline ls | head -1`); nobody is left to tell.
     #[error("stdout was closed")]
     OutputClosed,
@@ -60,6 +66,7 @@ impl CliError {
             Self::Failed(_) => 1,
             Self::Usage(_) => Done::USAGE,
             Self::Refused(_) => 3,
+            Self::Said(code) => *code,
             Self::OutputClosed => 0,
         }
     }
@@ -136,6 +143,15 @@ impl From<SessionError> for CliError {
             SessionError::Weights(error) => error.into(),
             other if other.is_refusal() => Self::refused(other),
             other => Self::failed(other),
+        }
+    }
+}
+
+impl From<AttachError> for CliError {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::NotLive { .. } => Self::refused(error),
+            AttachError::Unreachable { .. } => Self::failed(error),
         }
     }
 }

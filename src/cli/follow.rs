@@ -1,14 +1,16 @@
 //! What train, resume and fork share: start a run, print its id, show its progress, stop it in order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
+use super::detach;
 use super::error::{CliError, Done};
+use super::guard::Guard;
 use super::io::Io;
 use super::progress::Progress;
-use crate::core::command::Command;
 use crate::core::event::{Event, Record};
-use crate::session::{Outcome, RunHandle, Session, Start};
+use crate::session::{Begun, Outcome, RunHandle, Session, Start, leave_terminal, redirect_to};
 use crate::tui;
 
 /// How a run is followed.
@@ -20,9 +22,22 @@ pub struct FollowArgs {
     /// Say warnings and errors alone
     #[arg(short, long)]
     pub quiet: bool,
+    /// Leave it running in the background: prints the id and ends as soon as the run has begun
+    #[arg(long, conflicts_with = "watch")]
+    pub detach: bool,
+    /// For jobs that a scheduler starts again: when a signal stops the run, print the command that goes on as the last line of stdout and
+    /// exit with CODE
+    #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "99")]
+    pub requeue: Option<u8>,
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub daemon: bool,
+    /// The run was paused and stays so
+    #[arg(long, hide = true)]
+    pub paused: bool,
 }
 
-/// How long the terminal waits for news; signals are looked at in between.
+/// How long the terminal waits for news.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts a run and stays with it until it is over.
@@ -30,16 +45,40 @@ pub fn start(start: Start, args: FollowArgs, cx: &mut Context<'_>) -> Result<Don
     if args.watch {
         return watch(start, cx);
     }
+    if args.detach {
+        return detach::start(cx);
+    }
     let engine = cx.engine()?;
     // From here on a signal means: finish the step and write a checkpoint.
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
-    let handle = Session::start(engine, cx.home(), start)?;
-    // A script may close its end as soon as it has the id; the run goes on.
-    let printed = cx.io.print(handle.id().as_str()).and_then(|()| cx.io.flush());
-    if !matches!(printed, Ok(()) | Err(CliError::OutputClosed)) {
-        cx.io.say("warning: the run's id could not be written to stdout");
+    let handle = Session::begin(engine, cx.home(), start, args.paused)?;
+    if args.daemon {
+        begin_in_background(&handle, cx.io)?;
+    } else {
+        // A script may close its end as soon as it has the id; the run goes on.
+        let printed = cx.io.print(handle.id().as_str()).and_then(|()| cx.io.flush());
+        if !matches!(printed, Ok(()) | Err(CliError::OutputClosed)) {
+            cx.io.say("warning: the run's id could not be written to stdout");
+        }
     }
-    follow(handle, args.quiet, cx.io)
+    follow(handle, args, cx.io)
+}
+
+/// Tells whoever launched this process, and lets go of the terminal.
+fn begin_in_background(handle: &RunHandle, io: &mut Io) -> Result<(), CliError> {
+    let run = handle.id().to_string();
+    let begun = if handle.is_over() && handle.tree().modules.is_empty() {
+        Begun::AlreadyFinished { run }
+    } else {
+        Begun::Started { run, pid: std::process::id() }
+    };
+    // Whoever launched it may be gone; the run is there all the same.
+    let _ = begun.say(io.out());
+    if !matches!(begun, Begun::AlreadyFinished { .. }) && io.interrupt.is_of_process() {
+        leave_terminal(&handle.dir().log_path());
+        io.hush();
+    }
+    Ok(())
 }
 
 /// The workbench on the run; the id is printed once the screen is left.
@@ -50,16 +89,21 @@ fn watch(start: Start, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let Some(id) = exit.run else { return Ok(Done::Ok) };
     cx.io.print(&id)?;
     match exit.outcome {
-        Some(outcome) => ended(outcome, &id, cx.io),
+        Some(outcome) => ended(outcome, &id, None, cx.io),
         None => Ok(Done::Ok),
     }
 }
 
-fn follow(handle: RunHandle, quiet: bool, io: &mut Io) -> Result<Done, CliError> {
+/// Shows a run of this process until it is over.
+pub fn follow(handle: RunHandle, args: FollowArgs, io: &mut Io) -> Result<Done, CliError> {
     let id = handle.id().to_string();
-    let mut progress = Progress::new(io, quiet);
+    let handle = Arc::new(handle);
+    let stopped = args.requeue.unwrap_or(Done::Stopped.code());
+    let guard = Guard::start(Arc::clone(&handle), io.interrupt.clone(), stopped);
+    let guard = guard.map_err(|e| CliError::Failed(format!("a thread cannot be started: {e}")))?;
+    let mut progress = Progress::new(io, args.quiet || args.daemon);
     let mut summary = Summary::default();
-    let mut stopping = false;
+    let (mut said, mut alone) = (false, args.daemon);
     loop {
         // Looked at before the queue is emptied: what comes in between is seen in the next round.
         let over = handle.is_over();
@@ -70,30 +114,58 @@ fn follow(handle: RunHandle, quiet: bool, io: &mut Io) -> Result<Done, CliError>
         if over {
             break;
         }
-        if let Some(reason) = io.interrupt.asked().filter(|_| !stopping) {
-            stopping = true;
+        if guard.is_stopping() && !std::mem::replace(&mut said, true) {
+            let reason = io.interrupt.asked().unwrap_or_default();
             progress.say(io, &format!("{reason}: finishing the step and writing a checkpoint; once more ends at once"));
-            handle.send(Command::Stop { reason: reason.to_owned() });
+        }
+        if io.interrupt.hung_up() && !std::mem::replace(&mut alone, true) {
+            go_on_alone(&handle, &mut progress, io);
         }
         handle.wait(LOOK);
     }
     progress.finish();
-    let outcome = handle.join();
-    if matches!(outcome, Outcome::Finished { .. }) && !quiet {
+    let outcome = match Arc::try_unwrap(close(guard, handle)) {
+        Ok(handle) => handle.join(),
+        Err(_) => Outcome::Failed { message: "the run's handle is still in use; this is a bug".to_owned() },
+    };
+    if matches!(outcome, Outcome::Finished { .. }) && !args.quiet {
         io.say(&format!("finished: {}run {id}", summary.words()));
     }
-    ended(outcome, &id, io)
+    ended(outcome, &id, args.requeue, io)
+}
+
+/// The guard holds the handle too.
+fn close(guard: Guard, handle: Arc<RunHandle>) -> Arc<RunHandle> {
+    drop(guard);
+    handle
+}
+
+/// The terminal has gone away: the run has not.
+fn go_on_alone(handle: &RunHandle, progress: &mut Progress, io: &mut Io) {
+    progress.hush();
+    if io.interrupt.is_of_process() {
+        redirect_to(&handle.dir().log_path());
+    }
+    io.say("the terminal is gone (SIGHUP); the run goes on without it");
+    io.hush();
 }
 
 /// The end of a run as an exit code, and what to do next.
-pub fn ended(outcome: Outcome, id: &str, io: &mut Io) -> Result<Done, CliError> {
+pub fn ended(outcome: Outcome, id: &str, requeue: Option<u8>, io: &mut Io) -> Result<Done, CliError> {
     match outcome {
         Outcome::Finished { .. } => Ok(Done::Ok),
         Outcome::Stopped { step, reason } => {
             io.say(&format!(
                 "stopped at step {step} ({reason}), after a checkpoint; go on with: frostline resume {id}"
             ));
-            Ok(Done::Stopped)
+            match requeue.filter(|_| io.interrupt.asked().is_some()) {
+                Some(code) => {
+                    // A scheduler's script that has closed its end still gets the code.
+                    let _ = io.print(&format!("frostline resume {id} --requeue={code}")).and_then(|()| io.flush());
+                    Ok(Done::Requeue(code))
+                }
+                None => Ok(Done::Stopped),
+            }
         }
         Outcome::Failed { message } => Err(CliError::Failed(format!("run {id}: {message}"))),
         Outcome::AlreadyFinished => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use crate::session::Program;
 
 /// stdout for results, stderr for everything else, and the user's wish to stop.
 pub struct Io {
@@ -18,6 +19,8 @@ pub struct Io {
     pub colour: bool,
     /// Ctrl-C and the like.
     pub interrupt: Interrupt,
+    /// How this program is started again.
+    pub program: Program,
 }
 
 impl Io {
@@ -33,6 +36,7 @@ impl Io {
             err_is_terminal: io::stderr().is_terminal() && !dumb,
             colour: out_is_terminal && !dumb && !no_colour,
             interrupt: Interrupt::of_process(),
+            program: Program::this(),
         }
     }
 
@@ -46,6 +50,7 @@ impl Io {
             err_is_terminal: false,
             colour: false,
             interrupt: captured.interrupt.clone(),
+            program: Program::this(),
         };
         (io, captured)
     }
@@ -63,6 +68,13 @@ impl Io {
     /// Hands all results over.
     pub fn flush(&mut self) -> Result<(), CliError> {
         self.out.flush().map_err(closed)
+    }
+
+    /// Nothing that is said is to be heard any more: the terminal is gone, or was left.
+    pub fn hush(&mut self) {
+        let _ = self.out.flush();
+        (self.out, self.err) = (Box::new(io::sink()), Box::new(io::sink()));
+        (self.out_is_terminal, self.err_is_terminal) = (false, false);
     }
 
     /// Says something that is no result, after the results so far. A stderr that is gone is no reason to stop anything, and a stdout

@@ -6,8 +6,10 @@
 mod args;
 mod commands;
 mod context;
+mod detach;
 pub mod error;
 mod follow;
+mod guard;
 pub mod interrupt;
 pub mod io;
 mod model;
@@ -40,16 +42,18 @@ pub fn main() -> ExitCode {
 
 /// Runs one command line, the program's name first, and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = impl Into<OsString>>, mut io: Io, engine: EngineSource) -> u8 {
-    let args = args::keep_negated_filters(args.into_iter().map(Into::into).collect());
+    let args: Vec<OsString> = args::keep_negated_filters(args.into_iter().map(Into::into).collect());
+    let rest = args.iter().skip(1).cloned().collect();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return say_parse_error(&mut io, &error),
     };
-    let mut context = Context::new(&mut io, cli.home, engine);
+    let mut context = Context::new(&mut io, cli.home, engine, rest);
     let result = commands::run(cli.command, &mut context).and_then(|done| io.flush().map(|()| done));
     match result {
         Ok(done) => done.code(),
         Err(CliError::OutputClosed) => 0,
+        Err(CliError::Said(code)) => code,
         Err(error) => {
             // What was written before the failure is still a result.
             let _ = io.flush();

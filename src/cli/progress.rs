@@ -1,4 +1,4 @@
-//! What a run in this process shows while it goes: a bar on a terminal, plain lines in a pipe.
+//! What a run shows while it goes: a bar on a terminal, plain lines in a pipe.
 
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,14 @@ impl Progress {
             Some(bar) => bar.suspend(|| io.say(line)),
             None => io.say(line),
         }
+    }
+
+    /// Draws nothing any more: the terminal is gone.
+    pub fn hush(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        self.quiet = true;
     }
 
     /// Takes the bar away.

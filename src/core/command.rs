@@ -31,6 +31,9 @@ pub enum Command {
     },
 }
 
+/// The reason of a stop by which a run goes over to another process, which resumes it at once.
+pub const HANDED_OVER: &str = "handed over";
+
 /// A command with the number that its answer carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {

@@ -11,6 +11,7 @@ mod handle;
 mod inbox;
 mod layers;
 mod predict;
+mod program;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use evaluate::{Evaluation, Source, evaluate};
 pub use handle::RunHandle;
 pub use layers::layers;
 pub use predict::{Predictions, predict};
+pub use program::{Begun, LaunchError, Program, launch, leave_terminal, redirect_to};
 pub use start::{Session, Start};
 
 pub use crate::engine::train::{Outcome, TrainError as SessionError, metrics_words, words};

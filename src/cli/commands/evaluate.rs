@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
+use super::tell::{self, Wait};
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::Listing;
+use crate::core::command::Command;
+use crate::core::event::{Event, Metrics};
 use crate::core::recipe::Recipe;
+use crate::core::run::RunDir;
 use crate::session::{self, Source};
 
 /// Arguments of `frostline evaluate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A checkpoint (RUN@best; a run alone means its last one) or a recipe
+    /// A checkpoint (RUN@best; a run alone means its last one, or the run itself while it lives) or a recipe
     #[arg(value_name = "CKPT|RECIPE")]
     pub what: String,
     /// Change a key of the recipe, such as the data (repeatable): data.path=other
@@ -23,10 +27,15 @@ pub struct Args {
     /// Print one JSON document: samples, metrics, per_class
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// Evaluates.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    if let Some(run) = live(&args.what, cx) {
+        return evaluate_live(&run, args, cx);
+    }
     let (source, sets) = source(&args.what, &args.sets, cx)?;
     let engine = cx.engine()?;
     let result = session::evaluate(&*engine, cx.home(), &source, &sets)?;
@@ -50,6 +59,44 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         listing.print(cx.io)?;
     }
     cx.io.say(&format!("{} validation samples", result.samples));
+    Ok(Done::Ok)
+}
+
+/// A run that is named alone and lives: it is asked itself. With a checkpoint's name (`RUN@last`) it is not.
+fn live(what: &str, cx: &Context<'_>) -> Option<RunDir> {
+    if is_recipe(what) || what.contains(['@', '/']) {
+        return None;
+    }
+    cx.home().find(what).ok().filter(|run| run.owner().is_some())
+}
+
+/// What a live run says of itself.
+#[derive(serde::Serialize)]
+struct Live {
+    step: u64,
+    metrics: Metrics,
+}
+
+fn evaluate_live(run: &RunDir, args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    if !args.sets.is_empty() || args.per_class {
+        return Err(CliError::Usage(format!(
+            "run {0} is live, and evaluates as its recipe says; --set and --per-class need a checkpoint: frostline evaluate {0}@last",
+            run.id()
+        )));
+    }
+    let done = tell::ask(run, Command::Evaluate, args.wait, CliError::Refused)?;
+    let validation = done.records.into_iter().rev().find_map(|r| match r.event {
+        Event::Validation { metrics, .. } => Some(Live { step: r.step, metrics }),
+        _ => None,
+    });
+    let Some(live) = validation else { return Err(CliError::Failed(format!("run {}: {}", run.id(), done.words))) };
+    if args.json {
+        return cx.print_json(&live).map(|()| Done::Ok);
+    }
+    for (name, value) in &live.metrics {
+        cx.io.print(&format!("{name:<12} {value:.6}"))?;
+    }
+    cx.io.say(&format!("live at step {}", live.step));
     Ok(Done::Ok)
 }
 

@@ -1,5 +1,6 @@
 //! One file a command: its arguments, and a `run` that does it.
 
+pub mod attach;
 pub mod audit;
 pub mod checkpoints;
 pub mod compare;
@@ -18,6 +19,7 @@ pub mod predict;
 pub mod resume;
 pub mod rm;
 pub mod show;
+pub mod tell;
 pub mod train;
 pub mod tree;
 pub mod verify;
@@ -38,6 +40,13 @@ pub fn run(command: Option<Command>, cx: &mut Context<'_>) -> Result<Done, CliEr
         Command::Evaluate(args) => evaluate::run(&args, cx),
         Command::Predict(args) => predict::run(&args, cx),
         Command::Export(args) => export::run(&args, cx),
+        Command::Attach(args) => attach::run(&args, cx),
+        Command::Pause(args) => tell::pause(&args, cx),
+        Command::Continue(args) => tell::go_on(&args, cx),
+        Command::Stop(args) => tell::stop(&args, cx),
+        Command::Save(args) => tell::save(&args, cx),
+        Command::Freeze(args) => tell::freeze(&args, cx),
+        Command::Set(args) => tell::set(&args, cx),
         Command::Ls(args) => ls::run(&args, cx),
         Command::Show(args) => show::run(&args, cx),
         Command::Compare(args) => compare::run(&args, cx),

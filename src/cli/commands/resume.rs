@@ -1,8 +1,12 @@
 //! `frostline resume`: a run goes on exactly where it stopped.
 
+use super::tell::{self, Wait};
+use super::workbench;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow::{self, FollowArgs};
+use crate::core::command::Command;
+use crate::core::run::{RunDir, RunStatus};
 use crate::session::Start;
 
 /// Arguments of `frostline resume`.
@@ -20,8 +24,21 @@ pub struct Args {
     pub follow: FollowArgs,
 }
 
+/// A run that stands still in a live process goes on there; false where it does not.
+fn continued(run: &RunDir, cx: &mut Context<'_>) -> Result<bool, CliError> {
+    let Some((_, pid)) = tell::standing(run).filter(|(s, _)| s.status == RunStatus::Paused) else { return Ok(false) };
+    tell::ask(run, Command::Continue, Wait { timeout: None }, CliError::Failed)?;
+    let id = run.id();
+    cx.io.print(id.as_str())?;
+    cx.io.say(&format!("it was paused in process {pid}, and goes on there; watch it with: frostline attach {id}"));
+    Ok(true)
+}
+
 /// Resumes.
 pub fn run(args: Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
+    if args.from.is_none() && args.sets.is_empty() && continued(&run, cx)? {
+        return if args.follow.watch { workbench::open(Some(run.id().to_string()), cx) } else { Ok(Done::Ok) };
+    }
     follow::start(Start::Resume { run, from: args.from, sets: args.sets }, args.follow, cx)
 }

@@ -16,7 +16,7 @@ pub fn open(run: Option<String>, cx: &mut Context<'_>) -> Result<Done, CliError>
     options.open = run;
     let exit = tui::run(options)?;
     match (exit.run, exit.outcome) {
-        (Some(id), Some(outcome)) => follow::ended(outcome, &id, cx.io),
+        (Some(id), Some(outcome)) => follow::ended(outcome, &id, None, cx.io),
         _ => Ok(Done::Ok),
     }
 }

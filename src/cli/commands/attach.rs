@@ -1,0 +1,112 @@
+//! `frostline attach`: watch a run that lives in another process.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use super::workbench;
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Done};
+use crate::cli::follow;
+use crate::cli::io::Io;
+use crate::cli::progress::Progress;
+use crate::core::command::HANDED_OVER;
+use crate::core::control::Standing;
+use crate::core::event::{Event, Record};
+use crate::core::run::RunDir;
+use crate::session::{self, AttachError, Outcome, RunHandle};
+
+/// Arguments of `frostline attach`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run
+    pub run: String,
+    /// Show its progress as `train` does, without the workbench; so it is where there is no terminal
+    #[arg(long)]
+    pub plain: bool,
+    /// With --plain: say warnings and errors alone
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// How long the terminal waits for news; signals are looked at in between.
+const LOOK: Duration = Duration::from_millis(100);
+/// Time that a process in the background has to take over a run.
+const HAND_OVER: Duration = Duration::from_secs(60);
+
+/// Opens the workbench on the run, or follows it in plain text until it ends.
+pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let run = cx.home().find(&args.run)?;
+    let plain = args.plain || args.quiet || !std::io::stdin().is_terminal() || !cx.io.out_is_terminal;
+    if !plain {
+        // Refused before the screen is entered.
+        session::attach(&run)?;
+        return workbench::open(Some(run.id().to_string()), cx);
+    }
+    let mut handle = session::attach(&run)?;
+    cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    loop {
+        let outcome = match watch(handle, args.quiet, cx.io) {
+            None => return Ok(Done::Ok),
+            Some(outcome) => outcome,
+        };
+        match &outcome {
+            Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = found_again(&run)?,
+            Outcome::Finished { step, .. } if !args.quiet => {
+                cx.io.say(&format!("finished: step {step}, run {}", run.id()));
+                return follow::ended(outcome, run.id().as_str(), None, cx.io);
+            }
+            _ => return follow::ended(outcome, run.id().as_str(), None, cx.io),
+        }
+    }
+}
+
+/// Shows the run until it ends; `None` where the user left it.
+fn watch(handle: RunHandle, quiet: bool, io: &mut Io) -> Option<Outcome> {
+    let mut progress = Progress::new(io, quiet);
+    if let Some(standing) = handle.standing() {
+        so_far(standing).iter().for_each(|record| progress.take(record, io));
+    }
+    loop {
+        let over = handle.is_over();
+        handle.drain().iter().for_each(|record| progress.take(record, io));
+        if over {
+            progress.finish();
+            return Some(handle.join());
+        }
+        if io.interrupt.asked().is_some() || io.interrupt.hung_up() {
+            progress.finish();
+            io.say(&format!("left; run {} goes on in process {}", handle.id(), handle.host_pid()));
+            return None;
+        }
+        handle.wait(LOOK);
+    }
+}
+
+/// What a newcomer would have heard.
+fn so_far(standing: &Standing) -> Vec<Record> {
+    let record = |event| Record { time_ms: standing.time_ms, step: standing.step, event };
+    let resumed_from = (standing.step > 0).then_some(standing.step);
+    let Standing { steps, steps_per_epoch, devices, .. } = standing.clone();
+    let started = Event::Started { steps, steps_per_epoch, devices, resumed_from };
+    let (validation, step) = standing.metrics.clone().into_iter().partition(|(name, _)| name.starts_with("val/"));
+    let mut records = vec![record(started), record(Event::Step { epoch: standing.epoch, metrics: step })];
+    let validation: crate::core::event::Metrics = validation;
+    if !validation.is_empty() {
+        records.push(record(Event::Validation { epoch: standing.epoch, metrics: validation }));
+    }
+    if standing.status == crate::core::run::RunStatus::Paused {
+        records.push(record(Event::Paused));
+    }
+    records
+}
+
+/// The run goes over to another process: waits for it.
+fn found_again(run: &RunDir) -> Result<RunHandle, AttachError> {
+    let end = Instant::now() + HAND_OVER;
+    loop {
+        match session::attach(run) {
+            Err(_) if Instant::now() < end => std::thread::sleep(LOOK),
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `frostline pause`, `continue`, `stop`, `save`, `freeze`, `set`: commands to a live run. Each returns when it is done.
+
+use std::time::Duration;
+
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Done};
+use crate::core::command::Command;
+use crate::core::control::Standing;
+use crate::core::freeze::Rule;
+use crate::core::run::RunDir;
+use crate::session::{self, AskError};
+
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Wait {
+    /// Give up after so many seconds; the command stands all the same [default: wait until it is done]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// Arguments of `frostline pause`, `continue`, `stop` and `save`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run
+    pub run: String,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Arguments of `frostline freeze`.
+#[derive(Debug, clap::Args)]
+pub struct FreezeArgs {
+    /// The run
+    pub run: String,
+    /// Rules that are laid over those in force, all or none: 'freeze layer1', 'train fc', 'no_grad conv1'
+    #[arg(required = true, value_name = "RULE")]
+    pub rules: Vec<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Arguments of `frostline set`.
+#[derive(Debug, clap::Args)]
+pub struct SetArgs {
+    /// The run
+    pub run: String,
+    /// lr=1e-4: the base learning rate, which groups and schedule scale
+    #[arg(value_name = "KEY=VALUE")]
+    pub set: String,
+    #[command(flatten)]
+    pub wait: Wait,
+}
+
+/// Asks the host of a run. `kind`: what a no of the host is.
+pub fn ask(
+    run: &RunDir,
+    command: Command,
+    wait: Wait,
+    kind: fn(String) -> CliError,
+) -> Result<session::Done, CliError> {
+    session::ask(run, command, wait.timeout.map(Duration::from_secs)).map_err(|e| match e {
+        AskError::Attach(e) => e.into(),
+        AskError::Refused(words) => kind(format!("run {}: {words}", run.id())),
+        AskError::Late { .. } | AskError::Lost { .. } => CliError::failed(e),
+    })
+}
+
+/// `pause`.
+pub fn pause(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    say(args, Command::Pause, cx)
+}
+
+/// `continue`.
+pub fn go_on(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    say(args, Command::Continue, cx)
+}
+
+fn say(args: &Args, command: Command, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let run = cx.home().find(&args.run)?;
+    let done = ask(&run, command, args.wait, CliError::Failed)?;
+    cx.io.say(&format!("run {}: {}", run.id(), done.words));
+    Ok(Done::Ok)
+}
+
+/// `stop`: when it returns, the checkpoint is written and the run can be resumed.
+pub fn stop(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let run = cx.home().find(&args.run)?;
+    let done = ask(&run, Command::Stop { reason: "frostline stop".to_owned() }, args.wait, CliError::Failed)?;
+    let id = run.id();
+    cx.io.say(&format!("run {id}: stopped after {}; go on with: frostline resume {id}", done.words));
+    Ok(Done::Ok)
+}
+
+/// `save`: prints the checkpoint.
+pub fn save(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let run = cx.home().find(&args.run)?;
+    let done = ask(&run, Command::Save, args.wait, CliError::Failed)?;
+    let checkpoint = cx.home().find_checkpoint(&format!("{}@{}", run.id(), done.words))?;
+    cx.io.print(&checkpoint.label())?;
+    Ok(Done::Ok)
+}
+
+/// `freeze`.
+pub fn freeze(args: &FreezeArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    // A rule that is none is told here, whether the run lives or not.
+    for rule in &args.rules {
+        rule.parse::<Rule>()?;
+    }
+    let run = cx.home().find(&args.run)?;
+    let done = ask(&run, Command::Freeze { rules: args.rules.clone() }, args.wait, CliError::Refused)?;
+    cx.io.say(&format!("run {}: {}", run.id(), done.words));
+    Ok(Done::Ok)
+}
+
+/// `set`.
+pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    let usage =
+        || CliError::Usage(format!("`{}`: lr=NUMBER is what a live run can be told, such as lr=1e-4", args.set));
+    let (key, value) = args.set.split_once('=').ok_or_else(usage)?;
+    if !matches!(key.trim(), "lr" | "optimizer.lr") {
+        let fork = format!("frostline fork {} --set {}", args.run, args.set);
+        return Err(CliError::Usage(format!(
+            "`{}` cannot be changed in a live run, lr and the freeze plan can; for anything else: {fork}",
+            key.trim()
+        )));
+    }
+    let lr: f64 = value.trim().parse().map_err(|_| usage())?;
+    let run = cx.home().find(&args.run)?;
+    let done = ask(&run, Command::SetLr { lr }, args.wait, CliError::Refused)?;
+    cx.io.say(&format!("run {}: {}", run.id(), done.words));
+    Ok(Done::Ok)
+}
+
+/// Where a run stands whose host can be reached.
+pub fn standing(run: &RunDir) -> Option<(Standing, u32)> {
+    run.owner()?;
+    let handle = session::attach(run).ok()?;
+    Some((handle.standing()?.clone(), handle.host_pid()))
+}
