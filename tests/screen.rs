@@ -164,16 +164,6 @@ fn a_termination_signal_checkpoints_restores_and_leaves() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_ends_the_run_with_a_checkpoint_and_the_process() {
-    let folder = Folder::new();
-    let mut screen = folder.screen();
-    start_a_run(&mut screen);
-    screen.hang_up();
-    screen.wait_exit();
-    assert!(!pty::checkpoints(&folder.path().join("home")).is_empty());
-}
-
-#[test]
 fn a_terminal_that_takes_no_output_holds_up_neither_the_run_nor_a_signal() {
     let folder = Folder::new();
     let mut screen = folder.screen();

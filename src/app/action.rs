@@ -58,6 +58,7 @@ pub enum Action {
     PromptAccept,
     PromptCancel,
     ConfirmYes,
+    ConfirmOther,
     ConfirmNo,
 }
 
@@ -159,6 +160,7 @@ table! {
     PromptCancel    Prompt "prompt-cancel"    "cancel"  ["esc" "ctrl-c"]     "leave it";
 
     ConfirmYes      Confirm "confirm-yes"     "yes"     ["y" "enter"]        "yes, do it";
+    ConfirmOther    Confirm "confirm-other"   "leave it running" ["l"]       "leave it running";
     ConfirmNo       Confirm "confirm-no"      "no"      ["n" "esc" "q" "ctrl-c"] "no, leave everything as it is";
 }
 

@@ -29,8 +29,19 @@ pub enum Effect {
     },
     /// Start a run in this process.
     Start(StartJob),
-    /// Say something to the live run.
+    /// Say something to the run that is live here.
     Send(Command),
+    /// Say something to the run of another process that this screen is connected to.
+    Tell(Command),
+    /// Connect to the process that hosts a run.
+    Attach(String),
+    /// Have a process in the background go on with a run, which has just been stopped for it.
+    HandOver {
+        /// The run.
+        run: String,
+        /// It stood still, and does so there.
+        paused: bool,
+    },
     /// Write a checkpoint's weights to a file.
     Export(ExportJob),
     /// Give the terminal back to the shell until `fg`.

@@ -59,11 +59,26 @@ pub enum Message {
     Started(Result<Box<StartedRun>, String>),
     /// What the live run said.
     Records(Vec<Record>),
+    /// This screen is connected to the host of a run in another process; its files were read after that.
+    Attached(Box<AttachedRun>),
+    /// It cannot be.
+    NotAttached {
+        /// The run.
+        run: String,
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// What the run of another process said.
+    Heard(Vec<Record>),
+    /// The connection has ended, and most likely the run.
+    Parted,
+    /// A process in the background hosts the run now (its process id), or could not be started.
+    HandedOver(Result<u32, String>),
     /// The live run's thread has ended.
     Ended,
     /// An export is done: the file, or what was wrong.
     Exported(Result<String, ExportProblem>),
-    /// SIGTERM, SIGINT, or SIGHUP: the process is to end.
+    /// SIGTERM, SIGINT, or SIGUSR1: the process is to end.
     Terminate(&'static str),
     /// Something the user should know.
     Warning(String),
@@ -115,6 +130,17 @@ pub struct StartedRun {
     pub opened: OpenedRun,
     /// Its layers.
     pub tree: Tree,
+}
+
+/// A run of another process that this screen is connected to.
+#[derive(Debug, Clone)]
+pub struct AttachedRun {
+    /// Its history. What it says from the connection on may begin with the end of this.
+    pub opened: OpenedRun,
+    /// Its layers.
+    pub tree: Tree,
+    /// The process that hosts it.
+    pub pid: u32,
 }
 
 /// One line of the checkpoint list.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use crate::core::command::Command;
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunStatus, RunSummary};
 
@@ -10,7 +11,7 @@ use super::action::{ACTIONS, Action};
 use super::effect::Effect;
 use super::keys::Keymap;
 use super::layers::Layers;
-use super::overlay::Overlay;
+use super::overlay::{Confirm, Overlay};
 use super::place::{Place, Screen};
 use super::run_view::{Level, RunView};
 
@@ -96,6 +97,12 @@ pub struct Model {
     pub opening: Option<String>,
     /// The run whose trainer lives in this process.
     pub hosted: Option<String>,
+    /// The run of another process that this screen is connected to; it is the one on view.
+    pub attached: Option<String>,
+    /// A run that is being connected to.
+    pub attaching: Option<String>,
+    /// What was said about a connection that cannot be made, so that it is said once.
+    pub unreachable: Option<String>,
     /// A recipe that is not started yet.
     pub draft: Option<Draft>,
     /// What the Model screen shows.
@@ -104,6 +111,8 @@ pub struct Model {
     pub busy: Option<Busy>,
     /// The process is to end as soon as the hosted run has.
     pub leaving: bool,
+    /// On leaving, the run goes over to a process in the background; whether it stood still.
+    pub handing_over: Option<bool>,
     /// A run is to be started as soon as the screen stands (`train --watch`).
     pub watch: bool,
 }
@@ -126,10 +135,14 @@ impl Model {
             shown: None,
             opening: None,
             hosted: None,
+            attached: None,
+            attaching: None,
+            unreachable: None,
             draft: None,
             subject: Subject::Run,
             busy: watch.then_some(Busy::Starting),
             leaving: false,
+            handing_over: None,
             watch,
         };
         (model, vec![Effect::ReadRuns])
@@ -167,6 +180,9 @@ impl Model {
         let hosted = self.hosted.clone();
         self.views.retain(|v| v.id != id && Some(&v.id) == hosted.as_ref());
         self.views.push(view);
+        if self.attached.as_ref() != Some(&id) {
+            self.attached = None;
+        }
         self.shown = Some(id);
         self.subject = Subject::Run;
     }
@@ -230,17 +246,22 @@ impl Model {
 
     /// Whether the time itself changes what is shown, so that a tick a second is wanted.
     pub fn wants_ticks(&self) -> bool {
-        self.standing_toasts().next().is_some() || self.hosted.is_some()
+        self.standing_toasts().next().is_some() || self.hosted.is_some() || self.attached.is_some()
     }
 
-    /// The checkpoint is of the run on view, and the run is trained in this process.
-    fn shown_is_hosted(&self) -> bool {
-        self.shown.is_some() && self.shown == self.hosted
+    /// Whether the run on view can be told something: it is trained in this process, or in one that this is connected to.
+    fn shown_is_in_reach(&self) -> bool {
+        self.shown.is_some() && (self.shown == self.hosted || self.shown == self.attached)
+    }
+
+    /// Says something to the run on view.
+    pub fn tell(&self, command: Command) -> Effect {
+        if self.shown == self.hosted { Effect::Send(command) } else { Effect::Tell(command) }
     }
 
     /// Whether an action does something here and now; the footer and the palette offer only these.
     pub fn enabled(&self, action: Action) -> bool {
-        let live = self.shown_is_hosted() && !self.leaving;
+        let live = self.shown_is_in_reach() && !self.leaving;
         let staged = self.layers().is_some_and(|l| !l.staged().is_empty());
         let draft = self.subject == Subject::Draft && self.draft.is_some();
         match action {
@@ -256,6 +277,9 @@ impl Model {
             Action::Resume => {
                 let view = self.shown().filter(|v| v.selected_checkpoint().is_some());
                 view.is_some_and(|v| can_resume(v.status)) && self.hosted.is_none()
+            }
+            Action::ConfirmOther => {
+                matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))
             }
             Action::Export | Action::Verify => self.shown().is_some_and(|v| v.selected_checkpoint().is_some()),
             _ => true,

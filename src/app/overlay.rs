@@ -72,6 +72,8 @@ pub struct Confirm {
     pub lines: Vec<String>,
     /// What a yes does.
     pub yes: Consent,
+    /// A second way, if there is one.
+    pub other: Option<Consent>,
 }
 
 /// What is done after a yes.
@@ -81,6 +83,8 @@ pub enum Consent {
     Stop,
     /// Stop the live run with a checkpoint, then leave.
     StopAndLeave,
+    /// Hand the live run over to a process in the background, then leave.
+    LeaveRunning,
     /// Leave without waiting for the run.
     LeaveAtOnce,
     /// Start.

@@ -2,14 +2,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::core::command::HANDED_OVER;
 use crate::core::event::{Event, Metrics, Record};
+use crate::core::freeze::ParamState;
 use crate::core::run::{RunStatus, RunSummary};
 use crate::core::series::Series;
 use crate::core::tree::Tree;
 
+mod overlap;
+mod pace;
+
 use super::format;
 use super::layers::Layers;
-use super::message::{CheckpointRow, OpenedRun};
+use super::message::{AttachedRun, CheckpointRow, OpenedRun};
+use overlap::Overlap;
+use pace::Pace;
 
 /// Event lines that are kept for the screen; the file has them all.
 const LINES: usize = 500;
@@ -62,6 +69,8 @@ pub struct RunView {
     pub status: RunStatus,
     /// Whether its trainer lives in this process.
     pub hosted: bool,
+    /// The process that hosts it, where this screen is connected to that.
+    pub attached: Option<u32>,
     /// Optimizer steps done.
     pub step: u64,
     /// Optimizer steps planned.
@@ -92,6 +101,11 @@ pub struct RunView {
     pub checkpoint_cursor: usize,
     /// What is known of the checkpoints' bytes.
     pub health: BTreeMap<String, Health>,
+    /// State of each parameter under the plan in force, as the trainer said.
+    states: Vec<ParamState>,
+    overlap: Overlap,
+    /// Its last host stopped it for another one.
+    handed_over: bool,
     pace: Pace,
 }
 
@@ -104,6 +118,10 @@ impl RunView {
             name: summary.name.clone(),
             status: summary.status,
             hosted,
+            attached: None,
+            overlap: Overlap::default(),
+            handed_over: false,
+            states: Vec::new(),
             step: summary.step,
             steps: 0,
             steps_per_epoch: 0,
@@ -133,18 +151,50 @@ impl RunView {
         view
     }
 
+    /// From the run's files, for a stream that began before they were read.
+    pub fn attached(attached: AttachedRun) -> Self {
+        let AttachedRun { opened, tree, pid } = attached;
+        let overlap = Overlap::of(&opened);
+        let mut view = Self::new(opened, false);
+        (view.attached, view.overlap) = (Some(pid), overlap);
+        view.set_tree(tree);
+        view
+    }
+
+    /// Whether a stream of it feeds this view, from this process or another one.
+    pub fn is_followed(&self) -> bool {
+        self.hosted || self.attached.is_some()
+    }
+
+    /// Whether another process is about to host it.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over && !self.status.is_live()
+    }
+
     /// The run's files say more than before; what the user did on its screens stays.
     pub fn refresh(&mut self, opened: OpenedRun) {
+        let overlap = Overlap::of(&opened);
         let new = Self::new(opened, false);
         let old = std::mem::replace(self, new);
-        self.checkpoints = old.checkpoints;
-        self.checkpoint_cursor = old.checkpoint_cursor;
-        self.health = old.health;
+        self.keep_places(&old);
+        self.attached = old.attached;
+        if self.attached.is_some() {
+            // The stream knows better how the run fares at this moment.
+            (self.overlap, self.status, self.pace) = (overlap, old.status, old.pace);
+            self.step = self.step.max(old.step);
+        }
         self.layers = old.layers;
         self.layers_problem = old.layers_problem;
         if let Some(layers) = self.layers.as_mut().filter(|l| l.rules() != self.rules) {
             self.layers_problem = layers.set_rules(self.rules.clone()).err();
         }
+    }
+
+    /// Takes over what the user did on the screens of an older view of the same run.
+    pub fn keep_places(&mut self, old: &Self) {
+        self.checkpoints.clone_from(&old.checkpoints);
+        self.checkpoint_cursor = old.checkpoint_cursor;
+        self.health.clone_from(&old.health);
     }
 
     /// What the run list says newer.
@@ -160,11 +210,18 @@ impl RunView {
     pub fn set_tree(&mut self, tree: Tree) {
         let (layers, problem) = Layers::new(tree, self.rules.clone());
         self.layers_problem = problem;
+        let mut layers = layers;
+        if !self.states.is_empty() {
+            layers.set_states(&self.states);
+        }
         self.layers = Some(layers);
     }
 
     /// One record of the live run.
     pub fn take(&mut self, record: &Record) {
+        if self.attached.is_some() && self.overlap.holds(record) {
+            return;
+        }
         match &record.event {
             Event::Step { metrics, .. } => {
                 self.step = self.step.max(record.step);
@@ -198,6 +255,7 @@ impl RunView {
                 (self.steps, self.steps_per_epoch) = (*steps, *steps_per_epoch);
                 self.devices.clone_from(devices);
                 self.status = RunStatus::Running;
+                self.handed_over = false;
                 self.pace = Pace::default();
                 if let Some(from) = resumed_from {
                     self.step = *from;
@@ -223,6 +281,7 @@ impl RunView {
             Event::CheckpointRemoved { .. } => {}
             Event::FreezeChanged { rules, trainable, frozen, states } => {
                 self.rules.clone_from(rules);
+                self.states.clone_from(states);
                 if let Some(layers) = &mut self.layers {
                     self.layers_problem = layers.set_rules(rules.clone()).err();
                     layers.set_states(states);
@@ -253,6 +312,7 @@ impl RunView {
             }
             Event::Stopped { reason } => {
                 self.status = RunStatus::Stopped;
+                self.handed_over = reason == HANDED_OVER;
                 line(self, Level::Info, format!("stopped ({reason})"));
             }
             Event::Failed { message } => {
@@ -295,41 +355,5 @@ impl RunView {
     pub fn selected_checkpoint(&self) -> Option<&CheckpointRow> {
         let rows = self.checkpoints.as_ref()?;
         rows.len().checked_sub(1 + self.checkpoint_cursor).and_then(|i| rows.get(i))
-    }
-}
-
-/// Steps and when they were, to tell the pace of the last ten seconds.
-#[derive(Debug, Clone, Default)]
-struct Pace {
-    seen: VecDeque<(u64, u64)>,
-}
-
-impl Pace {
-    const WINDOW_MS: u64 = 10_000;
-    const MOST: usize = 256;
-
-    fn take(&mut self, record: &Record) {
-        // A point every 50 ms is enough, whatever the rate.
-        if self.seen.back().is_some_and(|(_, t)| record.time_ms < t + 50) {
-            return;
-        }
-        self.seen.push_back((record.step, record.time_ms));
-        while self.seen.len() > 2
-            && self
-                .seen
-                .front()
-                .is_some_and(|(_, t)| t + Self::WINDOW_MS < record.time_ms || self.seen.len() > Self::MOST)
-        {
-            self.seen.pop_front();
-        }
-    }
-
-    fn pause(&mut self) {
-        self.seen.clear();
-    }
-
-    fn rate(&self) -> Option<f64> {
-        let ((s0, t0), (s1, t1)) = (self.seen.front()?, self.seen.back()?);
-        (t1 > t0 && s1 > s0).then(|| (s1 - s0) as f64 * 1000.0 / (t1 - t0) as f64)
     }
 }

@@ -14,7 +14,7 @@ use crate::session::{Begun, Outcome, RunHandle, Session, Start, leave_terminal, 
 use crate::tui;
 
 /// How a run is followed.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct FollowArgs {
     /// Open the workbench on the run
     #[arg(long)]
@@ -85,11 +85,30 @@ fn begin_in_background(handle: &RunHandle, io: &mut Io) -> Result<(), CliError> 
 fn watch(start: Start, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let mut options = tui::Options::new(cx.take_engine(), cx.home().clone());
     options.watch = Some(start);
+    options.program = cx.io.program.clone();
     let exit = tui::run(options)?;
+    left(exit, true, cx.io)
+}
+
+/// The workbench was left, or lost its terminal. `print`: the id of the run that it hosted is a result.
+pub fn left(exit: tui::Exit, print: bool, io: &mut Io) -> Result<Done, CliError> {
+    if exit.hung_up {
+        io.hush();
+    }
+    if let Some(handle) = exit.alone {
+        io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+        return follow(handle, FollowArgs { daemon: true, ..FollowArgs::default() }, io);
+    }
     let Some(id) = exit.run else { return Ok(Done::Ok) };
-    cx.io.print(&id)?;
+    if print {
+        io.print(&id)?;
+    }
+    if let Some((id, pid)) = exit.handed_over {
+        io.say(&detach::in_words(&id, pid));
+        return Ok(Done::Ok);
+    }
     match exit.outcome {
-        Some(outcome) => ended(outcome, &id, None, cx.io),
+        Some(outcome) => ended(outcome, &id, None, io),
         None => Ok(Done::Ok),
     }
 }

@@ -4,15 +4,19 @@
 //! Order of ending: the run is over (or given up on a second demand), the screen's last frame is written, the terminal
 //! is restored, the workers' queues are closed, an export is waited for, the run's handle is dropped (which joins its
 //! trainer).
+//!
+//! Where the terminal goes away, nothing is drawn any more; what was begun (a start, an export, a stop) is brought to its
+//! end, and a run that is live is given back to the caller, who follows it without a screen.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::hosted::Hosted;
 use super::input::{self, Input};
+use super::live::Live;
 use super::look::Look;
 use super::painter::Painter;
+use super::post::{Post, WAITING, Wake};
 use super::terminal;
 use super::watch::{Changed, Watch};
 use super::work::{Places, Workers};
@@ -31,52 +35,6 @@ const FRAME: Duration = Duration::from_millis(33);
 const BATCH: Duration = Duration::from_millis(250);
 /// Lists are read again so often where changes cannot be watched, or where a run is live in another process.
 const POLL: Duration = Duration::from_secs(2);
-/// Events that wait for the loop at most; whoever sends more waits.
-const WAITING: usize = 1024;
-
-/// What wakes the loop.
-pub enum Wake {
-    /// Keyboard, window, signals.
-    Input(Input),
-    /// Work is done.
-    Message(Box<Message>),
-    /// A run was started here: its handle, and what the model is told of it before anything that the run says.
-    Hosted(Box<(RunHandle, Message)>),
-    /// The hosted run has something to say.
-    Stirred,
-    /// The hosted run is over.
-    Over,
-    /// The terminal has taken the last frame.
-    Written,
-    /// Something changed on disk.
-    Changed(Changed),
-}
-
-/// A way to wake the loop, from any thread. False when the loop has ended.
-#[derive(Clone)]
-pub struct Post(SyncSender<Wake>);
-
-impl Post {
-    /// Sends a message to the model.
-    pub fn message(&self, message: Message) -> bool {
-        self.0.send(Wake::Message(Box::new(message))).is_ok()
-    }
-
-    /// Hands over a run's handle. One that comes too late is dropped, which stops the run with a checkpoint.
-    pub fn hosted(&self, handle: RunHandle, started: Message) -> bool {
-        self.0.send(Wake::Hosted(Box::new((handle, started)))).is_ok()
-    }
-
-    /// Wakes the loop.
-    pub fn wake(&self, wake: Wake) -> bool {
-        self.0.send(wake).is_ok()
-    }
-
-    /// Tells of a change on disk; when the loop is busy, another one will tell.
-    pub fn changed(&self, changed: Changed) {
-        let _ = self.0.try_send(Wake::Changed(changed));
-    }
-}
 
 /// The loop's state besides the model.
 pub struct EventLoop {
@@ -85,7 +43,12 @@ pub struct EventLoop {
     painter: Painter,
     workers: Workers,
     watch: Watch,
-    hosted: Option<Hosted>,
+    hosted: Option<Live>,
+    attached: Option<Live>,
+    /// Number of the next followed run.
+    next: u64,
+    /// Where a run went that was handed over: its id and process.
+    handed_over: Option<(String, u32)>,
     /// The run that was hosted last, and how it ended.
     run: Option<String>,
     outcome: Option<Outcome>,
@@ -101,6 +64,8 @@ pub struct EventLoop {
     last_frame: Instant,
     /// The terminal is the shell's until SIGCONT.
     asleep: bool,
+    /// The terminal is gone.
+    hung_up: bool,
     quit: bool,
     /// The run is not waited for.
     abandoned: bool,
@@ -126,16 +91,15 @@ impl EventLoop {
     /// Draws the first frame and starts the threads. The terminal is entered already; `tty` is where it is drawn.
     pub fn start(setup: Setup, tty: std::fs::File) -> Result<Self, TuiError> {
         let io = |e: std::io::Error| TuiError::io("a thread cannot be started", &e);
-        let (sender, wakes) = sync_channel(WAITING);
-        let post = Post(sender);
+        let (post, wakes) = Post::new();
         let (written, lost) = (post.clone(), post.clone());
         let painter = Painter::start(
             tty,
             move || {
-                let _ = written.0.try_send(Wake::Written);
+                written.try_wake(Wake::Written);
             },
             move || {
-                lost.wake(Wake::Input(Input::Terminate("SIGHUP")));
+                lost.wake(Wake::Input(Input::HungUp));
             },
         )?;
         let workers = Workers::start(&setup.places, setup.engine, &post).map_err(io)?;
@@ -149,6 +113,9 @@ impl EventLoop {
             workers,
             watch,
             hosted: None,
+            attached: None,
+            next: 0,
+            handed_over: None,
             run: None,
             outcome: None,
             post,
@@ -160,6 +127,7 @@ impl EventLoop {
             hurry: true,
             last_frame: now,
             asleep: false,
+            hung_up: false,
             quit: false,
             abandoned: false,
         };
@@ -182,7 +150,7 @@ impl EventLoop {
         let (keys, signals) = (self.post.clone(), self.post.clone());
         let keyboard = input::keyboard(move |i| keys.wake(Wake::Input(i))).map_err(io)?;
         input::signals(move |i| signals.wake(Wake::Input(i))).map_err(io)?;
-        while !self.quit {
+        while !self.quit && !self.may_go_on_alone() {
             let first = match self.wakes.recv_timeout(self.patience()) {
                 Ok(wake) => Some(wake),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -196,11 +164,24 @@ impl EventLoop {
                 self.take(wake);
                 next = self.wakes.try_recv().ok();
             }
+            self.let_go_of_others();
             self.keep_lists_fresh();
             self.draw_if_due();
         }
         drop(keyboard);
         Ok(self.end())
+    }
+
+    /// The terminal is gone, and nothing is under way that needs this loop: a live run goes on without it.
+    fn may_go_on_alone(&self) -> bool {
+        self.hung_up && self.model.busy.is_none() && !self.model.leaving
+    }
+
+    /// Hangs up on a run of another process that is not on view any more.
+    fn let_go_of_others(&mut self) {
+        if self.attached.as_ref().is_some_and(|live| live.id() != self.model.attached.as_deref()) {
+            self.attached = None;
+        }
     }
 
     /// How long nothing needs to happen.
@@ -225,12 +206,15 @@ impl EventLoop {
     /// Whether files must be read now and then without a sign from the system: nothing can be watched, or the metrics
     /// of a run in another process are on view.
     fn polls(&self) -> bool {
-        let elsewhere = |id: &str, live: bool| live && self.model.hosted.as_deref() != Some(id);
+        let followed = |id: &str| [&self.model.hosted, &self.model.attached].iter().any(|f| f.as_deref() == Some(id));
+        let elsewhere = |id: &str, live: bool| live && !followed(id);
         let listed = self.model.runs.iter().flatten().any(|r| elsewhere(r.id.as_str(), r.status.is_live()));
         match self.model.screen {
             _ if self.watch.must_poll() => true,
             Screen::Runs => listed,
-            Screen::Train => self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live())),
+            Screen::Train => {
+                self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live() || v.is_handed_over()))
+            }
             Screen::Model | Screen::Checkpoints => false,
         }
     }
@@ -241,7 +225,9 @@ impl EventLoop {
             self.last_poll = now;
             match (self.model.screen, &self.model.shown) {
                 (Screen::Runs, _) => self.refresh_runs = Some(now),
-                (Screen::Train, Some(id)) if self.model.hosted.as_ref() != Some(id) => {
+                (Screen::Train, Some(id))
+                    if ![&self.model.hosted, &self.model.attached].contains(&&Some(id.clone())) =>
+                {
                     self.workers.effect(Effect::OpenRun(id.clone()));
                 }
                 (Screen::Checkpoints, Some(_)) => self.refresh_run = Some(now),
@@ -272,23 +258,25 @@ impl EventLoop {
                 let (handle, started) = *hosted;
                 terminal::redirect(&handle.dir().log_path());
                 (self.run, self.outcome) = (Some(handle.id().to_string()), None);
-                self.hosted = Some(Hosted::start(handle, &self.post));
+                self.hosted = Some(self.follow(handle));
                 self.dirty = true;
                 self.apply(started);
             }
-            Wake::Stirred => {
-                if let Some(records) = self.hosted.as_ref().map(Hosted::drain) {
-                    self.dirty = true;
-                    self.apply(Message::Records(records));
-                }
+            Wake::Attached(attached) => {
+                let (handle, attached) = *attached;
+                self.attached = Some(self.follow(handle));
+                self.dirty = true;
+                self.apply(attached);
             }
-            Wake::Over => {
-                if let Some(hosted) = self.hosted.take() {
-                    let records = hosted.drain();
-                    self.dirty = true;
-                    self.apply(Message::Records(records));
+            Wake::Stirred(number) => self.hear(number),
+            Wake::Over(number) => {
+                self.hear(number);
+                if let Some(hosted) = self.hosted.take_if(|live| live.number == number) {
                     self.outcome = hosted.join();
                     self.apply(Message::Ended);
+                }
+                if self.attached.take_if(|live| live.number == number).is_some() {
+                    self.apply(Message::Parted);
                 }
             }
             Wake::Written => {}
@@ -299,6 +287,29 @@ impl EventLoop {
                     Changed::Run => self.refresh_run.get_or_insert(due),
                 };
             }
+        }
+    }
+
+    fn follow(&mut self, handle: RunHandle) -> Live {
+        self.next += 1;
+        Live::start(handle, self.next, &self.post)
+    }
+
+    /// Takes in what a followed run said.
+    fn hear(&mut self, number: u64) {
+        let of = |live: &Option<Live>| {
+            let live = live.as_ref().filter(|live| live.number == number)?;
+            Some((live.drain(), live.has_lagged().then(|| live.id().map(str::to_owned)).flatten()))
+        };
+        let (message, lagged) = match (of(&self.hosted), of(&self.attached)) {
+            (Some((records, _)), _) => (Message::Records(records), None),
+            (None, Some((records, lagged))) => (Message::Heard(records), lagged),
+            (None, None) => return,
+        };
+        self.dirty = true;
+        self.apply(message);
+        if let Some(id) = lagged {
+            self.workers.effect(Effect::OpenRun(id));
         }
     }
 
@@ -313,7 +324,15 @@ impl EventLoop {
                 self.painter.forget();
                 self.resize();
             }
+            Input::HungUp => {
+                // Nothing is drawn any more. It comes by several ways.
+                self.hung_up = true;
+                self.asleep = true;
+                terminal::abandon();
+            }
             Input::Stop => self.suspend(),
+            // A hang-up continues a process that was stopped.
+            Input::Continued if self.hung_up => {}
             Input::Continued => {
                 self.asleep = false;
                 terminal::resume();
@@ -337,6 +356,9 @@ impl EventLoop {
     }
 
     fn apply(&mut self, message: Message) {
+        if let Message::HandedOver(Ok(pid)) = message {
+            self.handed_over = self.run.clone().map(|run| (run, pid));
+        }
         let was: usize = self.model.standing_toasts().count();
         let is_time = matches!(message, Message::Now(_));
         let effects = update(&mut self.model, message);
@@ -351,6 +373,10 @@ impl EventLoop {
                 Effect::Send(command) => match &self.hosted {
                     Some(hosted) => hosted.send(command),
                     None => self.apply(Message::Warning("no run is live here".to_owned())),
+                },
+                Effect::Tell(command) => match &self.attached {
+                    Some(attached) => attached.send(command),
+                    None => self.apply(Message::Warning("the connection to the run is lost".to_owned())),
                 },
                 Effect::Suspend => self.suspend(),
                 Effect::Redraw => self.painter.forget(),
@@ -372,20 +398,43 @@ impl EventLoop {
     }
 
     fn end(self) -> Exit {
-        let Self { model, painter, workers, hosted, wakes, run, outcome, abandoned, .. } = self;
-        painter.settle();
-        terminal::restore_soon();
+        let Self {
+            model,
+            painter,
+            workers,
+            hosted,
+            attached,
+            wakes,
+            run,
+            outcome,
+            abandoned,
+            hung_up,
+            handed_over,
+            ..
+        } = self;
+        if !hung_up {
+            painter.settle();
+            terminal::restore_soon();
+        }
         // Whoever still sends is told that nobody listens.
         drop(wakes);
         workers.finish(model.busy == Some(Busy::Exporting));
+        drop(attached);
+        let exit = Exit { run, outcome: None, handed_over, hung_up, alone: None };
+        if hung_up && !abandoned {
+            return match hosted.map(Live::release) {
+                Some(alone) => Exit { alone, ..exit },
+                None => Exit { outcome, ..exit },
+            };
+        }
         if abandoned {
             // The trainer ends with the process. What it has reported written is complete on disk.
             std::mem::forget(hosted);
-            return Exit { run, outcome };
+            return Exit { outcome, ..exit };
         }
         // Where the loop broke off early, the handle still stops the run with a checkpoint.
-        let outcome = hosted.and_then(Hosted::join).or(outcome);
-        Exit { run, outcome }
+        let outcome = hosted.and_then(Live::join).or(outcome);
+        Exit { outcome, ..exit }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The thread that reads the keyboard, and the one that takes signals. Both end with the process or when told to.
 //!
-//! crossterm's reader spins at 100 % when the terminal disappears, so the descriptor is watched for that first.
+//! crossterm's reader spins at 100 % when the terminal disappears, so the descriptor is watched for that first. Where it
+//! is in the middle of an escape sequence at that moment, [`super::terminal::abandon`] gives it something to wait on.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::app::keys::{Code, Key};
@@ -25,6 +26,8 @@ pub enum Input {
     Resized,
     /// The process is asked to end.
     Terminate(&'static str),
+    /// The terminal is gone.
+    HungUp,
     /// Another process asks this one to stop for a while.
     Stop,
     /// The process goes on after a stop.
@@ -47,7 +50,7 @@ pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Key
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(_) => {
-                        send(Input::Terminate("SIGHUP"));
+                        send(Input::HungUp);
                         return;
                     }
                 }
@@ -60,7 +63,7 @@ pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Key
             }
         }
         // Either the screen is closed, and nobody listens, or the terminal is gone.
-        send(Input::Terminate("SIGHUP"));
+        send(Input::HungUp);
     };
     std::thread::Builder::new().name("frostline-keys".to_owned()).spawn(work)?;
     Ok(Keyboard { _alive: alive })
@@ -88,13 +91,14 @@ fn wait(wake: &OwnedFd) -> bool {
 
 /// Starts taking signals.
 pub fn signals(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGWINCH, SIGTSTP, SIGCONT])?;
     let work = move || {
         for signal in signals.forever() {
             let input = match signal {
                 SIGTERM => Input::Terminate("SIGTERM"),
                 SIGINT => Input::Terminate("SIGINT"),
-                SIGHUP => Input::Terminate("SIGHUP"),
+                SIGUSR1 => Input::Terminate("SIGUSR1"),
+                SIGHUP => Input::HungUp,
                 SIGTSTP => Input::Stop,
                 SIGCONT => Input::Continued,
                 _ => Input::Resized,

@@ -4,11 +4,12 @@
 
 mod event_loop;
 mod glyphs;
-mod hosted;
 mod input;
+mod live;
 mod look;
 mod overlays;
 mod painter;
+mod post;
 mod screens;
 mod settings;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 
 use crate::app::{self, Model};
 use crate::core::run::RunHome;
-use crate::session::{Outcome, Start};
+use crate::session::{Outcome, Program, RunHandle, Start};
 
 pub use event_loop::EngineSource;
 use event_loop::{EventLoop, Setup};
@@ -44,6 +45,8 @@ pub struct Options {
     pub open: Option<String>,
     /// Recipes are looked for and exports written here; the current folder when left out.
     pub cwd: Option<PathBuf>,
+    /// How this program is started again, to hand a run over.
+    pub program: Program,
     /// Folder of configuration; `FROSTLINE_CONFIG`, else the platform's, when left out.
     pub config: Option<PathBuf>,
 }
@@ -51,7 +54,7 @@ pub struct Options {
 impl Options {
     /// The screen on a run home.
     pub fn new(engine: EngineSource, home: RunHome) -> Self {
-        Self { engine, home, watch: None, open: None, cwd: None, config: None }
+        Self { engine, home, watch: None, open: None, cwd: None, program: Program::this(), config: None }
     }
 }
 
@@ -62,6 +65,12 @@ pub struct Exit {
     pub run: Option<String>,
     /// How it ended; `None` where the user left without waiting for it, and then the process must end.
     pub outcome: Option<Outcome>,
+    /// The run goes on in another process: its id and that process.
+    pub handed_over: Option<(String, u32)>,
+    /// The terminal has gone away: nothing can be said there.
+    pub hung_up: bool,
+    /// A run that is live in this process still, for the caller to follow.
+    pub alone: Option<RunHandle>,
 }
 
 /// Why there is no screen.
@@ -110,7 +119,7 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     let setup = Setup {
         model: (model, effects),
         look: settings.look,
-        places: Places { home: options.home, cwd },
+        places: Places { home: options.home, cwd, program: options.program },
         engine: options.engine,
         watch: options.watch,
         warnings: settings.warnings,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::event_loop::Post;
+use super::post::Post;
 
 /// What changed on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ pub const CHILD: [&str; 5] = ["--exact", "child", "--nocapture", "--test-threads
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const RECIPE: &str = r#"
+name = "mlp"
 [model]
 arch = "mlp"
 width = 8

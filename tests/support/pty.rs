@@ -1,5 +1,7 @@
 //! A program in a pseudo-terminal, with the picture that a terminal would show.
 
+#![allow(dead_code)]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -45,6 +47,16 @@ impl Screen {
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
         command.args(CHILD);
         Self::spawn(command, folder, env)
+    }
+
+    /// A command of the program, where the test binary is that (see `program.rs`).
+    pub fn program(folder: &Path, args: &[&str]) -> Self {
+        let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+        command.args(CHILD);
+        command.args(["--test-threads=1", "--"]);
+        command.args(args);
+        command.env("FROSTLINE_HOME", folder.join("home"));
+        Self::spawn(command, folder, &[])
     }
 
     /// The program as a job of an interactive shell.
@@ -154,6 +166,14 @@ impl Screen {
     /// The terminal takes no more output.
     pub fn stop_reading(&self) {
         self.shared.state.store(STALLED, Ordering::Release);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub fn wait_exit(&mut self) {

@@ -50,8 +50,13 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         }
         Message::Verified { run, name, damage } => verified(model, &run, name, damage),
         Message::Started(result) => return started(model, result),
-        Message::Records(records) => return take(model, &records),
+        Message::Records(records) => return take(model, model.hosted.clone(), &records),
         Message::Ended => return ended(model),
+        Message::Attached(attached) => return super::attach::attached(model, *attached),
+        Message::NotAttached { run, problem } => super::attach::not_attached(model, &run, problem),
+        Message::Heard(records) => return take(model, model.attached.clone(), &records),
+        Message::Parted => return super::attach::parted(model),
+        Message::HandedOver(result) => return super::leave::handed_over(model, result),
         Message::Exported(result) => exported(model, result),
         _ => {}
     }
@@ -78,26 +83,28 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         model.opening = None;
         model.show(RunView::new(opened, false));
         model.screen = Screen::Train;
-        return vec![Effect::ReadCheckpoints(id)];
+        let mut effects = vec![Effect::ReadCheckpoints(id)];
+        effects.extend(super::attach::if_live(model));
+        return effects;
     }
     // Else the user went elsewhere in the meantime, or this is news of a run that is on view.
     if let Some(view) = model.view_mut(&id) {
         view.refresh(opened);
     }
-    Vec::new()
+    super::attach::if_live(model)
 }
 
 fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
     model.runs_problem = None;
-    // The hosted run's own stream is newer than its files.
-    if let Some(view) = model.hosted()
-        && let Some(run) = runs.iter_mut().find(|r| r.id.to_string() == view.id)
-    {
-        (run.status, run.step) = (view.status, run.step.max(view.step));
+    // The stream of a run is newer than its files.
+    for view in model.views.iter().filter(|v| v.is_followed()) {
+        if let Some(run) = runs.iter_mut().find(|r| r.id.to_string() == view.id) {
+            (run.status, run.step) = (view.status, run.step.max(view.step));
+        }
     }
     let selected = model.selected_run().map(|r| r.id.clone());
     for run in &runs {
-        if let Some(view) = model.views.iter_mut().find(|v| v.id == run.id.to_string() && !v.hosted) {
+        if let Some(view) = model.views.iter_mut().find(|v| v.id == run.id.to_string() && !v.is_followed()) {
             view.take_summary(run);
         }
     }
@@ -182,9 +189,10 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
     }
 }
 
-fn take(model: &mut Model, records: &[Record]) -> Vec<Effect> {
+/// What a live run said, here or in another process.
+fn take(model: &mut Model, id: Option<String>, records: &[Record]) -> Vec<Effect> {
     let mut effects = Vec::new();
-    let Some(id) = model.hosted.clone() else { return effects };
+    let Some(id) = id else { return effects };
     for record in records {
         if let Some(view) = model.view_mut(&id) {
             view.take(record);
@@ -235,7 +243,7 @@ fn ended(model: &mut Model) -> Vec<Effect> {
         }
     }
     if model.leaving {
-        return vec![Effect::Quit];
+        return super::leave::run_ended(model, id);
     }
     // A question about stopping it has no object any more.
     model.overlays.retain(
@@ -254,7 +262,8 @@ fn exported(model: &mut Model, result: Result<String, ExportProblem>) {
         Err(ExportProblem::Exists(job)) => {
             let title = "Overwrite the file?".to_owned();
             let lines = vec![format!("{} exists already.", job.path.display())];
-            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Export(job) }));
+            let yes = Consent::Export(job);
+            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
         }
     }
 }

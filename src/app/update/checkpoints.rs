@@ -62,7 +62,7 @@ fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect
             "What the run measured after this step is superseded.".to_owned(),
         ];
         let title = format!("Resume from step {step}?");
-        model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Start(job) }));
+        model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Start(job), other: None }));
         return Vec::new();
     }
     super::train::start(model, job)

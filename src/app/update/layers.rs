@@ -39,7 +39,9 @@ fn try_with(model: &mut Model, change: impl FnOnce(&mut crate::app::layers::Laye
 fn toggle(model: &mut Model) {
     if model.layers().is_some() && !model.enabled(Action::ToggleFreeze) {
         let text = match model.shown() {
-            Some(v) if v.status.is_live() && !v.hosted => "this run lives in another process",
+            Some(v) if v.status.is_live() && !v.is_followed() => {
+                "this run lives in another process, which cannot be reached"
+            }
             _ => "this run is not live: its plan is history; resume it, or start a recipe with another plan",
         };
         model.say(Level::Info, text);
@@ -77,7 +79,7 @@ fn apply(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     match model.layers_mut().map(|l| l.begin_apply()) {
-        Some(Ok(rules)) => vec![Effect::Send(Command::Freeze { rules })],
+        Some(Ok(rules)) => vec![model.tell(Command::Freeze { rules })],
         Some(Err(problem)) => {
             model.say(Level::Info, problem);
             Vec::new()

@@ -1,9 +1,11 @@
-//! Leaving: at once when nothing is live, else after a checkpoint.
+//! Leaving: at once when nothing is live here, else with the run stopped or handed over.
 
 use crate::app::effect::Effect;
 use crate::app::model::{Busy, Model};
 use crate::app::overlay::{Confirm, Consent, Overlay};
-use crate::core::command::Command;
+use crate::app::run_view::Level;
+use crate::core::command::{Command, HANDED_OVER};
+use crate::core::run::RunStatus;
 
 /// The quit key: leaves, or asks when a run is live in this process.
 pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
@@ -16,12 +18,18 @@ pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
                 "What it did since the one before would be lost.".to_owned(),
             ],
             yes: Consent::LeaveAtOnce,
+            other: None,
         }
     } else {
         Confirm {
             title: format!("{} is live here. Stop it and leave?", run.name),
-            lines: vec!["It finishes its step and writes a checkpoint first; `resume` goes on from there.".to_owned()],
+            lines: vec![
+                "It finishes its step and writes a checkpoint first; `resume` goes on from there.".to_owned(),
+                "Or leave it running: a process in the background goes on from that checkpoint; `attach` finds it."
+                    .to_owned(),
+            ],
             yes: Consent::StopAndLeave,
+            other: Some(Consent::LeaveRunning),
         }
     };
     model.overlays.push(Overlay::Confirm(confirm));
@@ -46,11 +54,40 @@ pub(super) fn stop_and_leave(model: &mut Model, reason: &str) -> Vec<Effect> {
     vec![Effect::Send(Command::Stop { reason: reason.to_owned() })]
 }
 
+/// Stops the hosted run with a checkpoint, from which a process in the background goes on.
+pub(super) fn leave_running(model: &mut Model) -> Vec<Effect> {
+    let Some(run) = model.hosted() else { return leave_without_run(model) };
+    model.handing_over = Some(run.status == RunStatus::Paused);
+    stop_and_leave(model, HANDED_OVER)
+}
+
+/// The hosted run has ended, and the user is leaving.
+pub(super) fn run_ended(model: &mut Model, run: String) -> Vec<Effect> {
+    // It may have come to its end by itself in the meantime, or have failed.
+    let stopped = model.view(&run).is_some_and(|v| v.status == RunStatus::Stopped);
+    match model.handing_over {
+        Some(paused) if stopped => vec![Effect::HandOver { run, paused }],
+        _ => vec![Effect::Quit],
+    }
+}
+
+/// The process in the background hosts the run, or cannot.
+pub(super) fn handed_over(model: &mut Model, result: Result<u32, String>) -> Vec<Effect> {
+    match result {
+        Ok(_) => vec![Effect::Quit],
+        Err(problem) => {
+            (model.leaving, model.handing_over) = (false, None);
+            model.say(Level::Error, format!("the run stays stopped, after a checkpoint: {problem}"));
+            vec![Effect::ReadRuns]
+        }
+    }
+}
+
 /// A signal: the same as a yes to the question; a second one does not wait.
 pub(super) fn terminate(model: &mut Model, signal: &'static str) -> Vec<Effect> {
     if model.leaving {
-        // Again a signal: whoever sends it wants the process gone. A hang-up comes by two ways and is one.
-        return if signal == "SIGHUP" { Vec::new() } else { vec![Effect::Abandon] };
+        // Again a signal: whoever sends it wants the process gone.
+        return vec![Effect::Abandon];
     }
     model.overlays.clear();
     stop_and_leave(model, signal)

@@ -1,5 +1,6 @@
 //! `update`: what a message does to the model, and what is to be done outside. One file a screen.
 
+mod attach;
 mod background;
 mod checkpoints;
 mod layers;

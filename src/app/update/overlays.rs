@@ -22,7 +22,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PopupTop => go(model, isize::MIN / 2),
         Action::PopupBottom => go(model, isize::MAX / 2),
         Action::PromptAccept => return accept(model),
-        Action::ConfirmYes => return consent(model),
+        Action::ConfirmYes => return consent(model, |ask| Some(ask.yes)),
+        Action::ConfirmOther if model.enabled(Action::ConfirmOther) => return consent(model, |ask| ask.other),
         _ => {}
     }
     Vec::new()
@@ -95,11 +96,13 @@ pub fn palette_offer(model: &Model, query: &str) -> Vec<Action> {
     palette_matches(query, &offered)
 }
 
-fn consent(model: &mut Model) -> Vec<Effect> {
-    let Some(Overlay::Confirm(Confirm { yes, .. })) = model.overlays.pop() else { return Vec::new() };
-    match yes {
-        Consent::Stop if model.hosted.is_some() => vec![Effect::Send(Command::Stop { reason: "user".to_owned() })],
+fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effect> {
+    let Some(Overlay::Confirm(ask)) = model.overlays.pop() else { return Vec::new() };
+    let Some(consent) = which(ask) else { return Vec::new() };
+    match consent {
+        Consent::Stop if model.enabled(Action::Stop) => vec![model.tell(Command::Stop { reason: "user".to_owned() })],
         Consent::Stop => Vec::new(),
+        Consent::LeaveRunning => super::leave::leave_running(model),
         Consent::StopAndLeave => super::leave::stop_and_leave(model, "user"),
         Consent::LeaveAtOnce => vec![Effect::Abandon],
         Consent::Start(job) => super::train::start(model, job),

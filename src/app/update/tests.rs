@@ -241,6 +241,98 @@ fn quitting_with_a_live_run_asks_and_checkpoints_first() {
 }
 
 #[test]
+fn a_live_run_is_handed_over_when_it_has_stopped_and_the_screen_stays_where_that_fails() {
+    let mut model = hosting();
+    let id = model.hosted.clone().unwrap();
+    update(&mut model, Message::Records(vec![sample::record(5, 2, Event::Paused)]));
+    let reason = crate::core::command::HANDED_OVER.to_owned();
+    assert_eq!(keys(&mut model, "q l"), [Effect::Send(Command::Stop { reason: reason.clone() })]);
+    update(&mut model, Message::Records(vec![sample::record(5, 1, Event::Stopped { reason })]));
+    let hand_over = Effect::HandOver { run: id, paused: true };
+    assert_eq!(update(&mut model, Message::Ended), [hand_over]);
+    assert_eq!(update(&mut model.clone(), Message::HandedOver(Ok(7))), [Effect::Quit]);
+    assert_eq!(update(&mut model, Message::HandedOver(Err("no memory".to_owned()))), [Effect::ReadRuns]);
+    assert!(!model.leaving && said(&model).contains("no memory"), "{}", said(&model));
+    // A run that came to its end by itself is not handed over.
+    let mut model = hosting();
+    keys(&mut model, "q l");
+    update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
+    assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
+    // Other questions have no second way.
+    let mut model = hosting();
+    assert_eq!(keys(&mut model, "s l"), []);
+    assert_eq!(model.overlays.len(), 1);
+}
+
+/// Connected to a run of another process, whose newest event in its files is a pause at step 40.
+fn attached() -> Model {
+    let mut model = model();
+    model.opening = Some(sample::run(1, "", RunStatus::Running).id.to_string());
+    let effects = update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 40)))));
+    let id = model.shown.clone().unwrap();
+    assert!(effects.contains(&Effect::Attach(id.clone())), "{effects:?}");
+    assert_eq!(keys(&mut model, "p"), [], "not yet");
+    let mut opened = sample::opened(1, RunStatus::Paused, 40);
+    opened.records.push(sample::record(40, 0, Event::Paused));
+    let attached = crate::app::message::AttachedRun { opened, tree: sample::tree(), pid: 7 };
+    update(&mut model, Message::Attached(Box::new(attached)));
+    assert_eq!((model.attached.as_ref(), model.screen), (Some(&id), Screen::Train));
+    model
+}
+
+#[test]
+fn a_run_of_another_process_is_commanded_through_the_connection() {
+    let mut model = attached();
+    update(&mut model, Message::Heard(vec![sample::record(40, 0, Event::Paused)]));
+    assert_eq!(keys(&mut model, "p"), [Effect::Tell(Command::Continue)]);
+    assert_eq!(keys(&mut model, "w e"), [Effect::Tell(Command::Save), Effect::Tell(Command::Evaluate)]);
+    assert_eq!(keys(&mut model, "s y"), [Effect::Tell(Command::Stop { reason: "user".to_owned() })]);
+    let freeze = Effect::Tell(Command::Freeze { rules: vec!["train conv1".to_owned()] });
+    assert_eq!(keys(&mut model, "2 g j space a"), [freeze]);
+    assert_eq!(keys(&mut model, "q"), [Effect::Quit], "it is not ours to stop");
+    // Another run on view: the connection is given up.
+    model.opening = Some(sample::run(3, "", RunStatus::Stopped).id.to_string());
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Stopped, 9)))));
+    assert_eq!(model.attached, None);
+}
+
+#[test]
+fn what_the_files_and_the_stream_both_say_is_shown_once() {
+    let mut model = attached();
+    let count = |model: &Model| model.shown().unwrap().lines.iter().filter(|l| l.text == "paused").count();
+    let before = (count(&model), model.shown().unwrap().series["train/loss"].clone());
+    let again = |step, loss| {
+        let metrics = [("train/loss".to_owned(), loss)].into();
+        sample::record(step, 0, Event::Step { epoch: 0, metrics })
+    };
+    update(&mut model, Message::Heard(vec![again(39, 1.0), again(40, 1.0), sample::record(40, 0, Event::Paused)]));
+    assert_eq!((count(&model), model.shown().unwrap().series["train/loss"].clone()), before);
+    update(&mut model, Message::Heard(vec![again(41, 0.5), sample::record(41, 0, Event::Paused)]));
+    assert_eq!(count(&model), before.0 + 1);
+    assert_eq!(model.shown().unwrap().series["train/loss"].last(), Some((41.0, 0.5)));
+}
+
+#[test]
+fn a_connection_that_ends_shows_what_the_files_say_and_is_made_anew_where_the_run_lives() {
+    let mut model = attached();
+    let id = model.shown.clone().unwrap();
+    let effects = update(&mut model, Message::Parted);
+    assert!(effects.contains(&Effect::OpenRun(id.clone())), "{effects:?}");
+    assert_eq!(keys(&mut model, "p"), []);
+    let crashed = sample::opened(1, RunStatus::Crashed, 60);
+    assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(crashed)))), []);
+    assert_eq!(model.shown().unwrap().status, RunStatus::Crashed);
+    let alive = sample::opened(1, RunStatus::Running, 70);
+    assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(alive)))), [Effect::Attach(id.clone())]);
+    let refused = || Message::NotAttached { run: id.clone(), problem: "it does not answer".to_owned() };
+    update(&mut model, refused());
+    let toasts = model.toasts.len();
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
+    update(&mut model, refused());
+    assert_eq!(model.toasts.len(), toasts, "said once");
+}
+
+#[test]
 fn quitting_without_a_live_run_does_not_ask() {
     assert_eq!(keys(&mut model(), "q"), [Effect::Quit]);
     assert_eq!(keys(&mut model(), "ctrl-c"), [Effect::Quit]);
@@ -252,7 +344,6 @@ fn a_signal_stops_the_run_first_and_a_second_one_does_not_wait() {
     keys(&mut model, "?");
     let effects = update(&mut model, Message::Terminate("SIGTERM"));
     assert_eq!(effects, [Effect::Send(Command::Stop { reason: "SIGTERM".to_owned() })]);
-    assert_eq!(update(&mut model, Message::Terminate("SIGHUP")), [], "a hang-up comes by two ways and is one");
     assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), [Effect::Abandon]);
     assert_eq!(update(&mut super::tests::model(), Message::Terminate("SIGTERM")), [Effect::Quit]);
 }

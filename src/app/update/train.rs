@@ -13,7 +13,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         let text = match model.shown() {
             None => "no run is open; `1` shows the runs, `n` there starts one",
             Some(_) if model.leaving => "the run is stopping",
-            Some(v) if v.status.is_live() => "this run lives in another process",
+            Some(v) if v.status.is_live() => "this run lives in another process, which cannot be reached",
             Some(_) => "this run is not live; `4` shows its checkpoints, `r` there resumes it",
         };
         model.say(Level::Info, text);
@@ -21,17 +21,17 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     }
     let paused = model.shown().is_some_and(|v| v.status == RunStatus::Paused);
     match action {
-        Action::Pause if paused => vec![Effect::Send(Command::Continue)],
-        Action::Pause => vec![Effect::Send(Command::Pause)],
-        Action::Save => vec![Effect::Send(Command::Save)],
+        Action::Pause if paused => vec![model.tell(Command::Continue)],
+        Action::Pause => vec![model.tell(Command::Pause)],
+        Action::Save => vec![model.tell(Command::Save)],
         Action::Evaluate => {
             model.say(Level::Info, "evaluating…");
-            vec![Effect::Send(Command::Evaluate)]
+            vec![model.tell(Command::Evaluate)]
         }
         Action::Stop => {
             let lines = vec!["It finishes its step and writes a checkpoint; `resume` goes on from there.".to_owned()];
-            let title = format!("Stop {}?", model.hosted().map_or("the run", |v| &v.name));
-            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Stop }));
+            let title = format!("Stop {}?", model.shown().map_or("the run", |v| &v.name));
+            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes: Consent::Stop, other: None }));
             Vec::new()
         }
         _ => Vec::new(),

@@ -14,9 +14,7 @@ pub fn run(cx: &mut Context<'_>) -> Result<Done, CliError> {
 pub fn open(run: Option<String>, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let mut options = tui::Options::new(cx.take_engine(), cx.home().clone());
     options.open = run;
+    options.program = cx.io.program.clone();
     let exit = tui::run(options)?;
-    match (exit.run, exit.outcome) {
-        (Some(id), Some(outcome)) => follow::ended(outcome, &id, None, cx.io),
-        _ => Ok(Done::Ok),
-    }
+    follow::left(exit, false, cx.io)
 }

@@ -150,7 +150,8 @@ fn confirm(f: &mut Frame<'_>, area: Rect, ask: &Confirm, model: &Model, look: &L
         lines.push(Line::default());
     }
     let mut keys = Vec::new();
-    for action in [Action::ConfirmYes, Action::ConfirmNo] {
+    let other = ask.other.as_ref().map(|_| Action::ConfirmOther);
+    for action in [Some(Action::ConfirmYes), other, Some(Action::ConfirmNo)].into_iter().flatten() {
         keys.push(Span::styled(model.keymap.first(action), look.style(Scope::HintKey)));
         keys.push(Span::styled(format!(" {}   ", action.info().text), look.style(Scope::TextDim)));
     }

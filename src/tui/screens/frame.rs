@@ -66,7 +66,11 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
 fn badge(model: &Model, look: &Look) -> Vec<(String, Scope)> {
     let plain = |t: &str| look.glyphs.plain(t);
     if model.leaving {
-        return vec![(plain("stopping with a checkpoint…"), Scope::Warning)];
+        let words = match model.handing_over {
+            Some(_) if model.hosted.is_none() => "handing the run over…",
+            _ => "stopping with a checkpoint…",
+        };
+        return vec![(plain(words), Scope::Warning)];
     }
     match &model.busy {
         Some(Busy::Starting) => return vec![(plain("starting…"), Scope::Warning)],
@@ -74,7 +78,8 @@ fn badge(model: &Model, look: &Look) -> Vec<(String, Scope)> {
         Some(Busy::Exporting) => return vec![(plain("exporting…"), Scope::Warning)],
         None => {}
     }
-    let Some(run) = model.hosted() else { return Vec::new() };
+    let attached = || model.view(model.attached.as_deref()?);
+    let Some(run) = model.hosted().or_else(attached) else { return Vec::new() };
     let scope = if run.status.is_live() { Scope::StatusRunning } else { Scope::StatusStopped };
     vec![
         (format!("{} {:.0}%", run.status, run.progress() * 100.0), scope),

@@ -75,7 +75,9 @@ fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
     if !view.devices.is_empty() {
         parts.push((format!("  {}", view.devices.join(",")), dim));
     }
-    if view.status.is_live() && !view.hosted {
+    if let Some(pid) = view.attached {
+        parts.push((format!("  (process {pid})"), dim));
+    } else if view.status.is_live() && !view.hosted {
         parts.push(("  (in another process)".to_owned(), dim));
     }
     f.render_widget(Line::from_iter(parts.into_iter().map(|(t, s)| Span::styled(t, s))), area);

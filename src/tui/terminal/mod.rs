@@ -105,7 +105,21 @@ pub fn restore() {
     give_back(&entered);
 }
 
-/// The same, waiting at most a second for a terminal that takes no output.
+/// The terminal is gone: nothing is given back. Output goes on into the log, and input comes from a pipe that nobody
+/// writes to, so that a reader which does not know better (crossterm's, in the middle of an escape sequence) sleeps there.
+pub fn abandon() {
+    if lock().take().is_none() {
+        return;
+    }
+    static SILENT: Mutex<Option<OwnedFd>> = Mutex::new(None);
+    if let Ok((read, write)) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        && rustix::stdio::dup2_stdin(&read).is_ok()
+    {
+        *SILENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(write);
+    }
+}
+
+/// [`restore`], waiting at most a second for a terminal that takes no output.
 pub fn restore_soon() {
     let Some(entered) = lock().take() else { return };
     let (done, wait) = std::sync::mpsc::sync_channel(1);

@@ -14,7 +14,8 @@ use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
 use crate::core::tree::Tree;
 use crate::session::{self, Engine, Session, Start};
-use crate::tui::event_loop::{EngineSource, Post};
+use crate::tui::event_loop::EngineSource;
+use crate::tui::post::Post;
 
 /// The engine, or how to get it.
 enum Lazy {

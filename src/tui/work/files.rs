@@ -12,7 +12,7 @@ use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
 use crate::core::run::{MetricsReader, RunDir, RunSummary, StoreError};
 use crate::core::series::Series;
-use crate::tui::event_loop::Post;
+use crate::tui::post::Post;
 
 pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     let mut waiting = VecDeque::new();

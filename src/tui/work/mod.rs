@@ -6,6 +6,7 @@
 
 mod engine;
 mod files;
+mod hosts;
 mod weights;
 
 use std::collections::VecDeque;
@@ -14,10 +15,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::event_loop::{EngineSource, Post};
+use super::event_loop::EngineSource;
+use super::post::Post;
 use crate::app::Effect;
 use crate::core::run::RunHome;
-use crate::session::Start;
+use crate::session::{Program, Start};
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Places {
     pub home: RunHome,
     /// The current folder: recipes are looked for and exports written here.
     pub cwd: PathBuf,
+    /// How this program is started again.
+    pub program: Program,
 }
 
 /// What is done on a thread.
@@ -41,6 +45,7 @@ pub struct Workers {
     files: Sender<Job>,
     engine: Sender<Job>,
     weights: Sender<Job>,
+    hosts: Sender<Job>,
     exporter: Option<JoinHandle<()>>,
 }
 
@@ -52,14 +57,15 @@ impl Workers {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(queue))?;
             Ok::<_, io::Error>((sender, thread))
         };
-        let (a, b, c) = (places.clone(), places.clone(), places.clone());
-        let (post_a, post_b, post_c) = (post.clone(), post.clone(), post.clone());
+        let (a, b, c, d) = (places.clone(), places.clone(), places.clone(), places.clone());
+        let (post_a, post_b, post_c, post_d) = (post.clone(), post.clone(), post.clone(), post.clone());
         let (files, _) = spawn("frostline-files", Box::new(move |queue| files::work(&queue, &a, &post_a)))?;
+        let (hosts, _) = spawn("frostline-hosts", Box::new(move |queue| hosts::work(&queue, &d, &post_d)))?;
         let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
         let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
         let (weights, exporter) =
             spawn("frostline-weights", Box::new(move |queue| weights::work(&queue, &c, &post_c)))?;
-        Ok(Self { files, engine, weights, exporter: Some(exporter) })
+        Ok(Self { files, engine, weights, hosts, exporter: Some(exporter) })
     }
 
     /// Hands an effect to the thread that does it.
@@ -67,6 +73,7 @@ impl Workers {
         let queue = match effect {
             Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::Start(_) => &self.engine,
             Effect::Verify { .. } | Effect::Export(_) => &self.weights,
+            Effect::Attach(_) | Effect::HandOver { .. } => &self.hosts,
             _ => &self.files,
         };
         // A closed queue is a thread that broke down: its panic is in the log.

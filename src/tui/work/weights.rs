@@ -9,7 +9,7 @@ use crate::app::format::bytes;
 use crate::app::message::{ExportProblem, Message};
 use crate::core::checkpoint::load_path;
 use crate::core::weights::{WeightsError, write_safetensors};
-use crate::tui::event_loop::Post;
+use crate::tui::post::Post;
 
 pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     let mut waiting = VecDeque::new();

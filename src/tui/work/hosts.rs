@@ -1,0 +1,55 @@
+//! Other processes that host runs: connecting to one, and starting one that takes a run over.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::sync::mpsc::Receiver;
+
+use super::files::open;
+use super::{Job, Places, next};
+use crate::app::effect::Effect;
+use crate::app::message::{AttachedRun, Message};
+use crate::session::{self, Begun};
+use crate::tui::post::Post;
+
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
+    let mut waiting = VecDeque::new();
+    while let Some(job) = next(queue, &mut waiting) {
+        let open = match job {
+            Job::Effect(Effect::Attach(run)) => attach(places, run, post),
+            Job::Effect(Effect::HandOver { run, paused }) => {
+                post.message(Message::HandedOver(hand_over(places, &run, paused)))
+            }
+            _ => true,
+        };
+        if !open {
+            return;
+        }
+    }
+}
+
+fn attach(places: &Places, id: String, post: &Post) -> bool {
+    let attached = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| {
+        // Connected first: what comes while the files are read is in the stream.
+        let handle = session::attach(&run).map_err(|e| e.to_string())?;
+        Ok((open(&run)?, handle))
+    });
+    match attached {
+        Ok((opened, handle)) => {
+            let attached = AttachedRun { opened, tree: handle.tree(), pid: handle.host_pid() };
+            post.attached(handle, Message::Attached(Box::new(attached)))
+        }
+        Err(problem) => post.message(Message::NotAttached { run: id, problem }),
+    }
+}
+
+/// Starts `frostline resume` in the background.
+fn hand_over(places: &Places, run: &str, paused: bool) -> Result<u32, String> {
+    let home = places.home.path().as_os_str().to_owned();
+    let mut args: Vec<OsString> = vec!["--home".into(), home, "resume".into(), run.into(), "--daemon".into()];
+    args.extend(paused.then(|| "--paused".into()));
+    match session::launch(&places.program, args, true) {
+        Ok(Begun::Started { pid, .. }) => Ok(pid),
+        Ok(Begun::AlreadyFinished { .. }) => Err("the run is finished".to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}

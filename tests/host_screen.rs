@@ -1,0 +1,218 @@
+//! Runs and screens that come and go: hang-ups, hand-overs, screens on runs of other processes. The program is this test
+//! binary itself, on the fake engine, in a pseudo-terminal.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+#[path = "support/program.rs"]
+mod program;
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::time::Duration;
+
+use frostline::core::run::RunStatus;
+use program::{Bench, Ran, cpu_ms, wait_until};
+use pty::Screen;
+
+/// Not a test: the program.
+#[test]
+fn child() {
+    program::be();
+}
+
+fn watched(bench: &Bench) -> Screen {
+    let mut screen = Screen::program(bench.path(), &["train", "r.toml", "--watch"]);
+    screen.wait_for("running mlp");
+    screen.wait_for("train/loss");
+    screen
+}
+
+#[test]
+fn a_workbench_whose_terminal_goes_away_goes_on_as_a_headless_host() {
+    for paused in [false, true] {
+        let bench = Bench::new();
+        let mut screen = watched(&bench);
+        if paused {
+            screen.keys("p");
+            screen.wait_for("paused mlp");
+        }
+        let pid = screen.pid();
+        // In the middle of a paste, where a reader waits for more.
+        screen.keys("\x1b[200~half of it");
+        std::thread::sleep(Duration::from_millis(200));
+        screen.hang_up();
+        wait_until("the screen's threads end", || cpu_threads(pid, "frostline-files") == 0);
+        assert!(screen.is_alive());
+        let run = bench.run();
+        assert_eq!(run.owner().unwrap().pid, pid);
+        if paused {
+            assert_eq!(bench.status(), RunStatus::Paused);
+            bench.ok(&["continue", "last"]);
+        }
+        bench.steps_on();
+        // Nothing spins where the terminal was.
+        let busy = |name| cpu_ms(pid, name);
+        let before = busy("frostline-keys") + busy("frostline-screen");
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(busy("frostline-keys") + busy("frostline-screen"), before);
+
+        // Found again.
+        let mut again = Screen::program(bench.path(), &["attach", "last"]);
+        again.wait_for("running mlp");
+        again.wait_for(&format!("process {pid}"));
+        again.keys("q");
+        again.wait_exit();
+        again.assert_restored();
+        bench.steps_on();
+        bench.ok(&["stop", "last"]);
+        screen.wait_exit();
+        assert_eq!(bench.status(), RunStatus::Stopped);
+    }
+}
+
+fn cpu_threads(pid: u32, name: &str) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter(|t| std::fs::read_to_string(t.path().join("comm")).is_ok_and(|c| c.trim() == name)).count()
+}
+
+#[test]
+fn a_workbench_without_a_run_ends_with_its_terminal() {
+    let bench = Bench::new();
+    let mut screen = Screen::program(bench.path(), &["--home", "home"]);
+    screen.wait_for("No runs yet");
+    screen.hang_up();
+    screen.wait_exit();
+}
+
+#[test]
+fn training_in_a_terminal_that_goes_away_goes_on() {
+    let bench = Bench::new();
+    let mut screen = Screen::program(bench.path(), &["train", "r.toml"]);
+    screen.wait_until("the first steps", || bench.home().find("last").is_ok_and(|r| r.summary().step > 2));
+    screen.hang_up();
+    bench.steps_on();
+    wait_until("it lets go of the terminal", || program::log(&bench.run()).contains("the terminal is gone"));
+    bench.steps_on();
+    bench.ok(&["stop", "last"]);
+    screen.wait_exit();
+}
+
+#[test]
+fn training_in_a_terminal_that_takes_no_output_steps_and_obeys_signals() {
+    let bench = Bench::new();
+    let mut screen = Screen::program(bench.path(), &["train", "r.toml"]);
+    screen.wait_until("the first steps", || bench.home().find("last").is_ok_and(|r| r.summary().step > 2));
+    screen.stop_reading();
+    // Until the terminal's buffer is full for sure.
+    for _ in 0..3 {
+        bench.steps_on();
+    }
+    screen.signal("TERM");
+    screen.wait_exit();
+    assert_eq!(bench.status(), RunStatus::Stopped);
+}
+
+#[test]
+fn a_run_is_handed_over_at_an_exact_checkpoint_and_others_follow_it() {
+    let bench = Bench::new();
+    let mut screen = watched(&bench);
+    let (run, pid) = (bench.run(), screen.pid());
+    let mut other = Screen::program(bench.path(), &["attach", "last"]);
+    other.wait_for(&format!("process {pid}"));
+    let plain = bench.start(&["attach", "last", "--plain"]);
+    screen.keys("q");
+    screen.wait_for("Stop it and leave?");
+    screen.keys("l");
+    screen.wait_exit();
+    screen.assert_restored();
+    let said = screen.raw();
+    assert!(said.contains("goes on in the background") && said.contains(run.id().as_str()), "{said}");
+    let next = run.owner().unwrap().pid;
+    assert_ne!(next, pid);
+    bench.steps_on();
+    other.wait_for(&format!("process {next}"));
+    other.wait_for("running mlp");
+    // The other screen commands the new host.
+    other.keys("p");
+    other.wait_for("paused mlp");
+    assert_eq!(bench.status(), RunStatus::Paused);
+    other.keys("p");
+    other.wait_for("running mlp");
+    other.keys("s");
+    other.wait_for("Stop mlp?");
+    other.keys("y");
+    other.wait_for("stopped mlp");
+    let ran = Ran::ended(plain);
+    assert!(ran.code == Some(130), "{ran:?}");
+    let (events, _) = run.events().unwrap();
+    let log: Vec<String> = events.iter().map(|r| format!("{:?}", r.event)).collect();
+    let handed = log.iter().position(|e| e.contains("handed over")).unwrap();
+    let resumed = log[handed..].iter().find(|e| e.starts_with("Started")).unwrap();
+    assert!(resumed.contains(&format!("resumed_from: Some({})", events[handed].step)), "{resumed}");
+    other.keys("q");
+    other.wait_exit();
+}
+
+#[test]
+fn a_paused_run_is_handed_over_paused() {
+    let bench = Bench::new();
+    let mut screen = watched(&bench);
+    screen.keys("p");
+    screen.wait_for("paused mlp");
+    let step = bench.run().summary().step;
+    screen.keys("ql");
+    screen.wait_exit();
+    wait_until("it stands still", || bench.status() == RunStatus::Paused);
+    assert_eq!(bench.run().summary().step, step);
+    bench.ok(&["continue", "last"]);
+    bench.steps_on();
+    bench.ok(&["stop", "last"]);
+}
+
+#[test]
+fn a_run_that_cannot_be_handed_over_stays_stopped_and_is_resumed_here() {
+    let bench = Bench::new();
+    let mut screen = watched(&bench);
+    // The new host will not find what it needs to read.
+    let meta = bench.run().path().join("run.toml");
+    let text = std::fs::read_to_string(&meta).unwrap();
+    std::fs::write(&meta, "nonsense").unwrap();
+    screen.keys("ql");
+    screen.wait_for("the run stays stopped");
+    std::fs::write(&meta, text).unwrap();
+    screen.keys("1r");
+    screen.wait_for("running mlp");
+    screen.keys("sy");
+    screen.wait_for("stopped mlp");
+    screen.keys("q");
+    screen.wait_exit();
+    screen.assert_restored();
+}
+
+#[test]
+fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_screen() {
+    let bench = Bench::new();
+    let mut host = bench.training(&["train", "r.toml"]);
+    let mut screen = Screen::program(bench.path(), &["--home", "home"]);
+    screen.wait_for("running");
+    screen.keys("\r");
+    screen.wait_for(&format!("process {}", host.id()));
+    screen.keys("2j ");
+    screen.wait_for("staged, a applies");
+    screen.keys("a");
+    screen.wait_gone("staged, a applies");
+    screen.wait_for("tensors learn");
+    screen.keys("3w");
+    screen.wait_for("save)");
+    host.kill().unwrap();
+    host.wait().unwrap();
+    screen.wait_for("crashed mlp");
+    screen.keys("1");
+    screen.wait_for("crashed");
+    screen.keys("r");
+    screen.wait_for("running mlp");
+    assert_eq!(bench.run().owner().unwrap().pid, screen.pid());
+    screen.keys("qy");
+    screen.wait_exit();
+    screen.assert_restored();
+}
