@@ -20,6 +20,9 @@ impl Op for Relu {
         // begins here, since the result would stay part of the graph upstream.
         if x.requires_grad() && !cx.recording.get() { Ok(x.f_relu()?) } else { Ok(x.shallow_clone().f_relu_()?) }
     }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some("return torch.relu(x)".to_owned())
+    }
 }
 
 struct Flatten;
@@ -35,5 +38,8 @@ impl Op for Flatten {
     }
     fn forward(&self, _: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
         Ok(x.f_flatten(1, -1)?)
+    }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some("return torch.flatten(x, 1)".to_owned())
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Build, Cx, Node, Op, Result};
+use super::{Build, Cx, Node, Op, Result, script};
 
 struct Sequential;
 
@@ -22,24 +22,30 @@ impl Op for Sequential {
         }
         Ok(y)
     }
+    fn script(&self, node: &Node) -> Option<String> {
+        Some(script::in_turn(node))
+    }
 }
 
 type Forward = fn(&Node, &Tensor, &Cx<'_>) -> Result<Tensor>;
+type Script = fn(&Node) -> String;
 
 struct Custom {
     kind: &'static str,
     forward: Forward,
+    script: Script,
 }
 
-/// A module of class `kind` whose forward is a function over its children.
+/// A module of class `kind` whose forward is a function over its children; `script` writes the same as [`Op::script`] does.
 pub fn custom(
     b: &Build,
     name: impl Into<String>,
     kind: &'static str,
     children: Vec<Node>,
     forward: fn(&Node, &Tensor, &Cx<'_>) -> Result<Tensor>,
+    script: fn(&Node) -> String,
 ) -> Node {
-    b.node(name, Custom { kind, forward }, Vec::new(), children)
+    b.node(name, Custom { kind, forward, script }, Vec::new(), children)
 }
 
 impl Op for Custom {
@@ -48,5 +54,8 @@ impl Op for Custom {
     }
     fn forward(&self, node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         (self.forward)(node, x, cx)
+    }
+    fn script(&self, node: &Node) -> Option<String> {
+        Some((self.script)(node))
     }
 }

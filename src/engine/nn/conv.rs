@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Build, Cx, Init, Node, Op, Result};
+use super::{Build, Cx, Init, Node, Op, Result, script};
 
 /// Hyper-parameters of `nn.Conv2d`, square kernels.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +71,11 @@ impl Op for Conv2d {
             [self.dilation; 2],
             self.groups,
         )?)
+    }
+    fn script(&self, node: &Node) -> Option<String> {
+        let Self { stride: s, padding: p, dilation: d, groups, .. } = self;
+        let bias = script::own(node, "bias");
+        Some(format!("return torch.conv2d(x, self.weight, {bias}, [{s}, {s}], [{p}, {p}], [{d}, {d}], {groups})"))
     }
     fn flops(&self, _: &[i64], output: &[i64]) -> u64 {
         let per_output = 2 * self.inputs / self.groups * self.kernel * self.kernel;

@@ -24,6 +24,9 @@ impl Op for Dropout {
         }
         Ok(cx.generator.dropout(x, self.0)?)
     }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some(format!("return torch.dropout(x, {:?}, self.training)", self.0))
+    }
 }
 
 #[cfg(test)]

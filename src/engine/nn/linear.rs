@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Build, Cx, Init, Node, Op, Result};
+use super::{Build, Cx, Init, Node, Op, Result, script};
 
 struct Linear {
     inputs: i64,
@@ -25,6 +25,9 @@ impl Op for Linear {
     }
     fn forward(&self, node: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
         Ok(x.f_linear(node.need("weight")?, node.slot("bias"))?)
+    }
+    fn script(&self, node: &Node) -> Option<String> {
+        Some(format!("return torch.linear(x, self.weight, {})", script::own(node, "bias")))
     }
     fn flops(&self, _: &[i64], output: &[i64]) -> u64 {
         let rows: i64 = output.iter().product::<i64>() / self.outputs.max(1);

@@ -11,6 +11,7 @@ mod dropout;
 mod linear;
 mod norm;
 mod pool;
+pub mod script;
 
 use std::cell::{Cell, RefCell};
 
@@ -68,6 +69,13 @@ pub trait Op: Send + Sync {
     /// Multiply-adds counted as two for one sample, without children.
     fn flops(&self, _input: &[i64], _output: &[i64]) -> u64 {
         0
+    }
+    /// TorchScript source of the forward, for a model saved as TorchScript: the body of `def forward(self, x: Tensor) ->
+    /// Tensor:`, one statement a line, not indented beyond its own blocks; own tensors are `self.weight`…, children
+    /// `self.conv1.forward(x)` or, for names that are numbers, `getattr(self, "0").forward(x)`; train mode is
+    /// `self.training`. `None`: cannot be written as TorchScript.
+    fn script(&self, _node: &Node) -> Option<String> {
+        None
     }
 }
 

@@ -58,6 +58,13 @@ impl Op for BatchNorm2d {
             true,
         )?)
     }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some(format!(
+            "if self.training:\n    self.num_batches_tracked.add_(1)\nreturn torch.batch_norm(x, self.weight, self.bias, \
+             self.running_mean, self.running_var, self.training, {:?}, {:?}, True)",
+            self.momentum, self.eps
+        ))
+    }
     fn flops(&self, _: &[i64], output: &[i64]) -> u64 {
         (2 * output.iter().product::<i64>()).unsigned_abs()
     }

@@ -25,6 +25,10 @@ impl Op for MaxPool2d {
     fn forward(&self, _: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
         Ok(x.f_max_pool2d([self.kernel; 2], [self.stride; 2], [self.padding; 2], [1, 1], false)?)
     }
+    fn script(&self, _: &Node) -> Option<String> {
+        let Self { kernel: k, stride: s, padding: p } = self;
+        Some(format!("return torch.max_pool2d(x, [{k}, {k}], [{s}, {s}], [{p}, {p}], [1, 1], False)"))
+    }
 }
 
 struct AdaptiveAvgPool2d(i64);
@@ -43,5 +47,8 @@ impl Op for AdaptiveAvgPool2d {
     }
     fn forward(&self, _: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
         Ok(x.f_adaptive_avg_pool2d([self.0; 2])?)
+    }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some(format!("return torch.adaptive_avg_pool2d(x, [{n}, {n}])", n = self.0))
     }
 }

@@ -3,7 +3,7 @@
 use super::Arch;
 use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
-use crate::engine::nn::{Build, Node, Result, custom, dropout, flatten, linear, relu};
+use crate::engine::nn::{Build, Node, Result, custom, dropout, flatten, linear, relu, script};
 
 pub const ARCHS: &[Arch] = &[Arch { name: "mlp", channels: None, images_only: false, build }];
 
@@ -20,11 +20,18 @@ fn build(b: &Build, spec: &ModelSpec, input: &InputSpec) -> Result<Node> {
         width = hidden as i64;
     }
     children.push(linear(b, format!("fc{}", spec.hidden.len() + 1), width, input.outputs as i64)?);
-    Ok(custom(b, "", "MLP", children, |node, x, cx| {
-        let mut y = x.shallow_clone();
-        for child in &node.children {
-            y = child.forward(&y, cx)?;
-        }
-        Ok(y)
-    }))
+    Ok(custom(
+        b,
+        "",
+        "MLP",
+        children,
+        |node, x, cx| {
+            let mut y = x.shallow_clone();
+            for child in &node.children {
+                y = child.forward(&y, cx)?;
+            }
+            Ok(y)
+        },
+        script::in_turn,
+    ))
 }

@@ -6,7 +6,7 @@ use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{
     BatchNorm2d, Build, Conv2d, Cx, Init, Node, Result, adaptive_avg_pool2d, batch_norm2d, conv2d, custom, linear,
-    max_pool2d, relu, sequential,
+    max_pool2d, relu, script, sequential,
 };
 use tch::Tensor;
 
@@ -83,6 +83,19 @@ fn bottleneck_forward(node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
     relu.forward(&y.f_add_(&shortcut(node, x, cx)?)?, cx)
 }
 
+fn block_script(node: &Node) -> String {
+    let layers: &[_] = if node.has_child("conv3") { &["1", "2", "3"] } else { &["1", "2"] };
+    let mut body = String::from("y = x\n");
+    for (i, n) in layers.iter().enumerate() {
+        body += &format!("y = self.bn{n}.forward(self.conv{n}.forward(y))\n");
+        if i + 1 < layers.len() {
+            body += "y = self.relu.forward(y)\n";
+        }
+    }
+    let shortcut = if node.has_child("downsample") { "self.downsample.forward(x)" } else { "x" };
+    body + &format!("return self.relu.forward(y + {shortcut})")
+}
+
 /// One residual block named `name`.
 pub fn block(b: &Build, name: &str, kind: Block, inputs: i64, width: i64, stride: i64) -> Result<Node> {
     let outputs = width * kind.expansion();
@@ -109,8 +122,8 @@ pub fn block(b: &Build, name: &str, kind: Block, inputs: i64, width: i64, stride
         children.push(sequential(b, "downsample", projection));
     }
     Ok(match kind {
-        Block::Basic => custom(b, name, "BasicBlock", children, basic_forward),
-        Block::Bottleneck => custom(b, name, "Bottleneck", children, bottleneck_forward),
+        Block::Basic => custom(b, name, "BasicBlock", children, basic_forward, block_script),
+        Block::Bottleneck => custom(b, name, "Bottleneck", children, bottleneck_forward, block_script),
     })
 }
 
@@ -145,7 +158,7 @@ fn resnet(b: &Build, input: &InputSpec, kind: Block, blocks: [usize; 4]) -> Resu
     }
     children.push(adaptive_avg_pool2d(b, "avgpool", 1));
     children.push(linear(b, "fc", channels, input.outputs as i64)?);
-    Ok(custom(b, "", "ResNet", children, stages_then_fc))
+    Ok(custom(b, "", "ResNet", children, stages_then_fc, stages_then_fc_script))
 }
 
 /// A ResNet's forward: the children in their order, flattened before `fc`.
@@ -158,4 +171,16 @@ pub fn stages_then_fc(node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         y = child.forward(&y, cx)?;
     }
     Ok(y)
+}
+
+/// The same in TorchScript.
+pub fn stages_then_fc_script(node: &Node) -> String {
+    let mut body = String::new();
+    for child in &node.children {
+        if child.name == "fc" {
+            body += "x = torch.flatten(x, 1)\n";
+        }
+        body += &format!("x = {}\n", script::call(&child.name, "x"));
+    }
+    body + "return x"
 }

@@ -2,7 +2,7 @@
 //! three stages), with torchvision's parameter names and projection shortcuts.
 
 use super::Arch;
-use super::resnet::{Block, conv, stage, stages_then_fc};
+use super::resnet::{Block, conv, stage, stages_then_fc, stages_then_fc_script};
 use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{BatchNorm2d, Build, Node, Result, adaptive_avg_pool2d, batch_norm2d, custom, linear, relu};
@@ -34,5 +34,5 @@ fn small(b: &Build, spec: &ModelSpec, input: &InputSpec, blocks: usize) -> Resul
     }
     children.push(adaptive_avg_pool2d(b, "avgpool", 1));
     children.push(linear(b, "fc", from, input.outputs as i64)?);
-    Ok(custom(b, "", "ResNet", children, stages_then_fc))
+    Ok(custom(b, "", "ResNet", children, stages_then_fc, stages_then_fc_script))
 }
