@@ -173,3 +173,79 @@ fn a_scheduler_is_told_how_to_go_on() {
     let ran = Ran::ended(host);
     assert_eq!((ran.code, ran.out.trim()), (Some(130), id.as_str()));
 }
+
+#[test]
+fn a_run_whose_host_is_killed_is_resumed_by_the_process_beside_it() {
+    for detach in [false, true] {
+        let bench = Bench::new();
+        let mut args = vec!["train", "r.toml", "--retries", "2"];
+        args.extend(detach.then_some("--detach"));
+        let supervisor = bench.training(&args);
+        let run = bench.run();
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            wait_until("a checkpoint", || run.checkpoints().list().len() > seen.len() && run.owner().is_some());
+            let host = run.owner().unwrap().pid;
+            assert!(host != supervisor.id() && !seen.contains(&host));
+            seen.push(host);
+            signal(host, "KILL");
+            wait_until("another host", || run.owner().is_some_and(|o| o.pid != host));
+            bench.steps_on();
+        }
+        // A scheduler signals all processes of a job: it is one signal all the same.
+        let host = run.owner().unwrap().pid;
+        signal(host, "TERM");
+        if !detach {
+            signal(supervisor.id(), "TERM");
+        }
+        let ran = Ran::ended(supervisor);
+        assert_eq!(ran.code, Some(if detach { 0 } else { 130 }), "{ran:?}");
+        wait_until("it has stopped", || bench.status() == RunStatus::Stopped);
+        assert_eq!(ran.out.trim(), run.id().as_str());
+        let said = if detach { log(&run) } else { ran.err };
+        assert!(said.contains("was killed by signal 9; it is resumed in 1 s (try 1 of 2)"), "{said}");
+    }
+}
+
+#[test]
+fn a_crash_that_comes_again_and_again_is_given_up_and_alerts_are_told() {
+    let bench = Bench::new();
+    let on_event = "sh -c 'cat >> told.jsonl; echo >> told.jsonl; echo $FROSTLINE_EVENT $FROSTLINE_NAME >> told.txt'";
+    let told = || std::fs::read_to_string(bench.path().join("told.txt")).unwrap_or_default();
+    let mut command = bench.command(&["train", "r.toml", "--retries=1", "--on-event", on_event]);
+    let ran = Ran::of(&command.env("FAKE_PANIC_AT", "30").env("FAKE_DELAY_MS", "0").output().unwrap());
+    assert!(ran.code == Some(1) && ran.err.contains("2 times without a newer checkpoint"), "{ran:?}");
+    assert_eq!(bench.run().checkpoints().list().last().unwrap().step, 20);
+    assert_eq!(told(), "failed mlp\ncrashed mlp\nfailed mlp\ncrashed mlp\n");
+    let json = std::fs::read_to_string(bench.path().join("told.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!((first["event"].as_str(), first["run"].as_str()), (Some("failed"), Some(bench.run().id().as_str())));
+    assert!(first["message"].as_str().unwrap().contains("broke down"), "{first}");
+}
+
+#[test]
+fn a_nan_is_told_and_not_tried_again() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path().join("config")).unwrap();
+    let settings =
+        "[alerts]\non_event = \"sh -c 'echo $FROSTLINE_EVENT >> told.txt'\"\nevents = [\"nan\", \"finished\"]\n";
+    std::fs::write(bench.path().join("config/config.toml"), settings).unwrap();
+    let told = || std::fs::read_to_string(bench.path().join("told.txt")).unwrap_or_default();
+    let mut command = bench.command(&["train", "r.toml", "--retries=3"]);
+    let ran = Ran::of(&command.env("FAKE_NAN_AT", "30").env("FAKE_DELAY_MS", "0").output().unwrap());
+    assert!(ran.code == Some(1) && ran.err.matches("not finite").count() == 1, "{ran:?}");
+    assert_eq!(told(), "nan\n");
+    bench.ok(&["train", "r.toml", "--set", "train.steps=8"]);
+    assert_eq!(told(), "nan\nfinished\n");
+}
+
+#[test]
+fn a_command_for_alerts_that_fails_harms_nothing() {
+    let bench = Bench::new();
+    let unclosed = bench.call(&["train", "r.toml", "--on-event", "mail 'me"]);
+    assert!(unclosed.code == Some(2) && unclosed.err.contains("quote"), "{unclosed:?}");
+    let ran = bench.ok(&["train", "r.toml", "--set", "train.steps=8", "--on-event", "/no/such/program"]);
+    assert!(log(&bench.run()).contains("/no/such/program"), "{ran:?}");
+    bench.ok(&["train", "r.toml", "--set", "train.steps=8", "--on-event", "false"]);
+    assert!(log(&bench.run()).contains("`false` failed"));
+}

@@ -216,3 +216,20 @@ fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_sc
     screen.wait_exit();
     screen.assert_restored();
 }
+
+#[test]
+fn the_end_of_a_run_rings_at_every_terminal_that_follows_it_and_in_no_pipe() {
+    let bench = Bench::new();
+    let short = ["train", "r.toml", "--set", "train.steps=150"];
+    let notified = "\x1b]9;mlp: finished";
+    let mut plain = Screen::program(bench.path(), &short);
+    plain.wait_exit();
+    assert!(plain.raw().contains(notified), "{:?}", plain.raw());
+    let mut screen = Screen::program(bench.path(), &[&short[..], &["--watch"]].concat());
+    screen.wait_for("finished mlp");
+    screen.keys("q");
+    screen.wait_exit();
+    assert!(screen.raw().contains(notified));
+    let ran = bench.ok(&short);
+    assert!(!ran.err.contains('\x07') && !ran.out.contains('\x07'), "{ran:?}");
+}

@@ -44,6 +44,8 @@ pub enum Effect {
     },
     /// Write a checkpoint's weights to a file.
     Export(ExportJob),
+    /// Ring the terminal's bell and notify, as the settings ask.
+    Alert(String),
     /// Give the terminal back to the shell until `fg`.
     Suspend,
     /// Draw every cell afresh.

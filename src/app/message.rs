@@ -1,7 +1,7 @@
 //! What happens: input, events of the run, and the answers of work done in the background.
 
 use crate::core::event::{Metrics, Record};
-use crate::core::recipe::Recipe;
+use crate::core::recipe::{Mode, Recipe};
 use crate::core::run::RunSummary;
 use crate::core::series::Series;
 use crate::core::tree::Tree;
@@ -113,6 +113,8 @@ pub struct OpenedRun {
     pub rules: Vec<String>,
     /// The metric that "best" looks at.
     pub monitor: String,
+    /// Whether smaller values of it are better.
+    pub mode: Mode,
     /// The rare events.
     pub records: Vec<Record>,
     /// The dense metrics, by name.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
+use crate::core::alerts::Alerts;
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunStatus, RunSummary};
@@ -75,6 +76,8 @@ pub struct Model {
     pub size: (u16, u16),
     /// The keys.
     pub keymap: Keymap,
+    /// What is told when something happens to a run.
+    pub alerts: Alerts,
     /// The screen on view.
     pub screen: Screen,
     /// What lies on top, the last one uppermost.
@@ -124,6 +127,7 @@ impl Model {
             now_ms: 0,
             size: (80, 24),
             keymap,
+            alerts: Alerts::default(),
             screen: if watch { Screen::Train } else { Screen::Runs },
             overlays: Vec::new(),
             toasts: VecDeque::new(),

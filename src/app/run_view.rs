@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::core::alerts::{Alert, Watch};
 use crate::core::command::HANDED_OVER;
 use crate::core::event::{Event, Metrics, Record};
 use crate::core::freeze::ParamState;
+use crate::core::recipe::Mode;
 use crate::core::run::{RunStatus, RunSummary};
 use crate::core::series::Series;
 use crate::core::tree::Tree;
@@ -103,6 +105,10 @@ pub struct RunView {
     pub health: BTreeMap<String, Health>,
     /// State of each parameter under the plan in force, as the trainer said.
     states: Vec<ParamState>,
+    /// Better values of the monitored metric are smaller, or larger.
+    mode: Mode,
+    /// What deserves an alert; made at the stream's first record.
+    watch: Option<Watch>,
     overlap: Overlap,
     /// Its last host stopped it for another one.
     handed_over: bool,
@@ -112,7 +118,7 @@ pub struct RunView {
 impl RunView {
     /// From the run's files.
     pub fn new(opened: OpenedRun, hosted: bool) -> Self {
-        let OpenedRun { summary, rules, monitor, records, series, latest, notes } = opened;
+        let OpenedRun { summary, rules, monitor, mode, records, series, latest, notes } = opened;
         let mut view = Self {
             id: summary.id.to_string(),
             name: summary.name.clone(),
@@ -122,6 +128,8 @@ impl RunView {
             overlap: Overlap::default(),
             handed_over: false,
             states: Vec::new(),
+            mode,
+            watch: None,
             step: summary.step,
             steps: 0,
             steps_per_epoch: 0,
@@ -178,6 +186,7 @@ impl RunView {
         let old = std::mem::replace(self, new);
         self.keep_places(&old);
         self.attached = old.attached;
+        self.watch = old.watch;
         if self.attached.is_some() {
             // The stream knows better how the run fares at this moment.
             (self.overlap, self.status, self.pace) = (overlap, old.status, old.pace);
@@ -217,11 +226,15 @@ impl RunView {
         self.layers = Some(layers);
     }
 
-    /// One record of the live run.
-    pub fn take(&mut self, record: &Record) {
+    /// One record of the live run, and the alert that it deserves. `plateau`: as in [`Alerts`].
+    ///
+    /// [`Alerts`]: crate::core::alerts::Alerts
+    pub fn take(&mut self, record: &Record, plateau: u64) -> Option<Alert> {
         if self.attached.is_some() && self.overlap.holds(record) {
-            return;
+            return None;
         }
+        let watch = self.watch.get_or_insert_with(|| Watch::new(&self.monitor, self.mode, plateau));
+        let alert = watch.fold(record);
         match &record.event {
             Event::Step { metrics, .. } => {
                 self.step = self.step.max(record.step);
@@ -230,6 +243,7 @@ impl RunView {
             }
             _ => self.take_rare(record, false),
         }
+        alert
     }
 
     fn chart(&mut self, step: u64, metrics: &Metrics) {

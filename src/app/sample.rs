@@ -102,6 +102,7 @@ pub fn opened(n: u64, status: RunStatus, points: u64) -> OpenedRun {
     summary.step = points;
     let records = if points > 0 { history(points) } else { Vec::new() };
     OpenedRun {
+        mode: crate::core::recipe::Mode::Min,
         summary,
         rules: vec!["freeze **".to_owned(), "train fc".to_owned()],
         monitor: "val/loss".to_owned(),

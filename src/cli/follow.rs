@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::context::Context;
 use super::detach;
 use super::error::{CliError, Done};
 use super::guard::Guard;
 use super::io::Io;
 use super::progress::Progress;
+use super::{settings, supervise};
+use crate::core::alerts::Alerts;
 use crate::core::event::{Event, Record};
-use crate::session::{Begun, Outcome, RunHandle, Session, Start, leave_terminal, redirect_to};
+use crate::session::{Begun, Extras, Outcome, RunHandle, Session, Start, leave_terminal, redirect_to};
 use crate::tui;
 
 /// How a run is followed.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct FollowArgs {
     /// Open the workbench on the run
     #[arg(long)]
@@ -29,9 +32,20 @@ pub struct FollowArgs {
     /// exit with CODE
     #[arg(long, value_name = "CODE", num_args = 0..=1, require_equals = true, default_missing_value = "99")]
     pub requeue: Option<u8>,
+    /// Resume the run when its process crashes (a broken driver, out of memory), until it has crashed N + 1 times in a row without a newer
+    /// checkpoint
+    #[arg(long, value_name = "N", conflicts_with = "watch")]
+    pub retries: Option<u32>,
+    /// Run this command when the run finishes, fails, crashes, meets a NaN, or stands still; without a shell, the event on its stdin
+    /// [default: alerts.on_event of the settings]
+    #[arg(long, value_name = "COMMAND")]
+    pub on_event: Option<String>,
     /// This is the process in the background
     #[arg(long, hide = true)]
     pub daemon: bool,
+    /// This process is looked after by another one
+    #[arg(long, hide = true)]
+    pub supervised: bool,
     /// The run was paused and stays so
     #[arg(long, hide = true)]
     pub paused: bool,
@@ -42,18 +56,26 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Starts a run and stays with it until it is over.
 pub fn start(start: Start, args: FollowArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    // A command that is none is told before anything begins.
+    let warn = !args.detach && args.retries.is_none();
+    let alerts = settings::alerts(args.on_event.as_deref(), warn, cx)?;
     if args.watch {
-        return watch(start, cx);
+        return watch(start, alerts, cx);
     }
     if args.detach {
         return detach::start(cx);
     }
+    if let Some(retries) = args.retries {
+        return supervise::start(retries, &args, cx);
+    }
     let engine = cx.engine()?;
     // From here on a signal means: finish the step and write a checkpoint.
-    cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
-    let handle = Session::begin(engine, cx.home(), start, args.paused)?;
-    if args.daemon {
-        begin_in_background(&handle, cx.io)?;
+    let listening = if args.supervised { cx.io.interrupt.listen_patiently() } else { cx.io.interrupt.listen() };
+    listening.map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    let extras = Extras { paused: args.paused, alerts: Some(alerts.clone()) };
+    let handle = Session::begin(engine, cx.home(), start, extras)?;
+    if args.daemon || args.supervised {
+        tell_launcher(&handle, args.daemon, cx.io)?;
     } else {
         // A script may close its end as soon as it has the id; the run goes on.
         let printed = cx.io.print(handle.id().as_str()).and_then(|()| cx.io.flush());
@@ -61,11 +83,11 @@ pub fn start(start: Start, args: FollowArgs, cx: &mut Context<'_>) -> Result<Don
             cx.io.say("warning: the run's id could not be written to stdout");
         }
     }
-    follow(handle, args, cx.io)
+    follow(handle, &args, &alerts, cx.io)
 }
 
-/// Tells whoever launched this process, and lets go of the terminal.
-fn begin_in_background(handle: &RunHandle, io: &mut Io) -> Result<(), CliError> {
+/// Tells whoever launched this process that it has begun; one in the background lets go of the terminal.
+fn tell_launcher(handle: &RunHandle, daemon: bool, io: &mut Io) -> Result<(), CliError> {
     let run = handle.id().to_string();
     let begun = if handle.is_over() && handle.tree().modules.is_empty() {
         Begun::AlreadyFinished { run }
@@ -74,7 +96,7 @@ fn begin_in_background(handle: &RunHandle, io: &mut Io) -> Result<(), CliError> 
     };
     // Whoever launched it may be gone; the run is there all the same.
     let _ = begun.say(io.out());
-    if !matches!(begun, Begun::AlreadyFinished { .. }) && io.interrupt.is_of_process() {
+    if daemon && !matches!(begun, Begun::AlreadyFinished { .. }) && io.interrupt.is_of_process() {
         leave_terminal(&handle.dir().log_path());
         io.hush();
     }
@@ -82,9 +104,10 @@ fn begin_in_background(handle: &RunHandle, io: &mut Io) -> Result<(), CliError> 
 }
 
 /// The workbench on the run; the id is printed once the screen is left.
-fn watch(start: Start, cx: &mut Context<'_>) -> Result<Done, CliError> {
+fn watch(start: Start, alerts: Alerts, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let mut options = tui::Options::new(cx.take_engine(), cx.home().clone());
     options.watch = Some(start);
+    options.alerts = Some(alerts);
     options.program = cx.io.program.clone();
     let exit = tui::run(options)?;
     left(exit, true, cx.io)
@@ -97,7 +120,9 @@ pub fn left(exit: tui::Exit, print: bool, io: &mut Io) -> Result<Done, CliError>
     }
     if let Some(handle) = exit.alone {
         io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
-        return follow(handle, FollowArgs { daemon: true, ..FollowArgs::default() }, io);
+        let args = FollowArgs { daemon: true, ..FollowArgs::default() };
+        // The run has its own command for alerts, and there is no terminal any more.
+        return follow(handle, &args, &Alerts::default(), io);
     }
     let Some(id) = exit.run else { return Ok(Done::Ok) };
     if print {
@@ -114,8 +139,9 @@ pub fn left(exit: tui::Exit, print: bool, io: &mut Io) -> Result<Done, CliError>
 }
 
 /// Shows a run of this process until it is over.
-pub fn follow(handle: RunHandle, args: FollowArgs, io: &mut Io) -> Result<Done, CliError> {
+pub fn follow(handle: RunHandle, args: &FollowArgs, alerts: &Alerts, io: &mut Io) -> Result<Done, CliError> {
     let id = handle.id().to_string();
+    let mut bell = Bell::new(handle.dir(), alerts);
     let handle = Arc::new(handle);
     let stopped = args.requeue.unwrap_or(Done::Stopped.code());
     let guard = Guard::start(Arc::clone(&handle), io.interrupt.clone(), stopped);
@@ -129,6 +155,9 @@ pub fn follow(handle: RunHandle, args: FollowArgs, io: &mut Io) -> Result<Done, 
         for record in handle.drain() {
             summary.fold(&record);
             progress.take(&record, io);
+            if let Some(bell) = &mut bell {
+                bell.take(&record, io);
+            }
         }
         if over {
             break;

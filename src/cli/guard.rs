@@ -13,6 +13,8 @@ use crate::session::RunHandle;
 
 /// Signals are looked at so often.
 const LOOK: Duration = Duration::from_millis(100);
+/// A signal that comes again within this time is the same one, by another way.
+const ECHO: Duration = Duration::from_secs(1);
 /// Time that the last words may take once the run is over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Time that a run which was told to stop may take for its step and its checkpoint.
@@ -63,6 +65,11 @@ fn watch(handle: &RunHandle, interrupt: &Interrupt, stopped: u8, done: &(Mutex<b
             asked = Some(Instant::now());
             handle.send(Command::Stop { reason: reason.to_owned() });
             flag.store(true, Ordering::Release);
+        }
+        match asked {
+            Some(at) if at.elapsed() < ECHO => interrupt.settle(),
+            Some(_) => interrupt.again(),
+            None => {}
         }
         if over.is_none() && handle.is_over() {
             over = Some(Instant::now());

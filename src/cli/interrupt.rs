@@ -11,6 +11,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 pub struct Interrupt {
     signal: Arc<AtomicUsize>,
     hung_up: Arc<AtomicBool>,
+    /// A signal came since the last look, where that is for us to judge.
+    again: Arc<AtomicBool>,
+    patient: Arc<AtomicBool>,
     /// Whether signals of this process are to be listened to.
     of_process: bool,
 }
@@ -43,6 +46,35 @@ impl Interrupt {
         }
         signal_hook::flag::register(SIGHUP, Arc::clone(&self.hung_up))?;
         Ok(())
+    }
+
+    /// The same for a process that another one looks after. A scheduler signals both of them, and the other one hands its
+    /// signals on: what comes twice within a second came once.
+    pub fn listen_patiently(&self) -> std::io::Result<()> {
+        if !self.of_process {
+            return Ok(());
+        }
+        for signal in [SIGINT, SIGTERM, SIGUSR1] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
+            signal_hook::flag::register(signal, Arc::clone(&self.again))?;
+        }
+        signal_hook::flag::register(SIGHUP, Arc::clone(&self.hung_up))?;
+        self.patient.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Of a process that listens patiently: ends it if it was signalled since the last call, as the signal does by itself.
+    pub fn again(&self) {
+        let again = self.again.swap(false, Ordering::SeqCst);
+        if again && self.patient.load(Ordering::SeqCst) && self.of_process {
+            let signal = self.signal.load(Ordering::SeqCst) as i32;
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    }
+
+    /// Forgets what came within the second.
+    pub fn settle(&self) {
+        self.again.store(false, Ordering::SeqCst);
     }
 
     /// Asks as a signal would.

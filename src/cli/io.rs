@@ -77,6 +77,13 @@ impl Io {
         (self.out_is_terminal, self.err_is_terminal) = (false, false);
     }
 
+    /// Sends a bell or a notification to the terminal, if stderr is one.
+    pub fn ring(&mut self, sequence: &str) {
+        if self.err_is_terminal {
+            let _ = self.err.write_all(sequence.as_bytes()).and_then(|()| self.err.flush());
+        }
+    }
+
     /// Says something that is no result, after the results so far. A stderr that is gone is no reason to stop anything, and a stdout
     /// that is gone is noticed at the next result.
     pub fn say(&mut self, text: &str) {

@@ -4,6 +4,7 @@
 //! the fake engine. A command prints results to stdout and everything else to stderr, and returns its exit code by [`error::CliError`].
 
 mod args;
+mod bell;
 mod commands;
 mod context;
 mod detach;
@@ -16,6 +17,8 @@ mod model;
 mod output;
 mod predictions;
 mod progress;
+mod settings;
+mod supervise;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -45,6 +45,8 @@ pub(super) struct Here {
     pub trainer: Option<JoinHandle<Outcome>>,
     /// `None` where there is no control socket, or once joined.
     pub server: Option<Server>,
+    /// The user's command for alerts, where there is one; it has half a minute to end.
+    pub alerts: Option<JoinHandle<()>>,
 }
 
 impl RunHandle {
@@ -173,6 +175,9 @@ impl Here {
         let joined = self.trainer.take().map(JoinHandle::join);
         if let Some(server) = self.server.take() {
             server.join();
+        }
+        if let Some(alerts) = self.alerts.take() {
+            let _ = alerts.join();
         }
         match joined {
             Some(Ok(outcome)) => outcome,

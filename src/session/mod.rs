@@ -2,6 +2,7 @@
 //!
 //! Imports `engine` and `core`. Called by `cli` and `app`; both pass the engine in, so that tests hand in the fake one.
 
+mod alerts;
 mod attach;
 mod audit;
 mod control;
@@ -16,6 +17,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use alerts::alert;
 pub use attach::{AskError, Done, ask, attach};
 pub use audit::{Reach, reach};
 pub use control::AttachError;
@@ -25,7 +27,7 @@ pub use handle::RunHandle;
 pub use layers::layers;
 pub use predict::{Predictions, predict};
 pub use program::{Begun, LaunchError, Program, launch, leave_terminal, redirect_to};
-pub use start::{Session, Start};
+pub use start::{Extras, Session, Start};
 
 pub use crate::engine::train::{Outcome, TrainError as SessionError, metrics_words, words};
 pub use crate::engine::{Engine, EngineError};

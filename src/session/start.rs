@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use crate::core::alerts::Alerts;
 use crate::core::command::{Command, Request};
 use crate::core::recipe::Recipe;
 use crate::core::run::{CheckpointRef, RunDir, RunHome};
@@ -10,10 +11,10 @@ use crate::core::tree::Tree;
 use crate::engine::Engine;
 use crate::engine::train::{self, Begun, Bus, Dense, Outcome, TrainError};
 
-use super::RunHandle;
 use super::control::{Served, Server};
 use super::handle::Here;
 use super::inbox::{From, Inbox};
+use super::{RunHandle, alerts};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -44,6 +45,15 @@ pub enum Start {
     },
 }
 
+/// What goes with a start.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// The run stands still before its first step: it was paused before.
+    pub paused: bool,
+    /// The user's command for alerts.
+    pub alerts: Option<Alerts>,
+}
+
 /// Where runs are started.
 #[derive(Debug, Clone, Copy)]
 pub struct Session;
@@ -62,24 +72,31 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the input; no run exists then, and an existing one is untouched.
     pub fn start(engine: Arc<dyn Engine>, home: &RunHome, start: Start) -> Result<RunHandle, TrainError> {
-        Self::begin(engine, home, start, false)
+        Self::begin(engine, home, start, Extras::default())
     }
 
-    /// [`Session::start`], where `paused` makes the run stand still before its first step: it was paused before.
+    /// [`Session::start`] with something more.
     ///
     /// # Errors
     /// As there.
-    pub fn begin(engine: Arc<dyn Engine>, home: &RunHome, start: Start, paused: bool) -> Result<RunHandle, TrainError> {
+    pub fn begin(
+        engine: Arc<dyn Engine>,
+        home: &RunHome,
+        start: Start,
+        extras: Extras,
+    ) -> Result<RunHandle, TrainError> {
         let bus = Arc::new(Bus::default());
         let reader = bus.reader(Dense::All);
         let (inbox, requests) = Inbox::new();
-        if paused {
+        if extras.paused {
             let _ = inbox.send(Command::Pause, From::Socket);
         }
         let inbox = Arc::new(inbox);
         let (say_ready, ready) = sync_channel(1);
         let home = home.clone();
         let (theirs, commands) = (Arc::clone(&bus), Arc::clone(&inbox));
+        // From the beginning on.
+        let noticed = bus.reader(Dense::Odd);
         let work = move || body(&*engine, &home, start, requests, commands, &CloseAtEnd(theirs), &say_ready);
         let trainer = std::thread::Builder::new()
             .name("trainer".to_owned())
@@ -87,7 +104,8 @@ impl Session {
             .map_err(|e| TrainError::Failed(format!("the trainer's thread cannot be started: {e}")))?;
         match ready.recv() {
             Ok(Ok(Ready { run, tree, server })) => {
-                Ok(RunHandle::here(run, tree, bus, reader, Here { inbox, trainer: Some(trainer), server }))
+                let alerts = extras.alerts.and_then(|a| alerts::start(&run, a, noticed, Arc::clone(&bus)));
+                Ok(RunHandle::here(run, tree, bus, reader, Here { inbox, trainer: Some(trainer), server, alerts }))
             }
             Ok(Err(error)) => {
                 let _ = trainer.join();

@@ -378,6 +378,10 @@ impl EventLoop {
                     Some(attached) => attached.send(command),
                     None => self.apply(Message::Warning("the connection to the run is lost".to_owned())),
                 },
+                Effect::Alert(words) => {
+                    self.painter.ring(&self.model.alerts.to_terminal(&self.look.glyphs.plain(&words)));
+                    (self.dirty, self.hurry) = (true, true);
+                }
                 Effect::Suspend => self.suspend(),
                 Effect::Redraw => self.painter.forget(),
                 Effect::Quit => self.quit = true,

@@ -25,12 +25,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use crate::app::{self, Model};
+use crate::core::alerts::Alerts;
 use crate::core::run::RunHome;
 use crate::session::{Outcome, Program, RunHandle, Start};
 
 pub use event_loop::EngineSource;
 use event_loop::{EventLoop, Setup};
 use settings::Settings;
+pub use settings::folder as config_folder;
 use work::Places;
 
 /// What a screen is opened with.
@@ -45,6 +47,8 @@ pub struct Options {
     pub open: Option<String>,
     /// Recipes are looked for and exports written here; the current folder when left out.
     pub cwd: Option<PathBuf>,
+    /// What is told when something happens to a run; as the settings say, when left out.
+    pub alerts: Option<Alerts>,
     /// How this program is started again, to hand a run over.
     pub program: Program,
     /// Folder of configuration; `FROSTLINE_CONFIG`, else the platform's, when left out.
@@ -54,7 +58,7 @@ pub struct Options {
 impl Options {
     /// The screen on a run home.
     pub fn new(engine: EngineSource, home: RunHome) -> Self {
-        Self { engine, home, watch: None, open: None, cwd: None, program: Program::this(), config: None }
+        Self { engine, home, watch: None, open: None, cwd: None, alerts: None, program: Program::this(), config: None }
     }
 }
 
@@ -110,16 +114,18 @@ impl TuiError {
 pub fn run(options: Options) -> Result<Exit, TuiError> {
     terminal::check(options.watch.is_some())?;
     let settings = Settings::read(options.config);
+    let alerts = options.alerts.unwrap_or(settings.alerts);
     let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
     let home = options.home.path().display().to_string();
     let (mut model, mut effects) = Model::new(settings.keymap, home, options.watch.is_some());
+    model.alerts = alerts.clone();
     if let Some(id) = options.open {
         effects.extend(app::open_by_id(&mut model, id));
     }
     let setup = Setup {
         model: (model, effects),
         look: settings.look,
-        places: Places { home: options.home, cwd, program: options.program },
+        places: Places { home: options.home, cwd, program: options.program, alerts },
         engine: options.engine,
         watch: options.watch,
         warnings: settings.warnings,

@@ -1,6 +1,7 @@
 //! Frames: ratatui draws into a buffer, and the writer's thread carries what changed to the terminal in one
 //! synchronized update.
 
+use std::io::Write;
 use std::time::Duration;
 
 use crossterm::queue;
@@ -23,6 +24,8 @@ pub struct Painter {
     area: Rect,
     /// The terminal's cells are not what was drawn last.
     forgotten: bool,
+    /// What goes to the terminal before the next frame.
+    ring: String,
 }
 
 impl Painter {
@@ -39,7 +42,7 @@ impl Painter {
         let terminal = terminal.map_err(|e| TuiError::io("the screen cannot be set up", &e))?;
         let writer = Writer::start(tty, written, lost);
         let writer = writer.map_err(|e| TuiError::io("a thread cannot be started", &e))?;
-        Ok(Self { terminal, sink, writer, area, forgotten: true })
+        Ok(Self { terminal, sink, writer, area, forgotten: true, ring: String::new() })
     }
 
     /// Whether the last frame is still on its way.
@@ -50,6 +53,11 @@ impl Painter {
     /// The next frame draws every cell.
     pub fn forget(&mut self) {
         self.forgotten = true;
+    }
+
+    /// Sends a bell or a notification along with the next frame.
+    pub fn ring(&mut self, sequence: &str) {
+        self.ring.push_str(sequence);
     }
 
     /// Waits for the last frame, at most half a second.
@@ -64,6 +72,7 @@ impl Painter {
             return;
         }
         let mut sink = self.sink.clone();
+        let _ = sink.write_all(std::mem::take(&mut self.ring).as_bytes());
         let _ = queue!(sink, BeginSynchronizedUpdate);
         if area != self.area || std::mem::take(&mut self.forgotten) {
             self.area = area;

@@ -7,6 +7,7 @@ use super::look::Look;
 use super::theme::{Depth, Theme};
 use crate::app::config::Config;
 use crate::app::keys::Keymap;
+use crate::core::alerts::Alerts;
 
 /// Everything that the user can choose.
 pub struct Settings {
@@ -14,6 +15,8 @@ pub struct Settings {
     pub keymap: Keymap,
     /// Theme and signs.
     pub look: Look,
+    /// What is told when something happens to a run.
+    pub alerts: Alerts,
     /// Where stray prints go while no run is live.
     pub log: PathBuf,
     /// What is wrong in the files.
@@ -24,9 +27,7 @@ impl Settings {
     /// Reads the files of the configuration folder; without one, the defaults.
     pub fn read(config: Option<PathBuf>) -> Self {
         let var = |name: &str| std::env::var(name).ok();
-        let set = std::env::var_os("FROSTLINE_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let platform = || Some(directories::ProjectDirs::from("", "", "frostline")?.config_dir().to_owned());
-        let folder = config.or(set).or_else(platform);
+        let folder = config.or_else(folder);
         Self::with(folder.as_deref(), var)
     }
 
@@ -59,8 +60,15 @@ impl Settings {
             glyphs.chart = marks;
         }
         let log = folder.filter(|f| f.is_dir()).map_or_else(|| PathBuf::from("/dev/null"), |f| f.join("screen.log"));
-        Self { keymap, look: Look { theme, glyphs }, log, warnings }
+        Self { keymap, look: Look { theme, glyphs }, alerts: config.alerts, log, warnings }
     }
+}
+
+/// The folder of the user's files: `FROSTLINE_CONFIG`, else the platform's.
+pub fn folder() -> Option<PathBuf> {
+    let set = std::env::var_os("FROSTLINE_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let platform = || Some(directories::ProjectDirs::from("", "", "frostline")?.config_dir().to_owned());
+    set.or_else(platform)
 }
 
 #[cfg(test)]

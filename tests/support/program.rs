@@ -48,7 +48,14 @@ pub fn be() {
         return;
     }
     let delay = std::env::var("FAKE_DELAY_MS").ok().and_then(|d| d.parse().ok()).unwrap_or(2);
-    let engine = FakeEngine::new(1).with_delay(Duration::from_millis(delay));
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let mut engine = FakeEngine::new(1).with_delay(Duration::from_millis(delay));
+    if let Some(step) = number("FAKE_PANIC_AT") {
+        engine = engine.with_panic_at(step);
+    }
+    if let Some(step) = number("FAKE_NAN_AT") {
+        engine = engine.with_nan_at(step);
+    }
     let mut io = Io::process();
     io.program = Program::new(std::env::current_exe().unwrap(), CHILD);
     let args = std::iter::once("frostline".into()).chain(args);

@@ -6,6 +6,7 @@ use crate::app::model::{Busy, Draft, Model, Subject};
 use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level, RunView};
+use crate::core::alerts::Kind;
 use crate::core::event::{Event, Record};
 use crate::core::run::{RunStatus, RunSummary};
 
@@ -88,10 +89,18 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         return effects;
     }
     // Else the user went elsewhere in the meantime, or this is news of a run that is on view.
+    let mut effects = Vec::new();
     if let Some(view) = model.view_mut(&id) {
+        let lived = view.status.is_live();
         view.refresh(opened);
+        if lived && view.status == RunStatus::Crashed {
+            let words = format!("{}: crashed", view.name);
+            model.say(Level::Error, format!("{words}; `r` on the run list goes on from its newest checkpoint"));
+            effects.extend(model.alerts.tells(Kind::Crashed).then_some(Effect::Alert(words)));
+        }
     }
-    super::attach::if_live(model)
+    effects.extend(super::attach::if_live(model));
+    effects
 }
 
 fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
@@ -194,8 +203,10 @@ fn take(model: &mut Model, id: Option<String>, records: &[Record]) -> Vec<Effect
     let mut effects = Vec::new();
     let Some(id) = id else { return effects };
     for record in records {
-        if let Some(view) = model.view_mut(&id) {
-            view.take(record);
+        let plateau = model.alerts.plateau;
+        let alert = model.view_mut(&id).and_then(|view| Some((view.take(record, plateau)?, view.name.clone())));
+        if let Some((alert, name)) = alert.filter(|(alert, _)| model.alerts.tells(alert.kind)) {
+            effects.push(Effect::Alert(format!("{name}: {}", alert.message)));
         }
         match &record.event {
             Event::Reply { result, .. } => {

@@ -281,6 +281,25 @@ fn attached() -> Model {
 }
 
 #[test]
+fn alerts_are_told_once_and_as_the_settings_ask() {
+    let mut model = hosting();
+    let nan = || sample::record(6, 1, Event::Step { epoch: 0, metrics: [("train/loss".to_owned(), f64::NAN)].into() });
+    let effects = update(&mut model, Message::Records(vec![nan(), nan()]));
+    assert!(matches!(&effects[..], [Effect::Alert(words)] if words.contains("train/loss is NaN")), "{effects:?}");
+    model.alerts.kinds.clear();
+    let end = sample::record(100, 0, Event::Finished { metrics: Default::default() });
+    assert_eq!(update(&mut model, Message::Records(vec![end])), []);
+    // A run that was followed and whose host is gone without a word.
+    let mut model = attached();
+    update(&mut model, Message::Heard(vec![sample::record(41, 0, Event::Continued)]));
+    update(&mut model, Message::Parted);
+    let crashed = || Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Crashed, 60))));
+    let effects = update(&mut model, crashed());
+    assert!(matches!(&effects[..], [Effect::Alert(words)] if words.contains("crashed")), "{effects:?}");
+    assert_eq!(update(&mut model, crashed()), []);
+}
+
+#[test]
 fn a_run_of_another_process_is_commanded_through_the_connection() {
     let mut model = attached();
     update(&mut model, Message::Heard(vec![sample::record(40, 0, Event::Paused)]));
@@ -320,7 +339,8 @@ fn a_connection_that_ends_shows_what_the_files_say_and_is_made_anew_where_the_ru
     assert!(effects.contains(&Effect::OpenRun(id.clone())), "{effects:?}");
     assert_eq!(keys(&mut model, "p"), []);
     let crashed = sample::opened(1, RunStatus::Crashed, 60);
-    assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(crashed)))), []);
+    let effects = update(&mut model, Message::Opened(Ok(Box::new(crashed))));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Attach(_))), "{effects:?}");
     assert_eq!(model.shown().unwrap().status, RunStatus::Crashed);
     let alive = sample::opened(1, RunStatus::Running, 70);
     assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(alive)))), [Effect::Attach(id.clone())]);

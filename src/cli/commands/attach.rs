@@ -4,11 +4,14 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::workbench;
+use crate::cli::bell::Bell;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow;
 use crate::cli::io::Io;
 use crate::cli::progress::Progress;
+use crate::cli::settings;
+use crate::core::alerts::Alerts;
 use crate::core::command::HANDED_OVER;
 use crate::core::control::Standing;
 use crate::core::event::{Event, Record};
@@ -42,10 +45,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         session::attach(&run)?;
         return workbench::open(Some(run.id().to_string()), cx);
     }
+    let alerts = settings::alerts(None, true, cx)?;
     let mut handle = session::attach(&run)?;
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     loop {
-        let outcome = match watch(handle, args.quiet, cx.io) {
+        let outcome = match watch(handle, args.quiet, &alerts, cx.io) {
             None => return Ok(Done::Ok),
             Some(outcome) => outcome,
         };
@@ -61,14 +65,20 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 }
 
 /// Shows the run until it ends; `None` where the user left it.
-fn watch(handle: RunHandle, quiet: bool, io: &mut Io) -> Option<Outcome> {
+fn watch(handle: RunHandle, quiet: bool, alerts: &Alerts, io: &mut Io) -> Option<Outcome> {
     let mut progress = Progress::new(io, quiet);
+    let mut bell = Bell::new(handle.dir(), alerts);
     if let Some(standing) = handle.standing() {
         so_far(standing).iter().for_each(|record| progress.take(record, io));
     }
     loop {
         let over = handle.is_over();
-        handle.drain().iter().for_each(|record| progress.take(record, io));
+        for record in handle.drain() {
+            progress.take(&record, io);
+            if let Some(bell) = &mut bell {
+                bell.take(&record, io);
+            }
+        }
         if over {
             progress.finish();
             return Some(handle.join());

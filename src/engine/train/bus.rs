@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::core::event::Record;
+use crate::core::event::{Event, Record};
 
 /// Step records that wait at most.
 const STEPS: usize = 4096;
@@ -25,6 +25,8 @@ pub enum Dense {
     All,
     /// The newest alone, to be had when something else wakes it.
     Newest,
+    /// Those alone that hold a value which is not finite.
+    Odd,
 }
 
 #[derive(Debug, Default)]
@@ -88,10 +90,12 @@ impl Bus {
         // Readers that were dropped have left this one handle.
         readers.queues.retain(|q| Arc::strong_count(q) > 1);
         if let Some((last, others)) = readers.queues.split_last() {
-            for shared in others {
+            for shared in others.iter().filter(|s| s.wants(&record)) {
                 shared.push(record.clone());
             }
-            last.push(record);
+            if last.wants(&record) {
+                last.push(record);
+            }
         }
     }
 
@@ -111,11 +115,18 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn wants(&self, record: &Record) -> bool {
+        match &record.event {
+            Event::Step { metrics, .. } if self.lock().dense == Dense::Odd => metrics.values().any(|v| !v.is_finite()),
+            _ => true,
+        }
+    }
+
     fn push(&self, record: Record) {
         let mut queue = self.lock();
         let rare = record.event.is_rare();
         let now = Instant::now();
-        let due = queue.dense == Dense::All && queue.woken.is_none_or(|at| now.duration_since(at) >= PERIOD);
+        let due = queue.dense != Dense::Newest && queue.woken.is_none_or(|at| now.duration_since(at) >= PERIOD);
         let wake = rare || due;
         if wake && !rare {
             queue.woken = Some(now);
@@ -125,10 +136,10 @@ impl Shared {
         if rare {
             queue.rare.push_back((number, record));
         } else {
-            let most = if queue.dense == Dense::All { STEPS } else { 1 };
+            let most = if queue.dense == Dense::Newest { 1 } else { STEPS };
             while queue.steps.len() >= most {
                 queue.steps.pop_front();
-                queue.dropped += u64::from(queue.dense == Dense::All);
+                queue.dropped += u64::from(queue.dense != Dense::Newest);
             }
             queue.steps.push_back((number, record));
         }
@@ -211,7 +222,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{Event, Metrics};
+    use crate::core::event::Metrics;
 
     fn step(n: u64) -> Record {
         Record { time_ms: n, step: n, event: Event::Step { epoch: 0, metrics: Metrics::new() } }
@@ -254,6 +265,20 @@ mod tests {
         assert_eq!(bus.lock().queues.len(), 1);
         bus.close();
         assert!(b.is_closed() && bus.reader(Dense::All).is_closed());
+    }
+
+    #[test]
+    fn whoever_wants_the_odd_steps_gets_no_others() {
+        let bus = Bus::default();
+        let (odd, all) = (bus.reader(Dense::Odd), bus.reader(Dense::All));
+        for n in 0..9 {
+            let loss = if n == 5 { f64::NAN } else { 0.5 };
+            let metrics = Metrics::from([("train/loss".to_owned(), loss)]);
+            bus.push(Record { time_ms: n, step: n, event: Event::Step { epoch: 0, metrics } });
+        }
+        bus.push(rare(9));
+        assert_eq!(odd.drain().iter().map(|r| r.step).collect::<Vec<_>>(), [5, 9]);
+        assert_eq!(all.drain().len(), 10);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
 use crate::core::tree::Tree;
-use crate::session::{self, Engine, Session, Start};
+use crate::session::{self, Engine, Extras, Session, Start};
 use crate::tui::event_loop::EngineSource;
 use crate::tui::post::Post;
 
@@ -92,7 +92,10 @@ fn begin(engine: &mut Lazy, places: &Places, start: Start, post: &Post) -> bool 
         Start::Resume { run, .. } => open(run).ok(),
         _ => None,
     };
-    let handle = engine.get().and_then(|e| Session::start(e, &places.home, start).map_err(|e| e.to_string()));
+    let handle = engine.get().and_then(|e| {
+        let extras = Extras { alerts: Some(places.alerts.clone()), ..Extras::default() };
+        Session::begin(e, &places.home, start, extras).map_err(|e| e.to_string())
+    });
     let handle = match handle {
         Ok(handle) => handle,
         Err(problem) => return post.message(Message::Started(Err(problem))),

@@ -62,6 +62,7 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
     }
     Ok(OpenedRun {
         summary,
+        mode: recipe.monitor_mode(),
         rules: recipe.freeze.rules,
         monitor: recipe.checkpoint.monitor,
         records,

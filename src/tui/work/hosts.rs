@@ -47,6 +47,10 @@ fn hand_over(places: &Places, run: &str, paused: bool) -> Result<u32, String> {
     let home = places.home.path().as_os_str().to_owned();
     let mut args: Vec<OsString> = vec!["--home".into(), home, "resume".into(), run.into(), "--daemon".into()];
     args.extend(paused.then(|| "--paused".into()));
+    let command = places.alerts.command.iter().map(String::as_str);
+    if let Some(command) = shlex::try_join(command).ok().filter(|c| !c.is_empty()) {
+        args.push(format!("--on-event={command}").into());
+    }
     match session::launch(&places.program, args, true) {
         Ok(Begun::Started { pid, .. }) => Ok(pid),
         Ok(Begun::AlreadyFinished { .. }) => Err("the run is finished".to_owned()),

@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use super::event_loop::EngineSource;
 use super::post::Post;
 use crate::app::Effect;
+use crate::core::alerts::Alerts;
 use crate::core::run::RunHome;
 use crate::session::{Program, Start};
 
@@ -30,6 +31,8 @@ pub struct Places {
     pub cwd: PathBuf,
     /// How this program is started again.
     pub program: Program,
+    /// The user's command for alerts.
+    pub alerts: Alerts,
 }
 
 /// What is done on a thread.
