@@ -45,17 +45,17 @@ impl Build {
     pub fn parameter(&self, name: &'static str, shape: &[i64], init: Init) -> Result<Slot> {
         let tensor = self.filled(shape, init)?;
         let tensor = tensor.f_set_requires_grad(true)?;
-        Ok(Slot { name, tensor, parameter: true })
+        Ok(Slot { name: name.into(), tensor, parameter: true })
     }
 
     /// A float32 buffer.
     pub fn buffer(&self, name: &'static str, shape: &[i64], init: Init) -> Result<Slot> {
-        Ok(Slot { name, tensor: self.filled(shape, init)?, parameter: false })
+        Ok(Slot { name: name.into(), tensor: self.filled(shape, init)?, parameter: false })
     }
 
     /// An int64 scalar buffer of 0, as `num_batches_tracked`.
     pub fn counter(&self, name: &'static str) -> Result<Slot> {
-        Ok(Slot { name, tensor: Tensor::f_zeros([] as [i64; 0], (Kind::Int64, Device::Cpu))?, parameter: false })
+        Ok(Slot { name: name.into(), tensor: Tensor::f_zeros([] as [i64; 0], (Kind::Int64, Device::Cpu))?, parameter: false })
     }
 
     /// A node; paths and numbers come with [`Node::finish`].

@@ -13,6 +13,7 @@ mod norm;
 mod pool;
 pub mod script;
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
 pub use activation::{flatten, relu};
@@ -59,7 +60,7 @@ pub type Result<T> = std::result::Result<T, NnError>;
 /// What a node computes.
 pub trait Op: Send + Sync {
     /// PyTorch's class name.
-    fn kind(&self) -> &'static str;
+    fn kind(&self) -> &str;
     /// Hyper-parameters in a few characters.
     fn detail(&self) -> String {
         String::new()
@@ -83,7 +84,7 @@ pub trait Op: Send + Sync {
 #[derive(Debug)]
 pub struct Slot {
     /// `weight`, `running_mean`…
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its values.
     pub tensor: Tensor,
     /// A parameter, as against a buffer.

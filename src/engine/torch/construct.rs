@@ -95,7 +95,7 @@ impl TorchLearner {
         }
         self.root.walk(&mut |node, _| {
             for slot in &node.slots {
-                let name = full_name(node, slot.name);
+                let name = full_name(node, &slot.name);
                 names.push(name.clone());
                 let mut entry = Entry { name, module: node.id, tensor: slot.tensor.shallow_clone(), group: 0 };
                 if !slot.parameter {

@@ -24,7 +24,7 @@ pub fn describe(root: &Node, input: &InputSpec, device: Device, generator: &Gene
             flops: None,
         });
         for slot in &node.slots {
-            let name = full_name(node, slot.name);
+            let name = full_name(node, &slot.name);
             let shape = slot.tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
             match dtype(slot.tensor.kind()) {
                 Ok(dtype) => {
