@@ -9,6 +9,7 @@ pub mod control;
 pub mod event;
 pub mod freeze;
 pub mod groups;
+pub mod hub;
 pub mod io;
 pub mod lr;
 pub mod recipe;

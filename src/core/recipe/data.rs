@@ -64,6 +64,17 @@ pub enum Augment {
     RandomErasing,
 }
 
+/// How images are resized, always antialiased as Pillow does it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A triangle filter.
+    #[default]
+    Bilinear,
+    /// Cubic with a = -0.5.
+    Bicubic,
+}
+
 /// What a damaged image does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +102,12 @@ pub struct DataSpec {
     /// Side of the square that images are brought to; when left out 224 for an image folder, else the source's own size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
+    /// The shorter side of an image is brought to this many pixels before the square is cut from its middle; when left out
+    /// 256 / 224 of `image_size` for an image folder, else `image_size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize_size: Option<usize>,
+    /// How it is resized.
+    pub interpolation: Interpolation,
     /// Normalisation.
     pub normalize: Normalize,
     /// Changes of training images, in order.
@@ -109,6 +126,8 @@ impl Default for DataSpec {
             classes: Vec::new(),
             val_fraction: 0.2,
             image_size: None,
+            resize_size: None,
+            interpolation: Interpolation::Bilinear,
             normalize: Normalize::Named(NamedNormalize::None),
             augment: Vec::new(),
             workers: 2,

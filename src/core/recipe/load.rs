@@ -9,6 +9,8 @@ use serde::Deserialize;
 use super::document::{self, Node, Value};
 use super::error::{Place, Problem, RecipeError};
 use super::schema::{self, Kind};
+use crate::core::hub;
+
 use super::{Mode, Recipe, TrainSpec, check, paths, rules};
 
 /// A recipe is a page of text; what is longer was not meant as one.
@@ -110,6 +112,10 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     let problems = rules::check(&document, &recipe);
     if !problems.is_empty() {
         return Err(RecipeError::new(file, problems));
+    }
+    if let Some(weights) = recipe.model.weights.as_deref().filter(|w| hub::is_name(w)) {
+        let named = hub::find(&recipe.model.arch, weights).map_err(|words| RecipeError::whole(file, words))?;
+        hub::fill_in(&mut recipe.data, named, |key| document.get(key).is_some());
     }
     paths::resolve(&mut recipe, base);
     Ok(recipe)

@@ -4,6 +4,7 @@ use super::document::{Node, Value};
 use super::error::{Place, Problem};
 use super::schema;
 use super::*;
+use crate::core::hub;
 use crate::core::freeze::{FreezeError, Pattern, Plan};
 
 /// All problems of a recipe whose values are fine one by one. `document` says where they were written.
@@ -70,6 +71,11 @@ impl Found<'_> {
             && (name.contains(|c: char| c.is_control() || matches!(c, '@' | '/')) || name == "last")
         {
             self.add("name", format!("{name:?} cannot be a name: no `@` or `/`, no control characters, and not `last`, so that RUN@step stays clear"));
+        }
+        if let Some(weights) = recipe.model.weights.as_deref().filter(|w| hub::is_name(w))
+            && let Err(words) = hub::find(&recipe.model.arch, weights)
+        {
+            self.add("model.weights", words);
         }
         if recipe.model.arch == "torchscript:" {
             self.add("model.arch", "the path after \"torchscript:\" is missing");
@@ -146,6 +152,12 @@ impl Found<'_> {
                 "data.normalize",
                 format!("mean has {} values and std {}; give one a channel in both", mean.len(), std.len()),
             );
+        }
+        if let (Some(resize), Some(size)) = (data.resize_size, data.image_size)
+            && resize < size
+        {
+            let words = format!("{resize} is less than data.image_size = {size}, the square that is cut from it");
+            self.add("data.resize_size", words);
         }
         for (i, class) in data.classes.iter().enumerate() {
             if data.classes[..i].contains(class) {
@@ -257,6 +269,10 @@ pub(super) fn make_room(document: &mut Node) {
                 document.remove_if(key, |node| !is_set(node));
             }
         }
+    }
+    // The size before cropping belongs to the size of the crop.
+    if was_set(document, "data.image_size") {
+        document.remove_if("data.resize_size", |node| !is_set(node));
     }
     for (key, field) in schema::all_keys() {
         let (Some((decider, choices)), Some((section, _))) = (field.only, key.split_once('.')) else { continue };

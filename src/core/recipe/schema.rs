@@ -103,6 +103,8 @@ const DATA: &[Field] = &[
     f("classes", Kind::List(&Kind::Either(&[Kind::Whole(0), Kind::Word]), 0, MANY)),
     f("val_fraction", BELOW_ONE),
     f("image_size", Kind::Whole(1)),
+    f("resize_size", Kind::Whole(1)),
+    f("interpolation", Kind::Choice(&["bilinear", "bicubic"])),
     f("normalize", Kind::Either(&[Kind::Choice(&["imagenet", "none"]), Kind::Table(NORMALIZE)])),
     f("augment", Kind::List(&Kind::Choice(AUGMENT), 0, MANY)),
     f("workers", Kind::Whole(0)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::source::Store;
-use crate::core::recipe::{DataSpec, NamedNormalize, Normalize};
+use crate::core::recipe::{DataSpec, Interpolation, NamedNormalize, Normalize};
 
 /// The side of an image that torchvision's presets resize to, as a part of the crop: 256 / 224.
 const RESIZE_NUM: usize = 256;
@@ -36,6 +36,9 @@ pub struct Preprocessing {
     /// image is brought to `shape`'s size as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,
+    /// How it is resized.
+    #[serde(default, skip_serializing_if = "is_bilinear")]
+    pub interpolation: Interpolation,
     /// Subtracted, one value a channel of the model's input (or one for all); empty leaves the values.
     pub mean: Vec<f32>,
     /// Divided by, likewise.
@@ -48,10 +51,11 @@ impl Preprocessing {
             Store::Files(_) => {
                 let side = spec.image_size.unwrap_or(DEFAULT_SIZE);
                 let planes = if channels == Some(1) { 1 } else { 3 };
-                (InputKind::Image, vec![planes, side, side], Some(side * RESIZE_NUM / RESIZE_DEN))
+                let resize = spec.resize_size.unwrap_or(side * RESIZE_NUM / RESIZE_DEN);
+                (InputKind::Image, vec![planes, side, side], Some(resize))
             }
-            Store::Bytes { shape, .. } => sized(shape, spec.image_size),
-            Store::Floats { shape, image: true, .. } => sized(shape, spec.image_size),
+            Store::Bytes { shape, .. } => sized(shape, spec),
+            Store::Floats { shape, image: true, .. } => sized(shape, spec),
             Store::Floats { shape, .. } => {
                 if let Some(size) = spec.image_size {
                     return Err(DataError::Refused(format!(
@@ -67,7 +71,7 @@ impl Preprocessing {
             Normalize::Named(NamedNormalize::Imagenet) => (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]),
             Normalize::Values { mean, std } => (mean.clone(), std.clone()),
         };
-        let made = Self { kind, shape, repeat, resize, mean, std };
+        let made = Self { kind, shape, repeat, resize, interpolation: spec.interpolation, mean, std };
         made.check()?;
         Ok(made)
     }
@@ -159,10 +163,14 @@ impl Preprocessing {
 }
 
 /// Size of images whose source has one of its own.
-fn sized(own: &[usize], asked: Option<usize>) -> (InputKind, Vec<usize>, Option<usize>) {
-    let (height, width) = asked.map_or((own[1], own[2]), |side| (side, side));
+fn sized(own: &[usize], spec: &DataSpec) -> (InputKind, Vec<usize>, Option<usize>) {
+    let (height, width) = spec.image_size.map_or((own[1], own[2]), |side| (side, side));
     // Only squares can be cut from the middle of any image; other sizes are stretched to.
-    (InputKind::Image, vec![own[0], height, width], (height == width).then_some(height))
+    (InputKind::Image, vec![own[0], height, width], (height == width).then(|| spec.resize_size.unwrap_or(height)))
+}
+
+fn is_bilinear(interpolation: &Interpolation) -> bool {
+    *interpolation == Interpolation::Bilinear
 }
 
 fn repeat(shape: &[usize], channels: Option<usize>) -> Result<usize, DataError> {

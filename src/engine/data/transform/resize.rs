@@ -1,10 +1,11 @@
-//! Resizing with an antialiased triangle filter, as torchvision's `Resize` on Pillow images, and cutting out.
+//! Resizing with an antialiased filter, as torchvision's `Resize` on Pillow images, and cutting out.
 
 use fast_image_resize as fir;
 use fir::images::{CroppedImage, Image as Pixels, ImageRef, TypedCroppedImage, TypedImage, TypedImageRef};
 use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, pixels::F32};
 
 use super::{Crop, Decoded, Image};
+use crate::core::recipe::Interpolation;
 use crate::engine::data::Preprocessing;
 
 /// Pixels of an intermediate image beyond which only the part that is kept is resized: a strip of 1 x 60,000 pixels
@@ -17,8 +18,13 @@ pub(in crate::engine::data) struct Scratch {
     resizer: Resizer,
 }
 
-fn bilinear() -> ResizeOptions {
-    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false)
+fn options(interpolation: Interpolation) -> ResizeOptions {
+    let filter = match interpolation {
+        Interpolation::Bilinear => FilterType::Bilinear,
+        // Pillow's BICUBIC is the cubic with a = -0.5.
+        Interpolation::Bicubic => FilterType::CatmullRom,
+    };
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false)
 }
 
 /// What is done to bring an image to its size: a part of it is resized, and a part of that is kept.
@@ -64,7 +70,7 @@ pub(in crate::engine::data) fn fit(
     let mut data = Vec::with_capacity(image.planes * way.kept.height * way.kept.width);
     for plane in image.data.chunks_exact((image.height * image.width).max(1)) {
         let pixels: Vec<F32> = plane.iter().map(|v| F32::new(*v)).collect();
-        let resized = resize_plane(&pixels, image.height, image.width, &way, scratch);
+        let resized = resize_plane(&pixels, image.height, image.width, &way, prep.interpolation, scratch);
         for row in resized.chunks_exact(way.width).skip(way.kept.top).take(way.kept.height) {
             data.extend(row[way.kept.left..][..way.kept.width].iter().map(|p| p.0));
         }
@@ -73,7 +79,14 @@ pub(in crate::engine::data) fn fit(
 }
 
 /// The sizes are checked by `route`, so that the resizer cannot fail; should it, the plane is black.
-fn resize_plane(pixels: &[F32], height: usize, width: usize, way: &Route, scratch: &mut Scratch) -> Vec<F32> {
+fn resize_plane(
+    pixels: &[F32],
+    height: usize,
+    width: usize,
+    way: &Route,
+    interpolation: Interpolation,
+    scratch: &mut Scratch,
+) -> Vec<F32> {
     let part = way.part;
     let mut out = vec![F32::new(0.0); way.height * way.width];
     let resized = (|| {
@@ -82,7 +95,7 @@ fn resize_plane(pixels: &[F32], height: usize, width: usize, way: &Route, scratc
             TypedCroppedImage::new(whole, part.left as u32, part.top as u32, part.width as u32, part.height as u32)
                 .ok()?;
         let mut to = TypedImage::from_pixels_slice(way.width as u32, way.height as u32, &mut out).ok()?;
-        scratch.resizer.resize_typed(&from, &mut to, &bilinear()).ok()
+        scratch.resizer.resize_typed(&from, &mut to, &options(interpolation)).ok()
     })();
     debug_assert!(resized.is_some());
     out
@@ -102,7 +115,7 @@ pub(in crate::engine::data) fn fit_decoded(
     let from = CroppedImage::new(&whole, part.left as u32, part.top as u32, part.width as u32, part.height as u32)
         .map_err(|e| e.to_string())?;
     let mut to = Pixels::new(way.width as u32, way.height as u32, kind);
-    scratch.resizer.resize(&from, &mut to, &bilinear()).map_err(|e| e.to_string())?;
+    scratch.resizer.resize(&from, &mut to, &options(prep.interpolation)).map_err(|e| e.to_string())?;
     Ok(planes(to.buffer(), image.channels, way.width, way.kept))
 }
 
