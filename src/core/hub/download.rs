@@ -107,12 +107,7 @@ fn remote(problem: impl ToString) -> Trouble {
 }
 
 /// One request for what is missing.
-fn attempt(
-    url: &str,
-    partial: &Path,
-    file: &mut File,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(), Trouble> {
+fn attempt(url: &str, partial: &Path, file: &mut File, progress: &mut dyn FnMut(Progress)) -> Result<(), Trouble> {
     let local = |what| move |source| Trouble::Local(io(partial, what, source));
     let mut done = file.metadata().map_err(local("read"))?.len();
     let mut response = request(url, done)?;

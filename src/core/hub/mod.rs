@@ -147,7 +147,8 @@ pub enum HubError {
 }
 
 fn rest(path: &std::path::Path, kept: u64) -> String {
-    let kept = if kept > 0 { format!("; {kept} bytes are kept, and the next try goes on there") } else { String::new() };
+    let kept =
+        if kept > 0 { format!("; {kept} bytes are kept, and the next try goes on there") } else { String::new() };
     format!("without a network put that file at {}{kept}", path.display())
 }
 

@@ -4,8 +4,8 @@ use super::document::{Node, Value};
 use super::error::{Place, Problem};
 use super::schema;
 use super::*;
-use crate::core::hub;
 use crate::core::freeze::{FreezeError, Pattern, Plan};
+use crate::core::hub;
 
 /// All problems of a recipe whose values are fine one by one. `document` says where they were written.
 pub(super) fn check(document: &Node, recipe: &Recipe) -> Vec<Problem> {

@@ -234,6 +234,7 @@ fn full() -> Recipe {
     recipe.model.load.strip_prefix = Some("module.".to_owned());
     recipe.data.path = Some(PathBuf::from("/d"));
     recipe.data.image_size = Some(8);
+    recipe.data.resize_size = Some(9);
     recipe.optimizer.weight_decay = Some(0.0);
     recipe.train.steps = Some(1);
     recipe.train.clip_grad_norm = Some(1.0);
