@@ -233,3 +233,30 @@ fn the_end_of_a_run_rings_at_every_terminal_that_follows_it_and_in_no_pipe() {
     let ran = bench.ok(&short);
     assert!(!ran.err.contains('\x07') && !ran.out.contains('\x07'), "{ran:?}");
 }
+
+/// `tmux kill-session` closes the terminal under the program, as a window manager or a lost server would.
+#[test]
+fn a_killed_tmux_session_leaves_the_run_going() {
+    let tmux = |bench: &Bench, args: &[&str]| {
+        let mut command = std::process::Command::new("tmux");
+        command.args(["-S", "tmux.sock", "-f", "/dev/null"]).args(args).current_dir(bench.path());
+        command.env("FROSTLINE_HOME", bench.path().join("home")).env("LANG", "C.UTF-8").env_remove("TMUX");
+        command.stderr(std::process::Stdio::null()).status()
+    };
+    let bench = Bench::new();
+    let program = format!("{} {} train r.toml --watch", program::exe().display(), program::CHILD.join(" "));
+    if !tmux(&bench, &["new-session", "-d", "-x", "100", "-y", "30", &program]).is_ok_and(|s| s.success()) {
+        println!("skipped: there is no tmux");
+        return;
+    }
+    wait_until("the first steps", || bench.home().find("last").is_ok_and(|run| run.summary().step > 2));
+    let pid = bench.run().owner().unwrap().pid;
+    tmux(&bench, &["kill-session"]).unwrap();
+    wait_until("the screen ends", || cpu_threads(pid, "frostline-files") == 0);
+    bench.steps_on();
+    let before = cpu_ms(pid, "frostline-keys");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(cpu_ms(pid, "frostline-keys"), before);
+    bench.ok(&["stop", "last"]);
+    tmux(&bench, &["kill-server"]).unwrap();
+}
