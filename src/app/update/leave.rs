@@ -10,6 +10,11 @@ use crate::core::run::RunStatus;
 /// The quit key: leaves, or asks when a run is live in this process.
 pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
     let Some(run) = model.hosted() else { return leave_without_run(model) };
+    if !model.leaving && !run.status.is_live() {
+        // It has said its last word; its thread ends at any moment.
+        model.leaving = true;
+        return Vec::new();
+    }
     let confirm = if model.leaving {
         Confirm {
             title: "Leave at once?".to_owned(),

@@ -258,6 +258,11 @@ fn a_live_run_is_handed_over_when_it_has_stopped_and_the_screen_stays_where_that
     keys(&mut model, "q l");
     update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
     assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
+    // One that has ended is not asked about, although its thread still does.
+    let mut model = hosting();
+    update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
+    assert_eq!((keys(&mut model, "q"), model.overlays.len()), (vec![], 0));
+    assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
     // Other questions have no second way.
     let mut model = hosting();
     assert_eq!(keys(&mut model, "s l"), []);

@@ -42,11 +42,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let plain = args.plain || args.quiet || !std::io::stdin().is_terminal() || !cx.io.out_is_terminal;
     if !plain {
         // Refused before the screen is entered.
-        session::attach(&run)?;
+        reach(&run)?;
         return workbench::open(Some(run.id().to_string()), cx);
     }
     let alerts = settings::alerts(None, true, cx)?;
-    let mut handle = session::attach(&run)?;
+    let mut handle = reach(&run)?;
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     loop {
         let outcome = match watch(handle, args.quiet, &alerts, cx.io) {
@@ -108,6 +108,27 @@ fn so_far(standing: &Standing) -> Vec<Record> {
         records.push(record(Event::Paused));
     }
     records
+}
+
+/// Attaches to the run, also at a moment at which it goes over to another process.
+fn reach(run: &RunDir) -> Result<RunHandle, AttachError> {
+    match session::attach(run) {
+        Err(AttachError::NotLive { .. }) if is_handed_over(run) => found_again(run),
+        result => result,
+    }
+}
+
+/// Whether its last host gave it to another process just now.
+fn is_handed_over(run: &RunDir) -> bool {
+    let last = run.events().ok().and_then(|(mut events, _)| events.pop());
+    last.is_some_and(|r| {
+        let age = now_ms().saturating_sub(r.time_ms);
+        u128::from(age) < HAND_OVER.as_millis() && matches!(r.event, Event::Stopped { reason } if reason == HANDED_OVER)
+    })
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 /// The run goes over to another process: waits for it.
