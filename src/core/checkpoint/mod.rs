@@ -21,6 +21,8 @@ pub use verify::{Damage, verify_path};
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod tests;
 
 /// Parameters and buffers.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::TrainState;
 use super::store::CheckpointStore;
 use super::verify::{read_state, verify_path};
-use crate::core::io::{exchange, fsync_dir, rename};
+use crate::core::io::{exchange, fsync_dir, remove_tree, rename};
 
 /// Names of folders that were moved out of the way, where the file system cannot swap two names in one instant.
 pub(super) const OLD: &str = ".old-";
@@ -37,17 +37,17 @@ fn by_two_renames(temp: &Path, target: &Path) -> io::Result<()> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let old = parent.join(format!("{OLD}{name}"));
     // The remains of an earlier replacement: `target` exists, so they are not needed.
-    match fs::remove_dir_all(&old) {
+    match remove_tree(&old) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     rename(target, &old)?;
     if let Err(e) = rename(temp, target) {
-        let _ = fs::rename(&old, target);
+        let _ = rename(&old, target);
         return Err(e);
     }
     fsync_dir(parent)?;
-    fs::rename(&old, temp)
+    rename(&old, temp)
 }
 
 /// Puts back what a kill between the two renames left under its other name. Says so in words.
@@ -57,7 +57,7 @@ pub(super) fn recover(folder: &Path) -> Vec<String> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(step) = name.strip_prefix(OLD).filter(|n| CheckpointStore::step_of(n).is_some()) else { continue };
         let target = folder.join(step);
-        if !target.exists() && fs::rename(entry.path(), &target).is_ok() {
+        if !target.exists() && rename(&entry.path(), &target).is_ok() {
             done.push(format!("put {step} back, whose replacement did not end"));
         }
     }

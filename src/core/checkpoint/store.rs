@@ -123,7 +123,12 @@ impl CheckpointStore {
     ) -> Result<CheckpointInfo, CheckpointError> {
         let name = Self::name_of(state.step);
         let target = self.path.join(&name);
-        fs::create_dir_all(&self.path).map_err(CheckpointError::io("create", &self.path))?;
+        // Not those above it: a run's folder that has vanished does not come again with a checkpoint and nothing else.
+        match io::create_private_dir(&self.path) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(CheckpointError::io("create", &self.path)(e)),
+            Ok(()) => io::fsync_dir(&self.run).map_err(CheckpointError::io("flush", &self.run))?,
+            Err(_) => {}
+        }
         let temp = io::temp_beside(&target);
         let active = Active::new(&temp);
         let written = self.write_into(&temp, state, weights, optimizer).and_then(|state| {
@@ -138,7 +143,7 @@ impl CheckpointStore {
             io::fsync_dir(&self.path).map_err(CheckpointError::io("flush", &self.path))?;
             Ok(state)
         });
-        let _ = fs::remove_dir_all(&temp);
+        let _ = io::remove_tree(&temp);
         drop(active);
         let state = written?;
         Ok(self.info(name, &state, &self.pins()))
@@ -151,7 +156,7 @@ impl CheckpointStore {
         weights: &[HostTensor],
         optimizer: &[HostTensor],
     ) -> Result<TrainState, CheckpointError> {
-        fs::create_dir(temp).map_err(CheckpointError::io("create", temp))?;
+        io::create_private_dir(temp).map_err(CheckpointError::io("create", temp))?;
         let mut state = TrainState { format: FORMAT, ..state.clone() };
         state.files.clear();
         for (file, tensors) in [(WEIGHTS, weights), (OPTIMIZER, optimizer)] {
@@ -245,10 +250,10 @@ impl CheckpointStore {
         let path = self.path.join(name);
         let doomed = io::temp_beside(&path);
         // Flushed between, so that a power cut does not leave a folder of this name without its files.
-        fs::rename(&path, &doomed)
+        io::rename(&path, &doomed)
             .and_then(|()| io::fsync_dir(&self.path))
             .map_err(CheckpointError::io("remove", &path))?;
-        fs::remove_dir_all(&doomed).map_err(CheckpointError::io("remove", &doomed))
+        io::remove_tree(&doomed).map_err(CheckpointError::io("remove", &doomed))
     }
 
     /// Removes what an earlier owner left half done, unless another live process owns the run. Returns what was done, in
@@ -258,12 +263,17 @@ impl CheckpointStore {
             return Vec::new();
         }
         let mut done = replace::recover(&self.path);
+        // What a killed process saw done may not be on the disk yet; what it made superfluous is removed after that only.
+        if let Err(e) = io::fsync_dir(&self.path) {
+            done.push(format!("could not flush {}: {e}; nothing was swept", self.path.display()));
+            return done;
+        }
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
             let half =
                 Self::step_of(&name).is_some() && matches!(read_state(&path), Err(CheckpointError::Missing { .. }));
             if (half || name.starts_with(".tmp-") || name.starts_with(replace::OLD)) && !Active::contains(&path) {
-                done.push(match fs::remove_dir_all(&path) {
+                done.push(match io::remove_tree(&path) {
                     Ok(()) => format!("removed {name}, the remains of a save that did not end"),
                     Err(e) => format!("could not remove {}: {e}", path.display()),
                 });
@@ -307,11 +317,11 @@ impl CheckpointStore {
             if Self::step_of(&name).is_none_or(|s| s <= step) {
                 continue;
             }
-            fs::create_dir_all(&aside).map_err(CheckpointError::io("create", &aside))?;
+            io::create_dirs(&aside).map_err(CheckpointError::io("create", &aside))?;
             let free = |n: &u32| !aside.join(numbered(&name, *n)).exists();
             let target = aside.join(numbered(&name, (1..).find(free).unwrap_or(u32::MAX)));
             let from = self.path.join(&name);
-            fs::rename(&from, &target).map_err(CheckpointError::io("set aside", &from))?;
+            io::rename(&from, &target).map_err(CheckpointError::io("set aside", &from))?;
             moved.push(target);
         }
         if !moved.is_empty() {

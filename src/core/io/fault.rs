@@ -53,3 +53,32 @@ pub fn admit<'a>(path: &Path, buf: &'a [u8]) -> io::Result<&'a [u8]> {
     *left -= n as u64;
     Ok(&buf[..n])
 }
+
+/// Folders whose file system cannot swap two names.
+static NO_EXCHANGE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn without_exchange() -> MutexGuard<'static, Vec<PathBuf>> {
+    NO_EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Two names cannot be swapped at once until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct NoExchange(PathBuf);
+
+/// Below `folder` the file system cannot swap two names.
+pub fn no_exchange(folder: &Path) -> NoExchange {
+    without_exchange().push(folder.to_owned());
+    NoExchange(folder.to_owned())
+}
+
+impl Drop for NoExchange {
+    fn drop(&mut self) {
+        without_exchange().retain(|folder| *folder != self.0);
+    }
+}
+
+/// Whether two names can be swapped here.
+pub fn exchanges(path: &Path) -> bool {
+    !without_exchange().iter().any(|folder| path.starts_with(folder))
+}

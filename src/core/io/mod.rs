@@ -1,12 +1,19 @@
 //! The one place that knows how to write a file so that it survives a kill, a power cut or a full disk.
 //!
-//! Imports std, rustix and nothing of Frostline. Called by the run and checkpoint stores and by exports.
+//! `place` puts in place what others write, `background` flushes from a thread; `fault`, `trace` and `disk` are for tests: disks
+//! that fail, what was written, and what a power cut leaves of it. Imports std, rustix and nothing of Frostline. Called by the run and checkpoint stores and by exports.
 
 mod background;
 #[cfg(test)]
+pub mod disk;
+#[cfg(test)]
 pub mod fault;
+mod place;
+#[cfg(test)]
+pub mod trace;
 
 pub use background::BackgroundSync;
+pub use place::Beside;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -27,6 +34,8 @@ impl SafeFile {
         #[cfg(test)]
         fault::check(path, 0)?;
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        #[cfg(test)]
+        trace::note(path, trace::Op::Create);
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -42,7 +51,10 @@ impl SafeFile {
     pub fn sync(&self) -> io::Result<()> {
         #[cfg(test)]
         fault::check(&self.path, 0)?;
-        self.file.sync_all()
+        self.file.sync_all()?;
+        #[cfg(test)]
+        trace::note(&self.path, trace::Op::Sync);
+        Ok(())
     }
 
     /// The file itself.
@@ -55,7 +67,10 @@ impl Write for SafeFile {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         #[cfg(test)]
         let buf = fault::admit(&self.path, buf)?;
-        self.file.write(buf)
+        let n = self.file.write(buf)?;
+        #[cfg(test)]
+        trace::note(&self.path, |path| trace::Op::Write(path, buf[..n].to_owned()));
+        Ok(n)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -74,7 +89,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
         rename(&temp, path)
     })();
     if written.is_err() {
-        let _ = fs::remove_file(&temp);
+        let _ = remove_tree(&temp);
         return written;
     }
     fsync_dir(folder)
@@ -84,28 +99,89 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn fsync_dir(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     fault::check(path, 0)?;
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    #[cfg(test)]
+    trace::note(path, trace::Op::SyncDir);
+    Ok(())
+}
+
+/// Makes a folder that only its user can reach.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    fault::check(path, 0)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    #[cfg(test)]
+    trace::note(path, trace::Op::MakeDir);
+    Ok(())
+}
+
+/// Makes a folder and those above it that are missing, each flushed, so that what is put into it is found again after a
+/// power cut.
+pub fn create_dirs(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    create_dirs(above)?;
+    #[cfg(test)]
+    fault::check(path, 0)?;
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        // Another process was faster.
+        Err(_) if path.is_dir() => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    #[cfg(test)]
+    trace::note(path, trace::Op::MakeDir);
+    match fsync_dir(above) {
+        // A folder may be writable and not readable.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        flushed => flushed,
+    }
+}
+
+/// Removes a file, or a folder with all that is in it.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    #[cfg(test)]
+    if removed.is_ok() {
+        trace::note(path, trace::Op::RemoveTree);
+    }
+    removed
 }
 
 /// `rename`, which replaces an existing file at once.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     fault::check(to, 0)?;
-    fs::rename(from, to)
+    fs::rename(from, to)?;
+    #[cfg(test)]
+    trace::note_two(from, to, trace::Op::Rename);
+    Ok(())
 }
 
 /// Swaps two names in one instant. `Err` of kind `Unsupported` where the file system cannot.
 pub fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     #[cfg(test)]
     fault::check(b, 0)?;
+    #[cfg(test)]
+    if !fault::exchanges(b) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).map_err(|e| match e {
             Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => io::ErrorKind::Unsupported.into(),
-            other => other.into(),
-        })
+            other => io::Error::from(other),
+        })?;
+        #[cfg(test)]
+        trace::note_two(a, b, trace::Op::Exchange);
+        Ok(())
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -122,7 +198,8 @@ pub fn temp_beside(path: &Path) -> PathBuf {
     parent(path).join(format!(".tmp-{name}-{}-{n}", std::process::id()))
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that a path is in.
+pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),

@@ -1,6 +1,6 @@
 //! The run home: the folder that holds all runs.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl RunHome {
     /// Makes a run's folder with its `run.toml`. It appears complete or not at all; only its user can read it.
     pub fn create(&self, recipe: &Recipe, lineage: Lineage) -> Result<RunDir, StoreError> {
         let runs = self.runs_path();
-        fs::create_dir_all(&runs).map_err(StoreError::io("create", &runs))?;
+        io::create_dirs(&runs).map_err(StoreError::io("create", &runs))?;
         sweep(&runs);
         let created = jiff::Timestamp::now();
         let mut id = RunId::new(created);
@@ -62,13 +62,13 @@ impl RunHome {
             recipe: recipe.clone(),
         };
         let temp = io::temp_beside(&path);
-        let made = private_folder(&temp)
-            .and_then(|()| private_folder(&temp.join("checkpoints")))
+        let made = io::create_private_dir(&temp)
+            .and_then(|()| io::create_private_dir(&temp.join("checkpoints")))
             .map_err(StoreError::io("create", &path))
             .and_then(|()| meta.save(&temp.join("run.toml")))
             .and_then(|()| io::rename(&temp, &path).map_err(StoreError::io("create", &path)));
         if let Err(e) = made {
-            let _ = fs::remove_dir_all(&temp);
+            let _ = io::remove_tree(&temp);
             return Err(e);
         }
         io::fsync_dir(&runs).map_err(StoreError::io("flush", &runs))?;
@@ -141,13 +141,6 @@ fn sweep(runs: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-fn private_folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 #[cfg(test)]

@@ -34,34 +34,15 @@ pub fn write_safetensors(
     let mut remarks: HashMap<String, String> = metadata.clone().into_iter().collect();
     remarks.entry("format".into()).or_insert_with(|| "pt".into());
 
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = WeightsError::io;
-    let temp = tempfile::Builder::new()
-        .prefix(".frostline-")
-        .suffix(".tmp")
-        .permissions(permissions())
-        .tempfile_in(folder)
-        .map_err(write(path, "create a file beside it"))?;
+    let temp = io::Beside::new(path);
     safetensors::serialize_to_file(views, Some(remarks), temp.path()).map_err(|e| match e {
         safetensors::SafeTensorError::IoError(source) => {
             WeightsError::Io { path: path.to_owned(), what: "write", source }
         }
         other => unwritable(other.to_string()),
     })?;
-    temp.as_file().sync_all().map_err(write(path, "flush"))?;
-    let moved = if force { temp.persist(path) } else { temp.persist_noclobber(path) };
-    moved.map_err(|e| match e.error.kind() {
+    temp.put(force).map_err(|source| match source.kind() {
         std::io::ErrorKind::AlreadyExists => WeightsError::Exists { path: path.to_owned() },
-        _ => WeightsError::Io { path: path.to_owned(), what: "write", source: e.error },
-    })?;
-    io::fsync_dir(folder).map_err(write(path, "flush the folder of"))
-}
-
-/// What an ordinary file gets; the user's umask applies.
-fn permissions() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o666)
+        _ => WeightsError::Io { path: path.to_owned(), what: "write", source },
+    })
 }
