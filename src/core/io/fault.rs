@@ -7,9 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-static FULL: Mutex<Vec<(PathBuf, u64)>> = Mutex::new(Vec::new());
+use rustix::io::Errno;
 
-fn faults() -> MutexGuard<'static, Vec<(PathBuf, u64)>> {
+/// What fails, after how many more bytes, and how.
+type Fault = (PathBuf, u64, Errno);
+
+static FULL: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
+
+fn faults() -> MutexGuard<'static, Vec<Fault>> {
     FULL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -20,24 +25,25 @@ pub struct DiskFull(PathBuf);
 
 /// Writes below `folder` succeed for `bytes` more bytes, then fail with ENOSPC.
 pub fn disk_full_after(folder: &Path, bytes: u64) -> DiskFull {
-    faults().push((folder.to_owned(), bytes));
-    DiskFull(folder.to_owned())
+    failing_after(folder, bytes, Errno::NOSPC)
+}
+
+/// Writes below `path` succeed for `bytes` more bytes, then fail.
+pub fn failing_after(path: &Path, bytes: u64, errno: Errno) -> DiskFull {
+    faults().push((path.to_owned(), bytes, errno));
+    DiskFull(path.to_owned())
 }
 
 impl Drop for DiskFull {
     fn drop(&mut self) {
-        faults().retain(|(p, _)| *p != self.0);
+        faults().retain(|(p, ..)| *p != self.0);
     }
-}
-
-fn enospc() -> io::Error {
-    rustix::io::Errno::NOSPC.into()
 }
 
 /// Fails where nothing at all can be written any more.
 pub fn check(path: &Path, _bytes: usize) -> io::Result<()> {
-    match faults().iter().find(|(folder, _)| path.starts_with(folder)) {
-        Some((_, 0)) => Err(enospc()),
+    match faults().iter().find(|(folder, ..)| path.starts_with(folder)) {
+        Some((_, 0, errno)) => Err((*errno).into()),
         _ => Ok(()),
     }
 }
@@ -45,9 +51,11 @@ pub fn check(path: &Path, _bytes: usize) -> io::Result<()> {
 /// The part of `buf` that still fits.
 pub fn admit<'a>(path: &Path, buf: &'a [u8]) -> io::Result<&'a [u8]> {
     let mut faults = faults();
-    let Some((_, left)) = faults.iter_mut().find(|(folder, _)| path.starts_with(folder)) else { return Ok(buf) };
+    let Some((_, left, errno)) = faults.iter_mut().find(|(folder, ..)| path.starts_with(folder)) else {
+        return Ok(buf);
+    };
     if *left == 0 && !buf.is_empty() {
-        return Err(enospc());
+        return Err((*errno).into());
     }
     let n = buf.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
     *left -= n as u64;

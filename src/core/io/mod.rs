@@ -57,6 +57,21 @@ impl SafeFile {
         Ok(())
     }
 
+    /// Flushes data, and of the metadata what finding it takes.
+    fn sync_data(&self) -> io::Result<()> {
+        #[cfg(test)]
+        fault::check(&self.path, 0)?;
+        self.file.sync_data()?;
+        #[cfg(test)]
+        trace::note(&self.path, trace::Op::Sync);
+        Ok(())
+    }
+
+    /// A second handle to the same open file.
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, path: self.path.clone() })
+    }
+
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file

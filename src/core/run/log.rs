@@ -35,7 +35,7 @@ impl EventLog {
         let bytes = std::fs::read(path).map_err(StoreError::io("read", path))?;
         let len = whole_lines(&bytes) as u64;
         file.file().set_len(len).map_err(StoreError::io("repair", path))?;
-        let sync = BackgroundSync::start(file.file()).map_err(StoreError::io("watch", path))?;
+        let sync = BackgroundSync::start(&file).map_err(StoreError::io("watch", path))?;
         Ok(Self { file, path: path.to_owned(), len, queue: VecDeque::new(), lost: 0, sync })
     }
 
@@ -72,7 +72,7 @@ impl EventLog {
                 self.say_lost();
             }
         }
-        Ok(())
+        self.sync.failed().map_err(StoreError::io("flush", &self.path))
     }
 
     /// Events that wait in memory.

@@ -3,12 +3,12 @@
 //! A disk that is full costs no step: the stores keep what they could not write and are asked again every second; the
 //! bus hears of it at once, the disk when it can.
 
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::event::{Event, Record};
+use crate::core::io::{SafeFile, advice};
 use crate::core::run::{EventLog, MetricsWriter, RunDir, StoreError};
 
 use super::Bus;
@@ -22,7 +22,7 @@ pub struct Output {
     events: EventLog,
     metrics: MetricsWriter,
     /// Best effort: nothing depends on it.
-    log: Option<File>,
+    log: Option<SafeFile>,
     /// Since the last try to write what a full disk refused.
     troubled: Option<Instant>,
     /// The step of the last record.
@@ -35,12 +35,16 @@ pub fn now_ms() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(0)
 }
 
+fn unwritten(error: &std::io::Error) -> String {
+    format!("metrics cannot be written: {error}; {}", advice(error))
+}
+
 impl Output {
     /// Opens the run's files. `resume_at`: the step that it goes on from; what was said of later ones is superseded.
     pub fn open(run: &RunDir, resume_at: Option<u64>, bus: Arc<Bus>) -> Result<Self, StoreError> {
         let events = run.event_log()?;
         let metrics = run.metrics_writer(resume_at)?;
-        let log = OpenOptions::new().append(true).create(true).open(run.log_path()).ok();
+        let log = SafeFile::append(&run.log_path()).ok();
         Ok(Self { bus, events, metrics, log, troubled: None, step: resume_at.unwrap_or(0) })
     }
 
@@ -74,7 +78,7 @@ impl Output {
     pub fn row(&mut self, step: u64, time_ms: u64, values: &[(&str, f64)]) {
         self.step = step;
         if let Err(e) = self.metrics.append(step, time_ms, values) {
-            self.trouble(&format!("metrics cannot be written: {e}"));
+            self.trouble(&unwritten(&e));
         }
     }
 
@@ -97,7 +101,7 @@ impl Output {
     /// Brings all to the disk.
     pub fn flush(&mut self) {
         let events = self.events.retry().map_err(|e| e.to_string());
-        let metrics = self.metrics.flush().map_err(|e| format!("metrics cannot be written: {e}"));
+        let metrics = self.metrics.flush().map_err(|e| unwritten(&e));
         match events.and(metrics) {
             Ok(()) if self.troubled.take().is_some() => {
                 let lost = self.metrics.lost();

@@ -40,7 +40,7 @@ impl MetricsWriter {
             (torn > 0).then(|| format!("metrics.bin: the last {torn} bytes are a torn record and were dropped"));
         let file = SafeFile::append(path).map_err(StoreError::io("open", path))?;
         file.file().set_len(len).map_err(StoreError::io("repair", path))?;
-        let sync = BackgroundSync::start(file.file()).map_err(StoreError::io("watch", path))?;
+        let sync = BackgroundSync::start(&file).map_err(StoreError::io("watch", path))?;
         let pending = if len == 0 { MAGIC.to_vec() } else { Vec::new() };
         let (schemas, next) = reader.schemas();
         let mut writer = Self { file, sync, len, pending, schemas, next, lost: 0, dropped };
@@ -88,7 +88,7 @@ impl MetricsWriter {
 
     fn write_pending(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
-            return Ok(());
+            return self.sync.failed();
         }
         if let Err(e) = self.file.write_all(&self.pending) {
             // A part of it may be there; readers would take it for a torn record, the next append must not follow it.
@@ -98,7 +98,7 @@ impl MetricsWriter {
         self.len += self.pending.len() as u64;
         self.pending.clear();
         self.sync.touch();
-        Ok(())
+        self.sync.failed()
     }
 
     fn schema_of(&mut self, values: &[(&str, f64)]) -> u16 {
