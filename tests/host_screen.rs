@@ -112,6 +112,40 @@ fn training_in_a_terminal_that_takes_no_output_steps_and_obeys_signals() {
     assert_eq!(bench.status(), RunStatus::Stopped);
 }
 
+/// Flow control, a line that hangs: two seconds here, sixty with `FROSTLINE_LONG=1`.
+#[test]
+fn a_workbench_on_a_terminal_that_takes_no_output_steps_on_idles_and_draws_again() {
+    let long = std::env::var_os("FROSTLINE_LONG").is_some_and(|v| v == "1");
+    let bench = Bench::new();
+    let mut screen = watched(&bench);
+    let pid = screen.pid();
+    screen.stop_reading();
+    // Until the terminal's buffer is full for sure, and the writer waits.
+    let idle = || {
+        let before = cpu_ms(pid, "frostline-screen");
+        std::thread::sleep(Duration::from_millis(500));
+        cpu_ms(pid, "frostline-screen") == before
+    };
+    wait_until("the screen's thread waits", idle);
+    let (step, before) = (bench.run().summary().step, cpu_ms(pid, "frostline-screen"));
+    std::thread::sleep(Duration::from_secs(if long { 60 } else { 2 }));
+    assert_eq!(cpu_ms(pid, "frostline-screen"), before);
+    assert!(bench.run().summary().step > step + 20);
+    let mut other = Screen::program(bench.path(), &["attach", "last"]);
+    other.wait_for("running mlp");
+    other.keys("p");
+    other.wait_for("paused mlp");
+    other.keys("q");
+    other.wait_exit();
+    other.assert_restored();
+    screen.read_again();
+    screen.wait_for("paused mlp");
+    screen.keys("qy");
+    screen.wait_exit();
+    screen.assert_restored();
+    assert_eq!(bench.status(), RunStatus::Stopped);
+}
+
 #[test]
 fn a_run_is_handed_over_at_an_exact_checkpoint_and_others_follow_it() {
     let bench = Bench::new();

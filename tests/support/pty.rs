@@ -94,14 +94,17 @@ impl Screen {
         let theirs = Arc::clone(&shared);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while theirs.state.load(Ordering::Acquire) == READING {
-                let Ok(n @ 1..) = reader.read(&mut buffer) else { return };
-                theirs.raw.lock().unwrap().extend_from_slice(&buffer[..n]);
-                theirs.parser.lock().unwrap().process(&buffer[..n]);
-            }
-            if theirs.state.load(Ordering::Acquire) == STALLED {
-                // Kept open and unread, as a stopped emulator does.
-                std::thread::sleep(PATIENCE);
+            loop {
+                match theirs.state.load(Ordering::Acquire) {
+                    READING => {
+                        let Ok(n @ 1..) = reader.read(&mut buffer) else { return };
+                        theirs.raw.lock().unwrap().extend_from_slice(&buffer[..n]);
+                        theirs.parser.lock().unwrap().process(&buffer[..n]);
+                    }
+                    // Kept open and unread, as a stopped emulator does.
+                    STALLED => std::thread::sleep(Duration::from_millis(10)),
+                    _ => return,
+                }
             }
         });
         let writer = pair.master.take_writer().unwrap();
@@ -166,6 +169,11 @@ impl Screen {
     /// The terminal takes no more output.
     pub fn stop_reading(&self) {
         self.shared.state.store(STALLED, Ordering::Release);
+    }
+
+    /// It takes output again.
+    pub fn read_again(&self) {
+        self.shared.state.store(READING, Ordering::Release);
     }
 
     pub fn pid(&self) -> u32 {
