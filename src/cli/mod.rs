@@ -16,6 +16,7 @@ pub mod io;
 mod model;
 mod output;
 mod predictions;
+mod pretrained;
 mod progress;
 mod settings;
 mod supervise;

@@ -9,6 +9,7 @@ use crate::app::format::number;
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::{Listing, by_module, plural};
+use crate::cli::pretrained;
 use crate::core::checkpoint::LoadedCheckpoint;
 use crate::core::freeze::ParamState;
 use crate::core::recipe::Recipe;
@@ -148,6 +149,7 @@ struct Planned<'a> {
 /// What a recipe would teach, and where gradients go on its first batch.
 fn before(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let recipe = Recipe::load(Path::new(&args.what), &[])?;
+    pretrained::fetch(&recipe, cx)?;
     let engine = cx.engine()?;
     let Reach { tree, resolution, gradients } = session::reach(&*engine, cx.home(), &recipe)?;
     let planned = tree.parameters.iter().zip(&resolution.params).zip(gradients);

@@ -6,6 +6,7 @@ use super::tell::{self, Wait};
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::Listing;
+use crate::cli::pretrained;
 use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::recipe::Recipe;
@@ -101,9 +102,11 @@ fn evaluate_live(run: &RunDir, args: &Args, cx: &mut Context<'_>) -> Result<Done
 }
 
 /// A recipe with the changes already made, or a checkpoint and the changes to make.
-pub fn source(what: &str, sets: &[String], cx: &Context<'_>) -> Result<(Source, Vec<String>), CliError> {
+pub fn source(what: &str, sets: &[String], cx: &mut Context<'_>) -> Result<(Source, Vec<String>), CliError> {
     if is_recipe(what) {
-        return Ok((Source::Recipe(Recipe::load(Path::new(what), sets)?), Vec::new()));
+        let recipe = Recipe::load(Path::new(what), sets)?;
+        pretrained::fetch(&recipe, cx)?;
+        return Ok((Source::Recipe(recipe), Vec::new()));
     }
     Ok((Source::Checkpoint(cx.home().find_checkpoint(what)?), sets.to_vec()))
 }

@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow::{self, FollowArgs};
 use crate::cli::output::harmless;
+use crate::cli::pretrained;
 use crate::core::recipe::Recipe;
 use crate::session::{self, Start};
 
@@ -31,10 +32,13 @@ pub struct Args {
 pub fn run(args: Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let recipe = Recipe::load(&args.recipe, &args.sets)?;
     if !args.dry_run {
+        pretrained::fetch(&recipe, cx)?;
         return follow::start(Start::Fresh { recipe }, args.follow, cx);
     }
+    let (recipe, absent) = pretrained::as_far_as_cached(recipe)?;
     let engine = cx.engine()?;
-    let report = session::dry_run(&*engine, cx.home(), &recipe)?;
+    let mut report = session::dry_run(&*engine, cx.home(), &recipe)?;
+    report.warnings.extend(absent);
     for warning in &report.warnings {
         cx.io.say(&format!("warning: {warning}"));
     }

@@ -103,6 +103,18 @@ pub enum WeightsError {
         /// Why.
         problem: String,
     },
+    /// Checkpoints to be averaged are of different models.
+    #[error("{first} and {second} cannot be averaged: tensor `{tensor}` {how}; they must be of the same model")]
+    NotAlike {
+        /// The first of them.
+        first: String,
+        /// The one that differs.
+        second: String,
+        /// A tensor.
+        tensor: String,
+        /// In words.
+        how: String,
+    },
 }
 
 impl WeightsError {

@@ -3,6 +3,7 @@
 //! Imports [`super::tensor`], [`super::tree`], [`super::io`] and the recipe's load section. The session loads pretrained weights through it,
 //! the command line inspects and exports. Nothing here runs code from a file or takes memory that a header merely claims.
 
+mod average;
 mod cast;
 mod error;
 mod header;
@@ -13,6 +14,7 @@ mod report;
 mod select;
 mod write;
 
+pub use average::Average;
 pub use cast::cast;
 pub use error::WeightsError;
 pub use header::{FileListing, TensorListing, inspect};

@@ -55,7 +55,11 @@ impl Build {
 
     /// An int64 scalar buffer of 0, as `num_batches_tracked`.
     pub fn counter(&self, name: &'static str) -> Result<Slot> {
-        Ok(Slot { name: name.into(), tensor: Tensor::f_zeros([] as [i64; 0], (Kind::Int64, Device::Cpu))?, parameter: false })
+        Ok(Slot {
+            name: name.into(),
+            tensor: Tensor::f_zeros([] as [i64; 0], (Kind::Int64, Device::Cpu))?,
+            parameter: false,
+        })
     }
 
     /// A node; paths and numbers come with [`Node::finish`].
