@@ -1,6 +1,6 @@
 //! Steps a second of a run that nobody watches beside the same run with fifty viewers on its control socket, one of whom
 //! never reads: `cargo run --release --example viewers [-- ROUNDS]`. The viewers live in a process of their own, which reads
-//! their lines and counts them. The two take turns; the median of the rounds' ratios is printed.
+//! their batches and counts them. The two take turns; the median of the rounds' ratios is printed.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -20,6 +20,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const VIEWERS: usize = 50;
 /// Time of one measurement.
 const SPAN: Duration = Duration::from_secs(4);
+/// Silence that tells a batch from the one before.
+const PAUSE: Duration = Duration::from_millis(30);
 /// The viewers' process is told the socket by this.
 const SOCKET: &str = "FROSTLINE_EXAMPLE_SOCKET";
 
@@ -103,7 +105,7 @@ fn with_viewers(handle: &RunHandle, run: &RunDir) -> Result<(f64, f64)> {
     Ok((rate, line.trim().parse()?))
 }
 
-/// The viewers' process: connects, says so, counts lines until its stdin ends, and prints their number a second and viewer.
+/// The viewers' process: connects, says so, counts batches until its stdin ends, and prints their number a second and viewer.
 fn view(socket: &std::ffi::OsStr) -> Result<()> {
     let batches = Arc::new(AtomicU64::new(0));
     let mut silent = Vec::new();
@@ -117,9 +119,11 @@ fn view(socket: &std::ffi::OsStr) -> Result<()> {
         let count = Arc::clone(&batches);
         std::thread::spawn(move || {
             let mut lines = BufReader::new(stream);
-            let mut line = Vec::new();
+            let (mut line, mut last) = (Vec::new(), Instant::now());
             while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                count.fetch_add(u64::from(line.starts_with(b"{\"type\":\"steps\"")), Ordering::Relaxed);
+                // The lines of a batch (several, where rare events lie between steps) come at once.
+                count.fetch_add(u64::from(last.elapsed() > PAUSE), Ordering::Relaxed);
+                last = Instant::now();
                 line.clear();
             }
         });
