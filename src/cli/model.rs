@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::context::{Context, is_recipe};
 use super::error::CliError;
+use crate::core::checkpoint::STATE;
 use crate::core::freeze::Plan;
 use crate::core::recipe::Recipe;
 use crate::core::tensor::DType;
@@ -33,7 +34,7 @@ pub fn subject(
         let tree = tree_of_recipe(&recipe, cx)?;
         return Ok(Subject { tree, rules: recipe.freeze.starting_rules() });
     }
-    if Path::new(what).extension().is_some_and(|e| e == "safetensors") {
+    if is_weights_file(Path::new(what)) {
         return Ok(Subject { tree: tree_of_file(Path::new(what))?, rules: Vec::new() });
     }
     if !sets.is_empty() {
@@ -62,6 +63,13 @@ pub fn subject(
             .map_or_else(|| format!("the zoo has {}", zoo.join(", ")), |n| format!("did you mean `{}`?", n.1));
         CliError::Refused(format!("`{what}` is no architecture ({hint}), no recipe and no checkpoint ({e})"))
     })
+}
+
+/// Whether a weights file is meant: by its ending, or as the folder of a sharded one.
+fn is_weights_file(path: &Path) -> bool {
+    let known = ["safetensors", "pth", "pt", "bin", "ckpt", "json"];
+    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|e| known.contains(&e.as_str())) || (path.is_dir() && !path.join(STATE).exists())
 }
 
 /// The sample that a zoo name is traced with when nobody says another.

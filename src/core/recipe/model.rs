@@ -46,6 +46,9 @@ pub struct LoadSpec {
     pub strict: bool,
     /// `new`: the classifier is initialised afresh instead of loaded.
     pub head: Head,
+    /// Where in the file the state dict is (`state_dict_ema`), with dots for deeper; found by itself when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// A prefix to remove from the file's names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
@@ -57,7 +60,7 @@ pub struct LoadSpec {
 
 impl Default for LoadSpec {
     fn default() -> Self {
-        Self { strict: true, head: Head::Keep, strip_prefix: None, drop: Vec::new(), rename: Vec::new() }
+        Self { strict: true, head: Head::Keep, key: None, strip_prefix: None, drop: Vec::new(), rename: Vec::new() }
     }
 }
 

@@ -92,6 +92,7 @@ const MODEL: &[Field] = &[
 const LOAD: &[Field] = &[
     f("strict", Kind::Bool),
     f("head", Kind::Choice(&["keep", "new"])),
+    f("key", Kind::Word),
     f("strip_prefix", Kind::Word),
     f("drop", Kind::List(&Kind::Word, 0, MANY)),
     f("rename", Kind::List(&Kind::List(&Kind::Text, 2, 2), 0, MANY)),

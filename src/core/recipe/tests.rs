@@ -231,6 +231,7 @@ fn full() -> Recipe {
     let mut recipe = parse(MLP);
     recipe.model.num_classes = Some(3);
     recipe.model.weights = Some("/w.pth".to_owned());
+    recipe.model.load.key = Some("state_dict".to_owned());
     recipe.model.load.strip_prefix = Some("module.".to_owned());
     recipe.data.path = Some(PathBuf::from("/d"));
     recipe.data.image_size = Some(8);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LoadReport;
+use crate::core::checkpoint::CheckpointError;
 use crate::core::tensor::DType;
 
 /// Why weights could not be read, mapped or written.
@@ -28,10 +29,12 @@ pub enum WeightsError {
         problem: String,
     },
     /// The file is damaged, or its header lies.
-    #[error("{}: damaged safetensors file: {problem}", path.display())]
+    #[error("{}: damaged {format} file: {problem}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// `safetensors`, `torch.save`…
+        format: &'static str,
         /// What does not fit.
         problem: String,
     },
@@ -45,17 +48,58 @@ pub enum WeightsError {
         /// Its type.
         dtype: String,
     },
+    /// A tensor is of a kind that has no plain values.
+    #[error("{}: tensor `{tensor}` {what} cannot be loaded; leave it out with model.load.drop, or save it as a plain tensor", path.display())]
+    OtherTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What it is: `is quantized`…
+        what: &'static str,
+    },
+    /// A view that repeats its elements.
+    #[error(
+        "{}: tensor `{tensor}` would take {bytes} bytes, more than its file and 64 MiB: it repeats what it holds; save it with .contiguous()          or leave it out with model.load.drop",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// No state dict under this key.
+    #[error("{}: there is nothing under model.load.key = \"{key}\"{}", path.display(), places(there))]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Where state dicts are.
+        there: Vec<String>,
+    },
+    /// A folder that looks like a checkpoint is not one.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The state dict is not the model's.
-    #[error("the weights do not fit the model: {}", report.problems())]
+    #[error("{}the weights do not fit the model: {}", Self::file(path), report.problems())]
     DoesNotFit {
+        /// The file, where there is one.
+        path: Option<PathBuf>,
         /// All that does not fit.
         report: Box<LoadReport>,
     },
     /// Two tensors end up under one name.
     #[error(
-        "tensors `{first}` and `{second}` both become `{name}`; change the rename or strip_prefix rule, or drop one"
+        "{}tensors `{first}` and `{second}` both become `{name}`; change the rename or strip_prefix rule, or drop one",
+        Self::file(path)
     )]
     Collision {
+        /// The file, where there is one.
+        path: Option<PathBuf>,
         /// In the file.
         first: String,
         /// In the file.
@@ -96,10 +140,12 @@ pub enum WeightsError {
         path: PathBuf,
     },
     /// The tensors cannot be written in this format.
-    #[error("{}: cannot write as safetensors: {problem}", path.display())]
+    #[error("{}: cannot write as {format}: {problem}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
+        /// `safetensors`, `torch.save`.
+        format: &'static str,
         /// Why.
         problem: String,
     },
@@ -123,7 +169,33 @@ impl WeightsError {
         move |source| Self::Io { path, what, source }
     }
 
+    /// The same error, about this file (or whatever the user named) where it names none yet.
+    #[must_use]
+    pub fn of_file(mut self, file: &Path) -> Self {
+        match &mut self {
+            Self::DoesNotFit { path, .. } | Self::Collision { path, .. } => *path = Some(file.to_owned()),
+            _ => {}
+        }
+        self
+    }
+
     pub(super) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), problem: problem.into() }
+        Self::Damaged { path: path.to_owned(), format: "safetensors", problem: problem.into() }
+    }
+
+    pub(super) fn not_weights(path: &Path, problem: impl Into<String>) -> Self {
+        Self::NotWeights { path: path.to_owned(), problem: problem.into() }
+    }
+
+    fn file(path: &Option<PathBuf>) -> String {
+        path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+    }
+}
+
+/// Where state dicts are, for the end of a message.
+fn places(there: &[String]) -> String {
+    match there {
+        [] => "; it has no nested state dicts, so leave the key out".to_owned(),
+        some => format!("; state dicts are under `{}`", some.join("`, `")),
     }
 }

@@ -1,77 +1,54 @@
 //! The header of a safetensors file (<https://huggingface.co/docs/safetensors>): eight bytes of length, then JSON.
 //!
 //! Read alone, so that a listing of a large file touches none of its data. The length is checked against the file before memory is taken;
-//! duplicate names and over-long shapes, which the safetensors crate lets pass, are refused here, overlaps and gaps by the crate.
+//! duplicate names, over-long shapes, overlaps and gaps are refused.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use safetensors::tensor::TensorInfo;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::WeightsError;
-
-/// What a weights file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct FileListing {
-    /// In the order of their place in the file.
-    pub tensors: Vec<TensorListing>,
-    /// The file's own remarks.
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// One tensor of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TensorListing {
-    /// Its name.
-    pub name: String,
-    /// Sizes.
-    pub shape: Vec<usize>,
-    /// PyTorch's name of the element type (`float32`).
-    pub dtype: &'static str,
-    /// Size in bytes.
-    pub bytes: u64,
-}
+use super::listing::TensorListing;
+use super::source::{Budget, Exhausted, Source};
 
 /// Longest header: the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 /// PyTorch's limit of dimensions.
 const MAX_DIMS: usize = 64;
 
-/// Lists a file: names, shapes, types, metadata. Reads the header alone.
-pub fn inspect(path: &Path) -> Result<FileListing, WeightsError> {
-    let (_, header) = open(path)?;
-    let tensors = header.tensors.into_iter().map(|(name, info)| TensorListing {
-        name,
-        bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
-        dtype: torch_name(info.dtype),
-        shape: info.shape,
-    });
-    Ok(FileListing { tensors: tensors.collect(), metadata: header.metadata })
-}
-
-/// A checked header; the file stands at the first byte of data.
+/// A checked header.
 pub(super) struct Header {
     /// By place in the file; together they cover the data exactly.
     pub tensors: Vec<(String, TensorInfo)>,
     pub metadata: BTreeMap<String, String>,
+    /// Where the data begins.
+    pub data: u64,
 }
 
-/// Opens a file and reads its header.
-pub(super) fn open(path: &Path) -> Result<(File, Header), WeightsError> {
-    let size = check_is_file(path)?;
-    let mut file = File::open(path).map_err(WeightsError::io(path, "open"))?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(WeightsError::io(path, "read"))?;
-    let length = u64::from_le_bytes(length);
-    if let Some(problem) = other_format(&length.to_le_bytes()) {
-        return Err(WeightsError::NotWeights { path: path.to_owned(), problem: problem.to_owned() });
+impl Header {
+    pub fn list(&self) -> Vec<TensorListing> {
+        let tensors = self.tensors.iter().map(|(name, info)| TensorListing {
+            name: name.clone(),
+            bytes: (info.data_offsets.1 - info.data_offsets.0) as u64,
+            dtype: torch_name(info.dtype),
+            shape: info.shape.clone(),
+        });
+        tensors.collect()
     }
+}
+
+/// Reads a file's header.
+pub(super) fn read(source: &Source, budget: &Budget) -> Result<Header, WeightsError> {
+    let path = source.path();
+    let io = |e| WeightsError::Io { path: path.to_owned(), what: "read", source: e };
+    let size = source.size();
+    let mut length = [0; 8];
+    source.read_exact_at(&mut length, 0).map_err(io)?;
+    let length = u64::from_le_bytes(length);
     if length > size - 8 {
         let problem =
             format!("its header claims {length} bytes, but the file has {size}; it may be cut off or another format");
@@ -83,78 +60,57 @@ pub(super) fn open(path: &Path) -> Result<(File, Header), WeightsError> {
             format!("its header of {length} bytes is longer than the format allows"),
         ));
     }
+    let too_large = |_: Exhausted| WeightsError::damaged(path, TOO_MANY);
+    budget.take(length).map_err(too_large)?;
     let mut bytes = vec![0; length as usize];
-    file.read_exact(&mut bytes).map_err(WeightsError::io(path, "read"))?;
-    let header = parse(path, &bytes, size - 8 - length)?;
-    Ok((file, header))
-}
-
-/// The file's size, or in words what is there instead. Asked before opening: opening a pipe would wait for its other end.
-fn check_is_file(path: &Path) -> Result<u64, WeightsError> {
-    let meta = std::fs::metadata(path).map_err(WeightsError::io(path, "read"))?;
-    let not = |problem: &str| Err(WeightsError::NotWeights { path: path.to_owned(), problem: problem.to_owned() });
-    if meta.is_dir() {
-        return not("is a folder, not a weights file");
-    }
-    if !meta.is_file() {
-        return not("is a pipe or device, not a weights file");
-    }
-    match meta.len() {
-        0 => not("is empty (0 bytes); the download or copy may have failed"),
-        1..8 => not("is too short to be a safetensors file"),
-        size => Ok(size),
-    }
-}
-
-fn other_format(start: &[u8; 8]) -> Option<&'static str> {
-    match start {
-        [b'P', b'K', 3, 4, ..] => {
-            Some("is a zip archive (torch.save?), not safetensors; save it with safetensors.torch.save_file")
-        }
-        [0x80, 2..=5, ..] => {
-            Some("is a pickle (an old torch.save?), not safetensors; save it with safetensors.torch.save_file")
-        }
-        [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' '] => {
-            Some("is a Git LFS pointer, not the file itself; run `git lfs pull`")
-        }
-        _ => None,
-    }
-}
-
-fn parse(path: &Path, bytes: &[u8], data: u64) -> Result<Header, WeightsError> {
-    let raw: RawHeader = serde_json::from_slice(bytes)
+    source.read_exact_at(&mut bytes, 8).map_err(io)?;
+    let raw = parse(&bytes, budget)
         .map_err(|e| WeightsError::damaged(path, format!("its header does not parse: {}", shown(&e.to_string()))))?;
-    let mut tensors = raw.tensors;
+    drop(bytes);
+    budget.give_back(length);
+    let tensors = check(raw.tensors, size - 8 - length).map_err(|problem| WeightsError::damaged(path, problem))?;
+    Ok(Header { tensors, metadata: raw.metadata, data: 8 + length })
+}
+
+const TOO_MANY: &str = "it describes more than a file of its size can hold";
+
+fn parse(bytes: &[u8], budget: &Budget) -> serde_json::Result<RawHeader> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let raw = HeaderSeed(budget).deserialize(&mut json)?;
+    json.end()?;
+    Ok(raw)
+}
+
+/// The tensors by place, if together they cover `data` bytes, each once.
+fn check(mut tensors: Vec<(String, TensorInfo)>, data: u64) -> Result<Vec<(String, TensorInfo)>, String> {
     tensors.sort_by_key(|(_, info)| info.data_offsets);
     let mut names = HashSet::with_capacity(tensors.len());
     if let Some((twice, _)) = tensors.iter().find(|(name, _)| !names.insert(name.as_str())) {
-        return Err(WeightsError::damaged(path, format!("tensor `{}` is listed twice", shown(twice))));
+        return Err(format!("tensor `{}` is listed twice", shown(twice)));
     }
     drop(names);
-    // The crate checks that offsets follow each other without gap or overlap and agree with shape and type.
-    let checked = Metadata::new(None, tensors).map_err(|e| WeightsError::damaged(path, words(&e)))?;
-    let covered = checked.data_len() as u64;
-    if covered != data {
-        let what = if covered > data { "the file is cut off" } else { "there are bytes that no tensor owns" };
-        let problem = format!("its header describes {covered} bytes of data, but {data} follow; {what}");
-        return Err(WeightsError::damaged(path, problem));
+    let mut end = 0;
+    for (name, info) in &tensors {
+        let (from, to) = info.data_offsets;
+        if from != end || to < from {
+            return Err(format!("tensor `{}` overlaps another one or leaves a gap", shown(name)));
+        }
+        let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |n, size| n.checked_mul(*size));
+        match bits {
+            None => return Err("a tensor's shape is larger than any memory".into()),
+            Some(bits) if !bits.is_multiple_of(8) => return Err("a tensor does not end on a whole byte".into()),
+            Some(bits) if bits / 8 != to - from => {
+                return Err("a tensor's shape and type do not agree with its size".into());
+            }
+            Some(_) => end = to,
+        }
     }
-    Ok(Header { tensors: in_order(checked), metadata: raw.metadata })
-}
-
-fn in_order(checked: Metadata) -> Vec<(String, TensorInfo)> {
-    checked.offset_keys().into_iter().filter_map(|name| checked.info(&name).cloned().map(|info| (name, info))).collect()
-}
-
-fn words(error: &safetensors::SafeTensorError) -> String {
-    use safetensors::SafeTensorError as E;
-    match error {
-        E::InvalidOffset(name) => format!("tensor `{}` overlaps another one or leaves a gap", shown(name)),
-        E::TensorInvalidInfo => "a tensor's shape and type do not agree with its size".into(),
-        E::ValidationOverflow => "a tensor's shape is larger than any memory".into(),
-        E::MisalignedSlice => "a tensor does not end on a whole byte".into(),
-        other => other.to_string(),
+    let covered = end as u64;
+    if covered == data {
+        return Ok(tensors);
     }
+    let what = if covered > data { "the file is cut off" } else { "there are bytes that no tensor owns" };
+    Err(format!("its header describes {covered} bytes of data, but {data} follow; {what}"))
 }
 
 /// Characters of foreign text shown in a message.
@@ -200,35 +156,76 @@ struct RawHeader {
     metadata: BTreeMap<String, String>,
 }
 
-impl<'de> Deserialize<'de> for RawHeader {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct V;
-        impl<'de> Visitor<'de> for V {
-            type Value = RawHeader;
+/// Reads it, within the budget.
+struct HeaderSeed<'a>(&'a Budget);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of tensors")
-            }
+/// Memory that a tensor's name and place take until they are listed, beside its text, in bytes.
+const ENTRY: usize = 3 * size_of::<(String, TensorInfo)>() + size_of::<TensorListing>() + 64;
+/// The same of a remark.
+const REMARK: usize = 128;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
-                let mut raw = RawHeader::default();
-                let mut seen_metadata = false;
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        if std::mem::replace(&mut seen_metadata, true) {
-                            return Err(A::Error::custom("`__metadata__` is there twice"));
-                        }
-                        raw.metadata = map.next_value()?;
-                    } else {
-                        let entry: RawEntry = map.next_value()?;
-                        let (dtype, shape, data_offsets) = (entry.dtype, entry.shape.0, entry.data_offsets);
-                        raw.tensors.push((name, TensorInfo { dtype, shape, data_offsets }));
-                    }
+impl<'de> DeserializeSeed<'de> for HeaderSeed<'_> {
+    type Value = RawHeader;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawHeader, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for HeaderSeed<'_> {
+    type Value = RawHeader;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawHeader, A::Error> {
+        let mut raw = RawHeader::default();
+        let mut seen_metadata = false;
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                if std::mem::replace(&mut seen_metadata, true) {
+                    return Err(A::Error::custom("`__metadata__` is there twice"));
                 }
-                Ok(raw)
+                raw.metadata = map.next_value_seed(Remarks(self.0))?;
+            } else {
+                let entry: RawEntry = map.next_value()?;
+                let RawEntry { dtype, shape: Shape(shape), data_offsets } = entry;
+                let memory = ENTRY + 2 * (name.len() + size_of_val(shape.as_slice()));
+                self.0.take(memory as u64).map_err(|_| A::Error::custom(TOO_MANY))?;
+                raw.tensors.push((name, TensorInfo { dtype, shape, data_offsets }));
             }
         }
-        deserializer.deserialize_map(V)
+        Ok(raw)
+    }
+}
+
+/// `__metadata__`, within the budget.
+struct Remarks<'a>(&'a Budget);
+
+impl<'de> DeserializeSeed<'de> for Remarks<'_> {
+    type Value = BTreeMap<String, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Remarks<'_> {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut remarks = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            let memory = REMARK + 2 * (key.len() + value.len());
+            self.0.take(memory as u64).map_err(|_| A::Error::custom(TOO_MANY))?;
+            remarks.insert(key, value);
+        }
+        Ok(remarks)
     }
 }
 

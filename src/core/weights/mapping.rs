@@ -54,7 +54,7 @@ pub fn map_onto(
     report.hints = super::hints::hints(tree, load, head_prefix, &report);
     let nothing = report.matched.is_empty() && !(tree.parameters.is_empty() && tree.buffers.is_empty());
     if nothing || load.strict && !report.is_strict() {
-        return Err(WeightsError::DoesNotFit { report: Box::new(report) });
+        return Err(WeightsError::DoesNotFit { path: None, report: Box::new(report) });
     }
     Ok((loaded, report))
 }
@@ -74,7 +74,7 @@ fn rename_all(
         let name = new_name(&tensor.name, load);
         if let Some(other) = offered.get(&name) {
             let (first, second) = (shown(&other.name), shown(&tensor.name));
-            return Err(WeightsError::Collision { first, second, name: shown(&name) });
+            return Err(WeightsError::Collision { path: None, first, second, name: shown(&name) });
         }
         offered.insert(name, tensor);
     }

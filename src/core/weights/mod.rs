@@ -8,21 +8,34 @@ mod cast;
 mod error;
 mod header;
 mod hints;
+mod index;
+mod kind;
+mod listing;
 mod mapping;
+mod open;
+mod pickle;
 mod read;
 mod report;
 mod select;
+mod source;
+mod state;
+mod torch;
+mod trouble;
 mod write;
+mod write_pth;
 
 pub use average::Average;
 pub use cast::cast;
 pub use error::WeightsError;
-pub use header::{FileListing, TensorListing, inspect};
+pub use listing::{FileListing, TensorListing};
 pub use mapping::map_onto;
+pub use open::{inspect, inspect_key, read, read_bytes, read_some};
 pub use read::read_safetensors;
 pub use report::{LoadReport, Mismatch};
 pub use select::{Selection, select};
-pub use write::write_safetensors;
+pub use state::StateDict;
+pub use write::{write_safely, write_safetensors};
+pub use write_pth::write_pth;
 
 #[cfg(test)]
 mod tests;

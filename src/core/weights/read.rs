@@ -1,29 +1,53 @@
-//! Reading all tensors of a safetensors file into host memory.
+//! Reading the tensors of a safetensors file into host memory.
 
-use std::io::Read;
 use std::path::Path;
 
 use super::WeightsError;
-use super::header::{self, shown, torch_name};
+use super::header::{self, Header, shown, torch_name};
+use super::source::{Budget, Source};
+use super::state::{Collector, Wanted};
+use super::trouble::Trouble;
 use crate::core::tensor::{DType, HostTensor};
 
-/// Reads every tensor, in the order of their place in the file.
+/// Reads every tensor of a single safetensors file, in the order of their place in it.
 pub fn read_safetensors(path: &Path) -> Result<Vec<HostTensor>, WeightsError> {
-    let (mut file, header) = header::open(path)?;
-    let mut tensors = Vec::with_capacity(header.tensors.len());
-    for (name, info) in header.tensors {
+    let source = Source::open(path)?;
+    super::kind::of(&source)?;
+    let budget = Budget::for_size(source.size());
+    let header = header::read(&source, &budget)?;
+    let mut out = Collector::default();
+    read_tensors(&source, &header, &budget, &|_| true, &mut out)?;
+    Ok(out.tensors)
+}
+
+/// Reads the wanted tensors into `out`.
+pub(super) fn read_tensors(
+    source: &Source,
+    header: &Header,
+    budget: &Budget,
+    wanted: &Wanted<'_>,
+    out: &mut Collector,
+) -> Result<(), WeightsError> {
+    let path = source.path();
+    for (name, info) in &header.tensors {
+        if !wanted(name) {
+            continue;
+        }
         let Some(dtype) = DType::from_safetensors(info.dtype) else {
             let dtype = torch_name(info.dtype).to_owned();
-            return Err(WeightsError::UnsupportedType { path: path.to_owned(), tensor: shown(&name), dtype });
+            return Err(WeightsError::UnsupportedType { path: path.to_owned(), tensor: shown(name), dtype });
         };
         // The header was checked against the file's size, so this is memory for bytes that exist.
-        let bytes = info.data_offsets.1 - info.data_offsets.0;
-        let mut data = Vec::with_capacity(bytes);
-        let read = (&mut file).take(bytes as u64).read_to_end(&mut data).map_err(WeightsError::io(path, "read"))?;
-        if read != bytes {
-            return Err(WeightsError::damaged(path, format!("it ends in the middle of tensor `{}`", shown(&name))));
-        }
-        tensors.push(HostTensor { name, dtype, shape: info.shape, data });
+        let (from, to) = info.data_offsets;
+        let bytes = to - from;
+        let memory =
+            (bytes + name.len() + size_of_val(info.shape.as_slice())) as u64 + 2 * size_of::<HostTensor>() as u64;
+        budget.take(memory).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
+        let mut data = vec![0; bytes];
+        source
+            .read_exact_at(&mut data, header.data + from as u64)
+            .map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
+        out.tensors.push(HostTensor { name: name.clone(), dtype, shape: info.shape.clone(), data });
     }
-    Ok(tensors)
+    Ok(())
 }

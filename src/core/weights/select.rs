@@ -67,7 +67,7 @@ pub fn select(tensors: Vec<HostTensor>, selection: &Selection) -> Result<Vec<Hos
     if let Some(i) = kept.iter().position(|t| !names.insert(t.name.as_str())) {
         let first = kept.iter().position(|t| t.name == kept[i].name).map_or("", |j| originals[j].as_str());
         let (first, second, name) = (shown(first), shown(&originals[i]), shown(&kept[i].name));
-        return Err(WeightsError::Collision { first, second, name });
+        return Err(WeightsError::Collision { path: None, first, second, name });
     }
     match selection.dtype {
         None => Ok(kept),

@@ -1,11 +1,12 @@
 //! Pretrained weights: from `model.weights` to the learner.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::core::hub::{self, Hub, NamedWeights};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
-use crate::core::tree::Tree;
+use crate::core::tree::{Tree, glob_covers};
 use crate::core::weights::{self, LoadReport};
 use crate::engine::Learner;
 
@@ -14,9 +15,10 @@ use super::TrainError;
 /// Loads what `model.weights` names, if it names anything.
 pub fn load(home: &RunHome, recipe: &Recipe, learner: &mut dyn Learner) -> Result<Option<LoadReport>, TrainError> {
     let Some(what) = &recipe.model.weights else { return Ok(None) };
-    let tensors = read(home, what)?;
-    let (tensors, report) =
-        weights::map_onto(learner.tree(), tensors, &recipe.model.load, &head_prefix(learner.tree()))?;
+    let Read { file, tensors, dropped } = read(home, recipe, what)?;
+    let mapped = weights::map_onto(learner.tree(), tensors, &recipe.model.load, &head_prefix(learner.tree()));
+    let (tensors, mut report) = mapped.map_err(|e| e.of_file(&file))?;
+    report.dropped.extend(dropped);
     learner.restore_weights(&tensors)?;
     Ok(Some(report))
 }
@@ -27,23 +29,46 @@ pub fn head_prefix(tree: &Tree) -> String {
     last.map(|m| m.path.clone()).unwrap_or_default()
 }
 
-fn read(home: &RunHome, what: &str) -> Result<Vec<HostTensor>, TrainError> {
+/// A state dict.
+struct Read {
+    /// The file, or the words that it came from.
+    file: PathBuf,
+    tensors: Vec<HostTensor>,
+    /// What the recipe drops, which was not read.
+    dropped: Vec<String>,
+}
+
+fn read(home: &RunHome, recipe: &Recipe, what: &str) -> Result<Read, TrainError> {
+    if let Some(named) = named(recipe, what)? {
+        // The command line has fetched it already, and shown how far it was.
+        let path = Hub::from_env().and_then(|hub| hub.fetch(named, &mut |_| {}));
+        let path = path.map_err(|e| TrainError::Refused(format!("model.weights = \"{what}\": {e}")))?;
+        let mut read = read_file(recipe, &path)?;
+        for tensor in &mut read.tensors {
+            tensor.name = named.present_name(&tensor.name);
+        }
+        return Ok(read);
+    }
     let path = Path::new(what);
-    if path.is_dir() || (what.contains('@') && !path.exists()) {
-        return Ok(home.find_checkpoint(what)?.load()?.weights);
+    if what.contains('@') && !path.exists() {
+        let tensors = home.find_checkpoint(what)?.load()?.weights;
+        return Ok(Read { file: path.to_owned(), tensors, dropped: Vec::new() });
     }
-    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-    match extension.as_str() {
-        "safetensors" => Ok(weights::read_safetensors(path)?),
-        "pth" | "pt" | "bin" | "ckpt" => Err(TrainError::Refused(format!(
-            "model.weights = \"{what}\": pickled files are not read yet; convert it with safetensors.torch.save_file and \
-             name the .safetensors file"
-        ))),
-        "" if !what.contains(std::path::MAIN_SEPARATOR) => Err(TrainError::Refused(format!(
-            "model.weights = \"{what}\": torchvision's named weights are not there yet; name a .safetensors file or RUN@step"
-        ))),
-        _ => Err(TrainError::Refused(format!(
-            "model.weights = \"{what}\": not a kind of file that is known; name a .safetensors file or RUN@step"
-        ))),
+    read_file(recipe, path)
+}
+
+fn named(recipe: &Recipe, what: &str) -> Result<Option<&'static NamedWeights>, TrainError> {
+    if !hub::is_name(what) || Path::new(what).exists() {
+        return Ok(None);
     }
+    let found = hub::find(&recipe.model.arch, what);
+    found.map(Some).map_err(|words| TrainError::Refused(format!("model.weights: {words}")))
+}
+
+fn read_file(recipe: &Recipe, path: &Path) -> Result<Read, TrainError> {
+    let load = &recipe.model.load;
+    let wanted = |name: &str| !load.drop.iter().any(|pattern| glob_covers(pattern, name));
+    let state = weights::read_some(path, load.key.as_deref(), &wanted)?;
+    let dropped = state.listing.tensors.iter().map(|t| &t.name).filter(|name| !wanted(name)).cloned().collect();
+    Ok(Read { file: path.to_owned(), tensors: state.into_tensors()?, dropped })
 }

@@ -21,6 +21,7 @@ fn model() -> impl Strategy<Value = ModelSpec> {
             prop::collection::vec((word(), ".*"), 0..3).prop_map(move |rename| LoadSpec {
                 strict,
                 head: if new { Head::New } else { Head::Keep },
+                key: strip_prefix.clone(),
                 strip_prefix: strip_prefix.clone(),
                 drop: drop.clone(),
                 rename,

@@ -1,0 +1,133 @@
+//! The bytes of a weights file, read where they are needed; and how much memory reading them may take.
+//!
+//! The readers see a [`Source`] only, so a fuzz target gives them bytes and needs no file.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rawzip::{FileReader, RangeReader, ReaderAt};
+
+use super::WeightsError;
+
+/// A file, or bytes that stand for one. Clones share it.
+#[derive(Clone)]
+pub(super) struct Source {
+    bytes: Rc<dyn ReaderAt>,
+    size: u64,
+    path: PathBuf,
+    /// Device and inode; none of bytes in memory.
+    identity: Option<(u64, u64)>,
+}
+
+impl Source {
+    /// Opens a file. What is no file is refused before it is opened: opening a pipe would wait for its other end.
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        let size = check_is_file(path)?;
+        let file = File::open(path).map_err(WeightsError::io(path, "open"))?;
+        let identity = file.metadata().ok().map(|m| (m.dev(), m.ino()));
+        Ok(Self { bytes: Rc::new(FileReader::from(file)), size, path: path.to_owned(), identity })
+    }
+
+    /// Bytes in memory, under a name for messages.
+    pub fn memory(name: &str, bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        let (path, size) = (PathBuf::from(name), bytes.len() as u64);
+        check_size(&path, size)?;
+        Ok(Self { size, bytes: Rc::new(bytes), path, identity: None })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether both are one file, whatever its names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.identity.is_some() && self.identity == other.identity
+    }
+
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buffer` from `offset` on, or fails.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.bytes.read_exact_at(buffer, offset)
+    }
+
+    /// The first bytes, at most as many as fit.
+    pub fn head<const N: usize>(&self) -> Result<([u8; N], usize), WeightsError> {
+        let mut head = [0; N];
+        let length = N.min(usize::try_from(self.size).unwrap_or(N));
+        self.read_exact_at(&mut head[..length], 0).map_err(WeightsError::io(&self.path, "read"))?;
+        Ok((head, length))
+    }
+
+    /// Reads a part from its start to its end.
+    pub fn range(&self, range: Range<u64>) -> RangeReader<Rc<dyn ReaderAt>> {
+        RangeReader::new(Rc::clone(&self.bytes), range)
+    }
+
+    /// For reading here and there.
+    pub fn as_reader(&self) -> &dyn ReaderAt {
+        &*self.bytes
+    }
+
+    /// For the zip reader.
+    pub fn reader_at(&self) -> Rc<dyn ReaderAt> {
+        Rc::clone(&self.bytes)
+    }
+}
+
+/// The file's size, or in words what is there instead.
+fn check_is_file(path: &Path) -> Result<u64, WeightsError> {
+    let meta = std::fs::metadata(path).map_err(WeightsError::io(path, "read"))?;
+    if meta.is_dir() {
+        return Err(WeightsError::not_weights(path, "is a folder, not a weights file"));
+    }
+    if !meta.is_file() {
+        return Err(WeightsError::not_weights(path, "is a pipe or device, not a weights file"));
+    }
+    check_size(path, meta.len())
+}
+
+fn check_size(path: &Path, size: u64) -> Result<u64, WeightsError> {
+    match size {
+        0 => Err(WeightsError::not_weights(path, "is empty (0 bytes); the download or copy may have failed")),
+        1..8 => Err(WeightsError::not_weights(path, "is too short to be a weights file")),
+        size => Ok(size),
+    }
+}
+
+/// What reading may take beyond the file's size, in bytes.
+const SLACK: u64 = 64 << 20;
+/// Of it, kept for buffers and for what is not counted one by one.
+const RESERVE: u64 = 12 << 20;
+
+/// Memory that reading may still take. Everything that grows with what a file says is taken from it first, so that a file cannot
+/// make the program take more than the file's own size and 64 MiB. Copies share one account.
+#[derive(Clone)]
+pub(super) struct Budget(Rc<Cell<u64>>);
+
+/// The budget is spent.
+#[derive(Debug)]
+pub(super) struct Exhausted;
+
+impl Budget {
+    pub fn for_size(size: u64) -> Self {
+        Self(Rc::new(Cell::new(size.saturating_add(SLACK - RESERVE))))
+    }
+
+    pub fn take(&self, bytes: u64) -> Result<(), Exhausted> {
+        self.0.set(self.0.get().checked_sub(bytes).ok_or(Exhausted)?);
+        Ok(())
+    }
+
+    pub fn give_back(&self, bytes: u64) {
+        self.0.set(self.0.get().saturating_add(bytes));
+    }
+}
