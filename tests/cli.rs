@@ -5,6 +5,7 @@
 mod support;
 
 use frostline::core::checkpoint::{CheckpointStore, load_path};
+use frostline::core::weights;
 use serde_json::Value;
 use support::Bench;
 
@@ -171,6 +172,8 @@ fn export_selects_renames_and_casts_and_never_overwrites_unasked() {
     assert_eq!(bench.run(&["export", "last", "-o", file]).code, 3);
     bench.ok(&["export", "last", "-o", file, "--force"]);
     assert_eq!(bench.run(&["export", "last", "-o", "x.onnx"]).code, 3);
+    let refused = bench.run(&["export", "last", "-o", "x.pt", "--only", "fc"]);
+    assert!(refused.code == 3 && refused.err.contains("--only"), "{}", refused.err);
     assert_eq!(bench.run(&["export", "last", "-o", "y.safetensors", "--only", "nope.**"]).code, 3);
 }
 
@@ -326,6 +329,32 @@ fn tree_sums_folds_and_filters() {
 }
 
 #[test]
+fn export_writes_state_dicts_for_torch_load_and_means() {
+    let bench = Bench::new();
+    bench.ok(&["train", "recipe.toml", "--set", "checkpoint.every_steps=2"]);
+    let at = |name: &str| bench.path(name).to_str().unwrap().to_owned();
+    let checkpoints = bench.json(&["checkpoints", "last", "--json"]);
+    let steps: Vec<String> = (0..2).map(|i| format!("last@{}", checkpoints[i]["step"])).collect();
+    bench.ok(&["export", &steps[0], "-o", &at("a.pth")]);
+    let read = |name: &str| weights::read(&bench.path(name), None).unwrap().into_tensors().unwrap();
+    let first = read("a.pth");
+    assert_eq!(first, load_path(std::path::Path::new(checkpoints[0]["path"].as_str().unwrap())).unwrap().weights);
+    bench.ok(&["export", &steps[1], "-o", &at("b.bin"), "--format", "pth"]);
+    bench.ok(&["export", "--average", &steps[0], &steps[1], "-o", &at("mean.pth")]);
+    let mean = read("mean.pth");
+    let second = read("b.bin");
+    for ((a, b), m) in first.iter().zip(&second).zip(&mean) {
+        let Some(values) = m.to_f32() else { continue };
+        let (a, b) = (a.to_f32().unwrap(), b.to_f32().unwrap());
+        let exact = |i: usize| ((f64::from(a[i]) + f64::from(b[i])) / 2.0) as f32;
+        assert!(values.iter().enumerate().all(|(i, v)| *v == exact(i)), "{}", m.name);
+    }
+    let twice = bench.run(&["export", &steps[0], "--average", &steps[0], "-o", &at("c.pth")]);
+    assert!(twice.code == 3 && twice.err.contains("twice"), "{}", twice.err);
+    assert_eq!(bench.run(&["export", "-o", &at("c.pth")]).code, 2);
+}
+
+#[test]
 fn tree_of_a_checkpoint_without_its_model_is_what_its_names_say() {
     let bench = Bench::new();
     bench.ok(&["train", "recipe.toml", "--set", r#"freeze.rules=["freeze kind:BatchNorm2d"]"#]);
@@ -333,6 +362,7 @@ fn tree_of_a_checkpoint_without_its_model_is_what_its_names_say() {
     let checkpoint = bench.json(&["checkpoints", "last", "--json"])[0]["path"].as_str().unwrap().to_owned();
     let mut loaded = load_path(std::path::Path::new(&checkpoint)).unwrap();
     loaded.state.recipe.model.arch = "of-another-program".into();
+    std::fs::create_dir(bench.path("foreign")).unwrap();
     let store = CheckpointStore::new(&bench.path("foreign"));
     let foreign = store.write(&loaded.state, &loaded.weights, &loaded.optimizer).unwrap().path;
     let ran = bench.run(&["tree", foreign.to_str().unwrap(), "--json"]);

@@ -1,5 +1,7 @@
 //! The border between the trainer and whatever computes: libtorch, or the seeded fake of the tests.
 
+use std::path::Path;
+
 use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
 use crate::core::tensor::HostTensor;
@@ -148,6 +150,17 @@ pub trait Engine: Send + Sync {
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError>;
     /// Builds model and optimizer on a device, initialised from the recipe's seed. Loads no pretrained weights.
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError>;
+    /// Writes the recipe's model with these weights (all of `state_dict()`) as TorchScript, in eval mode. The file is
+    /// written in place: the caller makes it atomic.
+    fn export_script(
+        &self,
+        _recipe: &Recipe,
+        _input: &InputSpec,
+        _weights: &[HostTensor],
+        _to: &Path,
+    ) -> Result<(), EngineError> {
+        Err(EngineError::Refused(format!("TorchScript is written by libtorch alone, not by {}", self.name())))
+    }
 }
 
 /// A model with its optimizer on a device. Lives on the trainer's thread.
