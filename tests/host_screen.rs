@@ -132,7 +132,7 @@ fn a_workbench_on_a_terminal_that_takes_no_output_steps_on_idles_and_draws_again
     assert_eq!(cpu_ms(pid, "frostline-screen"), before);
     assert!(bench.run().summary().step > step + 20);
     let mut other = Screen::program(bench.path(), &["attach", "last"]);
-    other.wait_for("running mlp");
+    other.wait_for(&format!("process {pid}"));
     other.keys("p");
     other.wait_for("paused mlp");
     other.keys("q");
