@@ -7,8 +7,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The C++ side of `src/engine/ffi`.
-const SHIM: &str = "src/engine/ffi/shim.cpp";
+/// The C++ side of `src/engine/ffi`. Not the whole folder is watched: its Rust files need no C++ compiler.
+const SHIM: &[&str] = &["shim.cpp", "script_load.cpp", "script_run.cpp", "script_describe.cpp", "script_write.cpp"];
+const HEADERS: &[&str] = &["shim.h", "script.h"];
 /// The PyTorch release that the `tch` of Cargo.toml binds.
 const LIBTORCH_VERSION: &str = "2.11.0";
 
@@ -24,9 +25,7 @@ fn main() {
     match find_libtorch() {
         Ok(libtorch) => {
             link(&libtorch);
-            if Path::new(SHIM).exists() {
-                compile_shim(&libtorch);
-            }
+            compile_shim(&libtorch);
         }
         Err(message) => println!("cargo::error={message}"),
     }
@@ -75,7 +74,11 @@ fn link(libtorch: &Libtorch) {
 
 /// Compiles the shim with the flags with which torch-sys compiles its own.
 fn compile_shim(libtorch: &Libtorch) {
-    println!("cargo::rerun-if-changed={SHIM}");
+    let folder = Path::new("src/engine/ffi");
+    let files = SHIM.iter().map(|name| folder.join(name));
+    for file in files.clone().chain(HEADERS.iter().map(|name| folder.join(name))) {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     cc::Build::new()
         .cpp(true)
@@ -88,6 +91,6 @@ fn compile_shim(libtorch: &Libtorch) {
         .flag("-isystem")
         .flag(libtorch.include.join("torch/csrc/api/include").display().to_string())
         .flag_if_supported("-Wno-unused-parameter")
-        .file(SHIM)
+        .files(files)
         .compile("frostline_shim");
 }

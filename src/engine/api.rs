@@ -59,9 +59,10 @@ pub enum Targets {
 /// What a model is built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputSpec {
-    /// Shape of one sample, `[C, H, W]` or `[F…]`.
+    /// Shape of one sample, `[C, H, W]` or `[F…]`. Empty where nobody knows: only a TorchScript model can be built so, for
+    /// its tree.
     pub sample_shape: Vec<usize>,
-    /// Classes, or values of one target.
+    /// Classes, or values of one target; 0 where nobody knows.
     pub outputs: usize,
 }
 
@@ -167,6 +168,10 @@ pub trait Engine: Send + Sync {
 pub trait Learner: Send {
     /// The layer tree, traced with one sample.
     fn tree(&self) -> &Tree;
+    /// What the user should know of the model before it is trained, one line each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Puts a resolved freeze plan into force between two steps. Keeps the optimizer state of all parameters.
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError>;
     /// Forward, backward and update in train mode. On a GPU the report may come later, from [`Learner::drain`].

@@ -4,6 +4,7 @@
 //! Imports `core` only; `tch` is named nowhere else.
 
 mod api;
+pub mod archive;
 pub mod data;
 #[cfg(feature = "torch")]
 pub mod device;
@@ -14,6 +15,8 @@ pub mod ffi;
 pub mod nn;
 #[cfg(feature = "torch")]
 pub mod optim;
+#[cfg(feature = "torch")]
+pub mod script;
 #[cfg(feature = "torch")]
 pub mod torch;
 pub mod train;

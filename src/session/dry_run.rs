@@ -81,7 +81,7 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
         checkpoint_bytes: sizes.checkpoint,
         disk_bytes: sizes.checkpoint * kept,
         disk_free: nearest_free(home.path()),
-        warnings: Vec::new(),
+        warnings: built.learner.warnings(),
     };
     facts.warn(recipe);
     Ok(facts)

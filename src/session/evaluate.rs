@@ -6,6 +6,7 @@ use crate::core::checkpoint::LoadedCheckpoint;
 use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
 use crate::core::run::{CheckpointRef, RunHome};
+use crate::engine::archive;
 use crate::engine::train::{self, Built, TrainError};
 use crate::engine::{Engine, EvalSums};
 
@@ -56,6 +57,7 @@ pub(super) fn open(
             let mut recipe = with_sets(&loaded.state.recipe)?;
             // The model as it was trained, whatever the data of today has.
             recipe.model.num_classes = recipe.model.num_classes.or(Some(loaded.state.data.outputs).filter(|n| *n > 0));
+            archive::unchanged(&recipe, &loaded.state.extra)?;
             let mut built = train::model(engine, &recipe)?;
             built.learner.restore_weights(&loaded.weights)?;
             Ok((built, Some(loaded)))

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::core::checkpoint::TrainState;
 use crate::core::tensor::HostTensor;
 use crate::core::weights::{WeightsError, write_safely};
+use crate::engine::archive;
 use crate::engine::train::{self, TrainError};
 use crate::engine::{Engine, InputSpec};
 
@@ -19,6 +20,7 @@ pub fn export_script(
     to: &Path,
     force: bool,
 ) -> Result<(), TrainError> {
+    archive::unchanged(&state.recipe, &state.extra)?;
     let input = InputSpec { sample_shape: state.data.sample_shape.clone(), outputs: state.data.outputs };
     let mut failed = None;
     let written = write_safely(to, force, |temp| {

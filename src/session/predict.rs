@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
-use crate::engine::data;
 use crate::engine::train::{self, TrainError};
 use crate::engine::{Engine, InputSpec, Learner};
+use crate::engine::{archive, data};
 
 use super::Source;
 use super::evaluate::open;
@@ -41,6 +41,7 @@ impl Oracle {
             if data.outputs > 0 {
                 let recipe = loaded.state.recipe;
                 let recipe = if sets.is_empty() { recipe } else { recipe.with_sets(sets)? };
+                archive::unchanged(&recipe, &loaded.state.extra)?;
                 let input = InputSpec { sample_shape: data.sample_shape, outputs: data.outputs };
                 let mut learner = engine.learner(&recipe, &input, &train::one_device(engine, &recipe)?)?;
                 learner.restore_weights(&loaded.weights)?;

@@ -1,10 +1,12 @@
-//! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks.
+//! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, and [`script`] over TorchScript.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
 #![allow(unsafe_code)]
 
 mod raw;
+pub mod script;
+mod script_raw;
 
 use std::ffi::{CStr, CString, c_char};
 
@@ -21,13 +23,20 @@ fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: the shim returns null or a NUL-terminated malloc'd string that we own.
-    let words = unsafe {
-        let words = CStr::from_ptr(message).to_string_lossy().into_owned();
-        raw::fl_free_error(message);
+    Err(ShimError(take_text(message)))
+}
+
+/// Takes over a text that the shim made.
+fn take_text(text: *mut c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the shim's texts are NUL-terminated, malloc'd and ours.
+    unsafe {
+        let words = CStr::from_ptr(text).to_string_lossy().into_owned();
+        raw::fl_free_text(text);
         words
-    };
-    Err(ShimError(words))
+    }
 }
 
 fn c_text(text: &str) -> Result<CString> {

@@ -10,7 +10,7 @@ pub type G = *mut c_void;
 type E = *mut c_char;
 
 unsafe extern "C" {
-    pub fn fl_free_error(message: E);
+    pub fn fl_free_text(text: *mut c_char);
     pub fn fl_has_grad(params: *const T, n: usize, out: *mut u8) -> E;
     pub fn fl_zero_grad(params: *const T, n: usize) -> E;
     pub fn fl_non_finite(params: *const T, n: usize, out: *mut u8) -> E;

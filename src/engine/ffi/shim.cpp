@@ -1,51 +1,26 @@
 // What tch lacks: fused optimizers, one call for gradient norm, clipping and the finite check, generators that belong
 // to one learner instead of the process, and the CUDA back end loaded at run time.
 //
-// Every function returns null, or a malloc'd one-line message that `fl_free_error` frees. Tensors are tch's
-// `torch::Tensor*` and stay owned by the caller unless a function says that it returns a new one.
+// Tensors are tch's `torch::Tensor*` and stay owned by the caller unless a function says that it returns a new one.
 
 #include <dlfcn.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 #include <vector>
+
+#include "shim.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
-#include <c10/util/Exception.h>
 
 using at::Tensor;
+using fl::guarded;
 
 namespace {
-
-char* words(const char* text) {
-  const char* end = std::strchr(text, '\n');
-  size_t length = end ? static_cast<size_t>(end - text) : std::strlen(text);
-  char* copy = static_cast<char*>(std::malloc(length + 1));
-  if (copy == nullptr) std::abort();
-  std::memcpy(copy, text, length);
-  copy[length] = '\0';
-  return copy;
-}
-
-template <typename F>
-char* guarded(F&& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& e) {
-    return words(e.what_without_backtrace());
-  } catch (const std::exception& e) {
-    return words(e.what());
-  } catch (...) {
-    return words("unknown C++ exception");
-  }
-}
 
 std::vector<Tensor> list(Tensor* const* tensors, size_t n) {
   std::vector<Tensor> out;
@@ -77,7 +52,7 @@ bool plain_float_on_cpu(const std::vector<Tensor>& tensors) {
 
 extern "C" {
 
-void fl_free_error(char* message) { std::free(message); }
+void fl_free_text(char* text) { std::free(text); }
 
 // Writes 1 for each parameter that has a gradient.
 char* fl_has_grad(Tensor* const* params, size_t n, uint8_t* out) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tch::{Device, Kind, Tensor};
 
+use super::fitting;
 use super::learner::{Entry, Result, TorchLearner};
 use super::loss::Loss;
 use super::trace::{describe, full_name};
@@ -13,39 +14,36 @@ use crate::engine::api::{EngineError, InputSpec};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Build, Node, Slot};
 use crate::engine::optim::Optimizer;
-use crate::engine::{device, zoo};
+use crate::engine::{device, script, zoo};
 
 impl TorchLearner {
     /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
     pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
-        let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
-        let shape = &input.sample_shape;
-        if arch.images_only && shape.len() != 3 {
-            return Err(EngineError::Refused(format!(
-                "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
-                arch.name
-            )));
-        }
-        if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
-            && wanted != got
-        {
-            return Err(EngineError::Refused(format!(
-                "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
-                arch.name
-            )));
-        }
         let device = device::parse(device_name);
         let bf16 = precision(recipe.train.precision, device)?;
         let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
         ffi::set_threads(threads)?;
         ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
-        let build = Build::new(recipe.train.seed)?;
-        let mut root = (arch.build)(&build, &recipe.model, input)?.finish();
-        if device.is_cuda() {
-            to_device(&mut root, device)?;
-        }
         let generator = Generator::new(device_name, recipe.train.seed)?;
-        let tree = describe(&root, input, device, &generator)?;
+        let mut warnings = Vec::new();
+        let mut archive = None;
+        let (root, tree) = match script::archive(&recipe.model.arch) {
+            Some(path) => {
+                let loaded = script::load(path, device_name)?;
+                let tree = fitting::script_tree(&loaded.root, recipe, input, device, &generator)?;
+                warnings = loaded.warnings;
+                archive = Some(loaded.fingerprint);
+                (loaded.root, tree)
+            }
+            None => {
+                let mut root = zoo_model(recipe, input)?;
+                if device.is_cuda() {
+                    to_device(&mut root, device)?;
+                }
+                let tree = describe(&root, Some(&input.sample_shape), device, &generator)?;
+                (root, tree)
+            }
+        };
         let scalar = || Tensor::f_zeros([] as [i64; 0], (Kind::Float, device));
         let mut learner = Self {
             params: Vec::new(),
@@ -74,6 +72,8 @@ impl TorchLearner {
             stale: true,
             pending: VecDeque::new(),
             done: Vec::new(),
+            warnings,
+            archive,
             root,
             tree,
         };
@@ -114,6 +114,28 @@ impl TorchLearner {
         self.state_names = names;
         Ok(())
     }
+}
+
+/// A model of the zoo on the CPU, freshly initialised.
+pub(super) fn zoo_model(recipe: &Recipe, input: &InputSpec) -> Result<Node> {
+    let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
+    let shape = &input.sample_shape;
+    if arch.images_only && shape.len() != 3 {
+        return Err(EngineError::Refused(format!(
+            "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
+            arch.name
+        )));
+    }
+    if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
+        && wanted != got
+    {
+        return Err(EngineError::Refused(format!(
+            "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
+            arch.name
+        )));
+    }
+    let build = Build::new(recipe.train.seed)?;
+    Ok((arch.build)(&build, &recipe.model, input)?.finish())
 }
 
 fn to_device(node: &mut Node, device: Device) -> Result<()> {

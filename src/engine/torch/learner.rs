@@ -12,6 +12,7 @@ use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
+use crate::engine::archive::{self, Fingerprint};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Cx, Node};
 use crate::engine::optim::{Optimizer, Param};
@@ -75,6 +76,9 @@ pub struct TorchLearner {
     pub(super) stale: bool,
     pub(super) pending: VecDeque<Pending>,
     pub(super) done: Vec<StepReport>,
+    pub(super) warnings: Vec<String>,
+    /// The archive of a TorchScript model.
+    pub(super) archive: Option<Fingerprint>,
 }
 
 impl TorchLearner {
@@ -186,6 +190,10 @@ impl TorchLearner {
 impl Learner for TorchLearner {
     fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<()> {
@@ -346,6 +354,9 @@ impl Learner for TorchLearner {
         extra.insert("libtorch".to_owned(), "2.11.0".into());
         extra.insert("device".to_owned(), self.device_name.clone().into());
         extra.insert("threads".to_owned(), self.threads.into());
+        if let Some(Ok(archive)) = self.archive.as_ref().map(serde_json::to_value) {
+            extra.insert(archive::KEY.to_owned(), archive);
+        }
         Ok(Snapshot { weights, optimizer, extra })
     }
 

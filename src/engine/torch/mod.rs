@@ -2,16 +2,20 @@
 //! `device` the only place that names tch; behind the cargo feature `torch`.
 
 mod construct;
+mod fitting;
 mod learner;
 mod loss;
-mod tensors;
+pub(in crate::engine) mod tensors;
 mod trace;
+
+use std::path::Path;
 
 use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
 use super::ffi::ShimError;
 use super::nn::NnError;
-use super::{device, zoo};
+use super::{device, script, zoo};
 use crate::core::recipe::Recipe;
+use crate::core::tensor::HostTensor;
 
 /// libtorch.
 #[derive(Debug, Default, Clone, Copy)]
@@ -58,5 +62,19 @@ impl Engine for TorchEngine {
 
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
         Ok(Box::new(learner::TorchLearner::new(recipe, input, device)?))
+    }
+
+    fn export_script(
+        &self,
+        recipe: &Recipe,
+        input: &InputSpec,
+        weights: &[HostTensor],
+        to: &Path,
+    ) -> Result<(), EngineError> {
+        let weights = script::tensors(weights)?;
+        match script::archive(&recipe.model.arch) {
+            Some(archive) => script::resave(archive, &weights, to),
+            None => script::compile(&construct::zoo_model(recipe, input)?, &weights, to),
+        }
     }
 }

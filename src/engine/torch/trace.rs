@@ -6,12 +6,18 @@ use tch::{Device, Kind, Tensor};
 
 use super::tensors::dtype;
 use crate::core::tree::{ModuleInfo, ParamInfo, Tree};
-use crate::engine::api::{EngineError, InputSpec};
+use crate::engine::api::EngineError;
 use crate::engine::ffi::Generator;
-use crate::engine::nn::{Cx, Node, Traced};
+use crate::engine::nn::{Cx, NnError, Node, Traced};
 
-/// Describes a finished model. The forward runs in eval mode without gradients and changes nothing.
-pub fn describe(root: &Node, input: &InputSpec, device: Device, generator: &Generator) -> Result<Tree, EngineError> {
+/// Describes a finished model. The forward of a sample of this shape, where one is known, runs in eval mode without
+/// gradients and changes nothing.
+pub fn describe(
+    root: &Node,
+    sample: Option<&[usize]>,
+    device: Device,
+    generator: &Generator,
+) -> Result<Tree, EngineError> {
     let mut tree = Tree::default();
     let mut problem = None;
     root.walk(&mut |node, parent| {
@@ -38,7 +44,9 @@ pub fn describe(root: &Node, input: &InputSpec, device: Device, generator: &Gene
     if let Some(e) = problem {
         return Err(e);
     }
-    let traced = forward_once(root, input, device, generator)?;
+    let Some(sample) = sample else { return Ok(tree) };
+    let (_, traced) = forward(root, 1, sample, device, generator)
+        .map_err(|e| EngineError::Refused(format!("model.arch does not take a sample of shape {sample:?}: {e}")))?;
     let mut own = vec![0u64; tree.modules.len()];
     for t in traced {
         let Some(module) = tree.modules.get_mut(t.id) else { continue };
@@ -69,14 +77,15 @@ pub fn full_name(node: &Node, slot: &str) -> String {
     if node.path.is_empty() { slot.to_owned() } else { format!("{}.{slot}", node.path) }
 }
 
-fn forward_once(
+/// The output's shape for so many samples of zeros, and what went through the modules.
+pub fn forward(
     root: &Node,
-    input: &InputSpec,
+    samples: i64,
+    sample: &[usize],
     device: Device,
     generator: &Generator,
-) -> Result<Vec<Traced>, EngineError> {
-    let mut size = vec![1i64];
-    size.extend(input.sample_shape.iter().map(|&n| n as i64));
+) -> Result<(Vec<i64>, Vec<Traced>), NnError> {
+    let size: Vec<i64> = std::iter::once(samples).chain(sample.iter().map(|&n| n as i64)).collect();
     let x = Tensor::f_zeros(size.as_slice(), (Kind::Float, device))?;
     let trace = RefCell::new(Vec::new());
     let cx = Cx {
@@ -87,8 +96,6 @@ fn forward_once(
         recording: std::cell::Cell::new(false),
         trace: Some(&trace),
     };
-    let _ = tch::no_grad(|| root.forward(&x, &cx)).map_err(|e| {
-        EngineError::Refused(format!("model.arch does not take a sample of shape {:?}: {e}", input.sample_shape))
-    })?;
-    Ok(trace.into_inner())
+    let y = tch::no_grad(|| root.forward(&x, &cx))?;
+    Ok((y.size(), trace.into_inner()))
 }

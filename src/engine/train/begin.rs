@@ -12,7 +12,7 @@ use crate::core::lr::{EarlyStopping, LrSchedule};
 use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
 use crate::core::tree::Tree;
-use crate::engine::Engine;
+use crate::engine::{Engine, archive};
 
 use super::audit::{self, Learned};
 use super::build::{self, Built};
@@ -174,6 +174,7 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
     if let Some(report) = &built.loaded {
         warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
     }
+    warnings.extend(built.learner.warnings());
     let (resumed_from, save_first) = (None, None);
     Ok(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings }))
 }
@@ -214,6 +215,7 @@ pub fn resume(
     }
     let step = loaded.state.step;
     warnings.extend(passed.into_iter().map(|p| format!("{p}; the run goes on from step {step}")));
+    archive::unchanged(&meta.recipe, &loaded.state.extra)?;
     let mut built = build::model(engine, &meta.recipe)?;
     built.learner.restore_weights(&loaded.weights)?;
     built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
