@@ -255,7 +255,11 @@ char* fl_normal(Tensor* t, double mean, double std, at::Generator* g) {
 
 // Threads of one operator, for the calling thread and those that it starts.
 char* fl_set_threads(int n) {
-  return guarded([&] { at::set_num_threads(n); });
+  return guarded([&] {
+    // A thread takes over the process's last number at its first use; after this call, that would undo it.
+    at::get_num_threads();
+    at::set_num_threads(n);
+  });
 }
 
 int fl_threads() { return at::get_num_threads(); }
