@@ -37,7 +37,7 @@ pub fn entries(run: &crate::core::run::RunDir) -> Result<Vec<Entry>, CliError> {
     let recipe = run.meta()?.recipe;
     let store = run.checkpoints();
     let infos = store.list();
-    let kept = policy::kept_reasons(&infos, &recipe.checkpoint, recipe.monitor_mode());
+    let kept = policy::kept_reasons(&infos, &recipe.checkpoint);
     let entry = |(info, kept): (CheckpointInfo, Vec<String>)| {
         let damage: Vec<String> = store.verify(&info.name).iter().map(ToString::to_string).collect();
         Entry { verified: damage.is_empty(), info, kept, damage }

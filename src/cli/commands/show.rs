@@ -7,7 +7,7 @@ use crate::app::format::{bytes, number};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::{harmless, metrics, plural, when};
-use crate::core::checkpoint::CheckpointInfo;
+use crate::core::checkpoint::{CheckpointInfo, policy};
 use crate::core::event::{Event, Record};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunSummary;
@@ -34,8 +34,16 @@ struct Whole<'a> {
     summary: &'a RunSummary,
     path: &'a std::path::Path,
     recipe: &'a Recipe,
-    checkpoints: &'a [CheckpointInfo],
+    checkpoints: &'a [Kept],
     events: &'a [Record],
+}
+
+/// A checkpoint, and why the policy keeps it.
+#[derive(Serialize)]
+struct Kept {
+    #[serde(flatten)]
+    info: CheckpointInfo,
+    kept: Vec<String>,
 }
 
 /// Shows the run.
@@ -50,7 +58,9 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         return Ok(Done::Ok);
     }
     let summary = run.summary();
-    let checkpoints = run.checkpoints().list();
+    let infos = run.checkpoints().list();
+    let kept = policy::kept_reasons(&infos, &recipe.checkpoint);
+    let checkpoints: Vec<Kept> = infos.into_iter().zip(kept).map(|(info, kept)| Kept { info, kept }).collect();
     let (events, dropped) = run.events()?;
     if let Some(dropped) = dropped {
         cx.io.say(&format!("warning: {dropped}"));
@@ -69,7 +79,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 fn facts(
     s: &RunSummary,
     recipe: &Recipe,
-    checkpoints: &[CheckpointInfo],
+    checkpoints: &[Kept],
     events: &[Record],
     path: &std::path::Path,
 ) -> Vec<(&'static str, String)> {
@@ -105,9 +115,12 @@ fn facts(
         let rules = if rules.is_empty() { "no rules".to_owned() } else { rules.join("; ") };
         facts.push(("freeze", format!("{trainable} of {} learn ({rules})", plural(trainable + frozen, "tensor"))));
     }
-    let size: u64 = checkpoints.iter().map(|c| c.bytes).sum();
-    let steps: Vec<String> = checkpoints.iter().map(|c| c.step.to_string()).collect();
-    facts.push(("checkpoints", format!("{} ({}), {}", checkpoints.len(), steps.join(", "), bytes(size))));
+    let size: u64 = checkpoints.iter().map(|c| c.info.bytes).sum();
+    facts.push(("checkpoints", format!("{}, {}", checkpoints.len(), bytes(size))));
+    facts.extend(checkpoints.iter().map(|c| {
+        let why = if c.kept.is_empty() { "goes at the next save".to_owned() } else { c.kept.join(", ") };
+        ("", format!("step {}: {why}", c.info.step))
+    }));
     let lineage = [("resumed from", &s.lineage.resumed_from), ("forked from", &s.lineage.forked_from)];
     facts.extend(lineage.into_iter().filter_map(|(label, from)| Some((label, from.clone()?))));
     if !s.tags.is_empty() {

@@ -82,9 +82,17 @@ pub fn best<'a>(infos: &'a [CheckpointInfo], monitor: &str, mode: Mode) -> Optio
 }
 
 /// Why each checkpoint is kept, in words; empty for those that go at the next pruning. `infos` oldest first. The newest
-/// and the best are kept whatever the recipe says, and so are pinned ones.
-pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode) -> Vec<Vec<String>> {
-    let ranked: Vec<&str> = ranked(infos, &spec.monitor, mode).into_iter().map(|i| i.name.as_str()).collect();
+/// and the best by the monitored metric are kept whatever the recipe says, and so are pinned ones and the one that the
+/// newest needs.
+pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<Vec<String>> {
+    let ranks: Vec<(&str, usize, Vec<&str>)> = spec
+        .bests()
+        .map(|(metric, mode, keep)| {
+            let best = ranked(infos, metric, mode).into_iter().take(keep).map(|i| i.name.as_str());
+            (metric, keep, best.collect())
+        })
+        .collect();
+    let needed = infos.last().and_then(|newest| newest.needs);
     let reason = |(at, info): (usize, &CheckpointInfo)| {
         let from_end = infos.len() - 1 - at;
         let mut reasons = Vec::new();
@@ -94,10 +102,18 @@ pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode)
         if from_end < spec.keep_last {
             reasons.push(format!("last {}", spec.keep_last));
         }
-        match ranked.iter().position(|n| *n == info.name) {
-            Some(0) => reasons.push(format!("best {}", spec.monitor)),
-            Some(rank) if rank < spec.keep_best => reasons.push(format!("best {} {}", spec.keep_best, spec.monitor)),
-            _ => {}
+        for (metric, keep, best) in &ranks {
+            match best.iter().position(|n| *n == info.name) {
+                Some(0) => reasons.push(format!("best {metric}")),
+                Some(_) => reasons.push(format!("best {keep} {metric}")),
+                None => {}
+            }
+        }
+        if let Some(every) = spec.keep_every.filter(|every| info.nth > 0 && info.nth.is_multiple_of(*every)) {
+            reasons.push(format!("one in {every}"));
+        }
+        if needed == Some(info.step) {
+            reasons.push("best of the phase".to_owned());
         }
         if info.pinned {
             reasons.push("pinned".to_owned());
@@ -108,8 +124,8 @@ pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode)
 }
 
 /// Names of the checkpoints to remove. `infos` oldest first.
-pub fn to_remove(infos: &[CheckpointInfo], spec: &CheckpointSpec, mode: Mode) -> Vec<String> {
-    let kept = kept_reasons(infos, spec, mode);
+pub fn to_remove(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<String> {
+    let kept = kept_reasons(infos, spec);
     infos.iter().zip(kept).filter(|(_, reasons)| reasons.is_empty()).map(|(i, _)| i.name.clone()).collect()
 }
 
@@ -120,6 +136,7 @@ mod tests {
     use super::*;
     use crate::core::checkpoint::CheckpointStore;
     use crate::core::event::Metrics;
+    use crate::core::recipe::BestSpec;
 
     fn info(step: u64, loss: f64, pinned: bool) -> CheckpointInfo {
         CheckpointInfo {
@@ -132,6 +149,8 @@ mod tests {
             metrics: Metrics::from([("val/loss".to_owned(), loss)]),
             reason: "save".into(),
             time_ms: 0,
+            nth: 0,
+            needs: None,
             pinned,
         }
     }
@@ -155,13 +174,46 @@ mod tests {
     fn reasons_are_said_in_words() {
         let infos = [info(1, 0.1, false), info(2, 0.5, false), info(3, 0.3, true), info(4, f64::NAN, false)];
         let spec = CheckpointSpec { keep_last: 1, keep_best: 2, ..CheckpointSpec::default() };
-        let reasons = kept_reasons(&infos, &spec, Mode::Min);
+        let reasons = kept_reasons(&infos, &spec);
         assert_eq!(reasons[0], ["best val/loss"]);
         assert!(reasons[1].is_empty());
         assert_eq!(reasons[2], ["best 2 val/loss", "pinned"]);
         assert_eq!(reasons[3], ["newest", "last 1"]);
-        assert_eq!(to_remove(&infos, &spec, Mode::Min), ["step-00000002"]);
+        assert_eq!(to_remove(&infos, &spec), ["step-00000002"]);
         assert_eq!(best(&infos, "val/loss", Mode::Max).map(|i| i.step), Some(2));
+    }
+
+    #[test]
+    fn the_best_by_each_metric_either_way_are_kept() {
+        let mut infos: Vec<CheckpointInfo> = (1..=5).map(|step| info(step, step as f64, false)).collect();
+        for (info, top1) in infos.iter_mut().zip([0.1, 0.9, 0.3, 0.9, 0.2]) {
+            info.metrics.insert("val/top1".to_owned(), top1);
+        }
+        let best = |metric: &str, mode, keep| BestSpec { metric: metric.to_owned(), mode, keep };
+        let spec = CheckpointSpec {
+            keep_last: 1,
+            best: vec![best("val/top1", None, 2), best("val/top1", Some(Mode::Min), 1), best("train/loss", None, 3)],
+            ..CheckpointSpec::default()
+        };
+        let reasons = kept_reasons(&infos, &spec);
+        assert_eq!(reasons[0], ["best val/loss", "best val/top1"]);
+        assert_eq!(reasons[1], ["best val/top1"], "of equal ones the older");
+        assert!(reasons[2].is_empty());
+        assert_eq!(reasons[3], ["best 2 val/top1"]);
+    }
+
+    #[test]
+    fn each_nth_that_was_due_is_kept_for_ever_and_what_the_newest_needs_as_long_as_it_does() {
+        let mut infos: Vec<CheckpointInfo> = (1..=6).map(|step| info(step, f64::NAN, false)).collect();
+        // The third was asked for by the user, between two that were due.
+        for (info, nth) in infos.iter_mut().zip([1, 2, 0, 3, 4, 5]) {
+            info.nth = nth;
+        }
+        let spec = CheckpointSpec { keep_last: 1, keep_every: Some(2), ..CheckpointSpec::default() };
+        assert_eq!(to_remove(&infos, &spec), ["step-00000001", "step-00000003", "step-00000004"]);
+        assert_eq!(kept_reasons(&infos, &spec)[1], ["one in 2"]);
+        infos[5].needs = Some(3);
+        assert_eq!(kept_reasons(&infos, &spec)[2], ["best of the phase"]);
     }
 
     proptest! {
@@ -174,7 +226,7 @@ mod tests {
             let infos: Vec<CheckpointInfo> =
                 values.iter().enumerate().map(|(i, (v, p))| info(i as u64 + 1, f64::from(*v), *p)).collect();
             let spec = CheckpointSpec { keep_last, keep_best, ..CheckpointSpec::default() };
-            let gone = to_remove(&infos, &spec, Mode::Min);
+            let gone = to_remove(&infos, &spec);
             prop_assert!(infos.last().is_none_or(|i| !gone.contains(&i.name)));
             prop_assert!(best(&infos, "val/loss", Mode::Min).is_none_or(|i| !gone.contains(&i.name)));
             prop_assert!(infos.iter().filter(|i| i.pinned).all(|i| !gone.contains(&i.name)));

@@ -53,6 +53,12 @@ pub struct TrainState {
     pub reason: String,
     /// When, milliseconds since the Unix epoch.
     pub time_ms: u64,
+    /// Which of those that were due by the recipe's `every_*` keys it is, from 1; 0 for others.
+    #[serde(default)]
+    pub nth: u64,
+    /// Step of an older checkpoint that the run goes back to after this one: the best of the freeze schedule's phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<u64>,
     /// BLAKE3 of each tensor at step 0, for the audit.
     pub initial_hashes: BTreeMap<String, String>,
     /// The recipe in force.
@@ -83,6 +89,8 @@ impl Default for TrainState {
             versions: BTreeMap::new(),
             reason: String::new(),
             time_ms: 0,
+            nth: 0,
+            needs: None,
             initial_hashes: BTreeMap::new(),
             recipe: Recipe::default(),
             files: BTreeMap::new(),

@@ -40,6 +40,10 @@ pub struct CheckpointInfo {
     pub reason: String,
     /// When, milliseconds since the Unix epoch.
     pub time_ms: u64,
+    /// Which of those that were due by the recipe's `every_*` keys it is, from 1; 0 for others.
+    pub nth: u64,
+    /// Step of an older checkpoint that the run goes back to after this one.
+    pub needs: Option<u64>,
     /// Kept for ever.
     pub pinned: bool,
 }
@@ -211,6 +215,8 @@ impl CheckpointStore {
             metrics: state.metrics.clone(),
             reason: state.reason.clone(),
             time_ms: state.time_ms,
+            nth: state.nth,
+            needs: state.needs,
             pinned: pins.contains(&name),
             path,
             name,

@@ -68,7 +68,7 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Table(fields), Value::Table(entries)) => {
             check_table(node, fields, path, problems);
             let given = |key: &str| entries.iter().any(|(k, _)| k == key);
-            for required in ["match", "mean", "std", "at"] {
+            for required in ["match", "mean", "std", "at", "metric"] {
                 if fields.iter().any(|field| field.key == required) && !given(required) {
                     problems.push(Problem::new(node.place.clone(), format!("{path}.{required}"), "missing"));
                 }

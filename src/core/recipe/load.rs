@@ -63,9 +63,7 @@ impl Recipe {
 
     /// Which way the monitored metric is better: as the recipe says, else by the metric's name.
     pub fn monitor_mode(&self) -> Mode {
-        let name = self.checkpoint.monitor.rsplit('/').next().unwrap_or_default();
-        let smaller_is_better = ["loss", "error", "mse", "rmse", "mae", "perplexity"].iter().any(|s| name.contains(s));
-        self.checkpoint.mode.unwrap_or(if smaller_is_better { Mode::Min } else { Mode::Max })
+        self.checkpoint.monitor_mode()
     }
 }
 

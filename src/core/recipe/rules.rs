@@ -229,16 +229,22 @@ impl Found<'_> {
         if devices.iter().any(|d| d.starts_with("cpu")) && devices.iter().any(|d| d.starts_with("cuda") || d == "mps") {
             self.add("train.devices", "CPU and GPU cannot share one run; name devices of one kind");
         }
-        let monitor = &recipe.checkpoint.monitor;
+        self.metric("checkpoint.monitor", &recipe.checkpoint.monitor);
+        for (i, best) in recipe.checkpoint.best.iter().enumerate() {
+            self.metric(&format!("checkpoint.best[{i}].metric"), &best.metric);
+        }
+    }
+
+    fn metric(&mut self, key: &str, monitor: &str) {
         if !(monitor.starts_with("val/") || monitor.starts_with("train/")) || monitor.ends_with('/') {
             let known = ["val/loss", "val/top1", "val/top5", "train/loss"];
             let hint = known
                 .into_iter()
-                .find(|m| m.rsplit('/').next() == Some(monitor.as_str()))
+                .find(|m| m.rsplit('/').next() == Some(monitor))
                 .or_else(|| super::check::nearest(monitor, known, 0.8).filter(|_| !monitor.ends_with('/')))
                 .map_or_else(String::new, |near| format!("did you mean {near:?}? "));
             self.add(
-                "checkpoint.monitor",
+                key,
                 format!("{monitor:?} is no metric of a run; {hint}metrics are named \"val/…\" or \"train/…\""),
             );
         }

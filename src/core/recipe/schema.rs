@@ -203,9 +203,14 @@ const CHECKPOINT: &[Field] = &[
     f("every_minutes", POSITIVE),
     f("keep_last", Kind::Whole(1)),
     f("keep_best", Kind::Whole(0)),
+    f("keep_every", Kind::Whole(1)),
     f("monitor", Kind::Word),
-    f("mode", Kind::Choice(&["min", "max"])),
+    f("mode", MODE),
+    f("best", Kind::List(&Kind::Table(BEST), 0, MANY)),
 ];
+
+const MODE: Kind = Kind::Choice(&["min", "max"]);
+const BEST: &[Field] = &[f("metric", Kind::Word), f("mode", MODE), f("keep", Kind::Whole(1))];
 
 /// The keys of which a `--set` of one replaces the others.
 pub(super) const ALTERNATIVES: &[&[&str]] = &[

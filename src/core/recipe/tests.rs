@@ -182,6 +182,7 @@ fn the_documentation_lists_every_key_with_its_default() {
     keys.extend(["data.normalize.mean", "data.normalize.std"].map(str::to_owned));
     keys.extend(["match", "lr", "weight_decay"].map(|key| format!("optimizer.groups.{key}")));
     keys.extend(["at", "rules", "lr_scale"].map(|key| format!("freeze.schedule.{key}")));
+    keys.extend(["metric", "mode", "keep"].map(|key| format!("checkpoint.best.{key}")));
     for key in &keys {
         let Some((_, documented)) = rows.iter().find(|(row, _)| row == key) else {
             panic!("docs/recipe.md does not list {key}");
@@ -243,6 +244,7 @@ fn full() -> Recipe {
     recipe.checkpoint.every_steps = Some(1);
     recipe.checkpoint.every_minutes = Some(1.0);
     recipe.checkpoint.mode = Some(Mode::Min);
+    recipe.checkpoint.keep_every = Some(1);
     recipe
 }
 
@@ -307,6 +309,20 @@ fn schedules_are_read_written_and_set() {
     assert_eq!(with_sets(&gradual, &["freeze.schedule=[]"]).unwrap().freeze.schedule, FreezeSchedule::default());
     let set = "freeze.schedule=[{ at = \"step 7\", rules = [\"train fc\"] }]";
     assert_ne!(with_sets(&gradual, &[set]).unwrap().freeze.schedule, gradual.freeze.schedule);
+}
+
+#[test]
+fn the_best_by_other_metrics_are_read_written_and_refused_where_they_are_none() {
+    let recipe = parse(&format!(
+        "{MLP}[[checkpoint.best]]\nmetric = 'val/top1'\n[[checkpoint.best]]\nmetric = 'train/loss'\nmode = 'max'\nkeep = 3\n"
+    ));
+    let bests: Vec<_> = recipe.checkpoint.bests().collect();
+    assert_eq!(bests, [("val/loss", Mode::Min, 1), ("val/top1", Mode::Max, 1), ("train/loss", Mode::Max, 3)]);
+    assert_eq!(parse(&recipe.to_toml()), recipe);
+    for (set, word) in [("[{ metric = \"top1\" }]", "did you mean \"val/top1\""), ("[{ keep = 2 }]", "missing")] {
+        let words = with_sets(&recipe, &[&format!("checkpoint.best={set}")]).unwrap_err().to_string();
+        assert!(words.contains(word) && words.contains("checkpoint.best[0]"), "{words}");
+    }
 }
 
 #[test]

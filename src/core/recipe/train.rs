@@ -180,6 +180,15 @@ pub enum Mode {
     Max,
 }
 
+impl Mode {
+    /// Which way a metric of this name is better: losses and errors small, everything else large.
+    pub fn of(metric: &str) -> Self {
+        let name = metric.rsplit('/').next().unwrap_or_default();
+        let small = ["loss", "error", "mse", "rmse", "mae", "perplexity"].iter().any(|s| name.contains(s));
+        if small { Self::Min } else { Self::Max }
+    }
+}
+
 /// When checkpoints are written and which are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -197,11 +206,52 @@ pub struct CheckpointSpec {
     pub keep_last: usize,
     /// The best so many are kept.
     pub keep_best: usize,
+    /// Every so many of those that were due by an `every_*` key one is kept for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_every: Option<u64>,
     /// The metric that "best", early stopping and the plateau schedule look at.
     pub monitor: String,
     /// Which way it is better; by the metric's name when left out (loss: min, else max).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// The best by other metrics, which are kept besides.
+    pub best: Vec<BestSpec>,
+}
+
+/// The best checkpoints by one more metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestSpec {
+    /// The metric (`val/top1`).
+    pub metric: String,
+    /// Which way it is better; by the metric's name when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// The best so many are kept.
+    #[serde(default = "one")]
+    pub keep: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl CheckpointSpec {
+    /// Which way the monitored metric is better: as the recipe says, else by the metric's name.
+    pub fn monitor_mode(&self) -> Mode {
+        self.mode.unwrap_or_else(|| Mode::of(&self.monitor))
+    }
+
+    /// Every metric by which the best are kept, with which way is better and how many; the monitored one first.
+    pub fn bests(&self) -> impl Iterator<Item = (&str, Mode, usize)> {
+        // The best by the monitored metric is kept whatever the recipe says.
+        let monitored = (self.monitor.as_str(), self.monitor_mode(), self.keep_best.max(1));
+        let others = self.best.iter().map(|b| {
+            let mode = b.mode.unwrap_or_else(|| Mode::of(&b.metric));
+            (b.metric.as_str(), mode, b.keep.max(1))
+        });
+        std::iter::once(monitored).chain(others)
+    }
 }
 
 impl Default for CheckpointSpec {
@@ -212,8 +262,10 @@ impl Default for CheckpointSpec {
             every_minutes: None,
             keep_last: 3,
             keep_best: 1,
+            keep_every: None,
             monitor: "val/loss".to_owned(),
             mode: None,
+            best: Vec::new(),
         }
     }
 }

@@ -33,6 +33,10 @@ pub struct Own {
     pub early_stopped: bool,
     /// The work of the step's end (validation…) is still to be done.
     pub boundary_due: bool,
+    /// Checkpoints that were due by the recipe's `every_*` keys so far, written or not.
+    pub due: u64,
+    /// The step at which the last of them was.
+    pub due_at: u64,
     /// An update with a rate above 0 was applied.
     pub updated: bool,
     /// How far the freeze schedule has come.

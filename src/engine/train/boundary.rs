@@ -35,6 +35,10 @@ impl Trainer<'_> {
         if let Some(end) = self.settle()? {
             return Ok(Some(end));
         }
+        // Once a step: what a stop breaks off is done again.
+        if due.is_some() && self.now.own.due_at != at.step {
+            (self.now.own.due, self.now.own.due_at) = (self.now.own.due + 1, at.step);
+        }
         let epoch = if epochs_done.is_some() { at.epoch - 1 } else { at.epoch };
         if validate {
             if !self.validate(epoch)? {

@@ -63,8 +63,12 @@ impl Trainer<'_> {
 
     /// The checkpoint that the end of the phase needs; it is not removed before.
     pub(super) fn phase_best(&self) -> Option<String> {
-        let step = self.now.own.phases.best_step().filter(|_| self.built.schedule.restores())?;
-        Some(CheckpointStore::name_of(step))
+        self.phase_best_step().map(CheckpointStore::name_of)
+    }
+
+    /// Its step.
+    pub(super) fn phase_best_step(&self) -> Option<u64> {
+        self.now.own.phases.best_step().filter(|_| self.built.schedule.restores())
     }
 
     /// Weights, optimizer state and validation metrics of the phase's best checkpoint.

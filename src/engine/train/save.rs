@@ -102,6 +102,8 @@ impl Trainer<'_> {
             ]),
             reason: reason.to_owned(),
             time_ms: now_ms(),
+            nth: if now.own.due_at == now.at.step { now.own.due } else { 0 },
+            needs: self.phase_best_step(),
             initial_hashes: now.initial.clone(),
             recipe: self.built.recipe.clone(),
             ..TrainState::default()
@@ -110,8 +112,7 @@ impl Trainer<'_> {
 
     fn prune(&mut self) {
         let infos = self.store.list();
-        let recipe = &self.built.recipe;
-        let mut names = policy::to_remove(&infos, &recipe.checkpoint, recipe.monitor_mode());
+        let mut names = policy::to_remove(&infos, &self.built.recipe.checkpoint);
         let needed = self.phase_best();
         names.retain(|name| Some(name) != needed.as_ref());
         for name in names {

@@ -75,7 +75,7 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
 fn checkpoints(run: &RunDir) -> Vec<CheckpointRow> {
     let infos = run.checkpoints().list();
     let recipe = run.meta().map(|m| m.recipe).unwrap_or_default();
-    let kept = policy::kept_reasons(&infos, &recipe.checkpoint, recipe.monitor_mode());
+    let kept = policy::kept_reasons(&infos, &recipe.checkpoint);
     infos
         .into_iter()
         .zip(kept.into_iter().chain(std::iter::repeat(Vec::new())))

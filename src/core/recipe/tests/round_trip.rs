@@ -107,6 +107,9 @@ prop_compose! {
         recipe.train.steps = epochs.is_none().then_some(77);
         recipe.checkpoint.every_minutes = minutes;
         recipe.checkpoint.every_epochs = minutes.is_none().then_some(1);
+        recipe.checkpoint.keep_every = epochs;
+        let best = BestSpec { metric: "val/top1".to_owned(), mode: minutes.map(|_| Mode::Min), keep: 2 };
+        recipe.checkpoint.best = clip.map(|_| best).into_iter().collect();
         recipe
     }
 }
