@@ -166,6 +166,8 @@ fn body(
             })
         }
         Ok(Begun::AlreadyFinished(run)) => {
+            // Before anybody can send one that would never be answered.
+            drop(requests);
             bus.close();
             let _ = ready.send(Ok(Ready { run, tree: Tree::default(), server: None }));
             Outcome::AlreadyFinished
