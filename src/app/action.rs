@@ -30,6 +30,9 @@ pub enum Action {
     NewRun,
     ResumeRun,
     RefreshRuns,
+    FilterRuns,
+    SortRuns,
+    ReverseRuns,
     ToggleFreeze,
     Apply,
     Discard,
@@ -126,6 +129,9 @@ table! {
     NewRun          Runs "new-run"            "new run" ["n"]                "start from a recipe of the current folder";
     ResumeRun       Runs "resume-run"         "resume"  ["r"]                "go on where the run stopped";
     RefreshRuns     Runs "refresh"            ""        ["f5"]               "read the run home again";
+    FilterRuns      Runs "filter-runs"        "filter"  ["/"]                "list the runs that pass a filter";
+    SortRuns        Runs "sort-runs"          "sort"    ["o"]                "order by the next column";
+    ReverseRuns     Runs "reverse-runs"       ""        ["O"]                "turn the order round";
 
     ToggleFreeze    Model "toggle-freeze"     "freeze/thaw" ["space"]        "freeze or thaw the parameter or module";
     Apply           Model "apply"             "apply"   ["a"]                "put the staged edits into force between two steps";

@@ -10,6 +10,8 @@ use crate::core::recipe::Recipe;
 pub enum Effect {
     /// Read the run home.
     ReadRuns,
+    /// Read the recipes of these runs.
+    ReadRunRecipes(Vec<String>),
     /// List the current folder's recipes.
     ListRecipes,
     /// Read a recipe and build its model to see the layers.

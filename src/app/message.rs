@@ -26,6 +26,8 @@ pub enum Message {
     },
     /// The run home was read.
     Runs(Result<Vec<RunSummary>, String>),
+    /// Recipes of runs, for a filter that asks for them.
+    RunRecipes(Vec<(String, Recipe)>),
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),
     /// A recipe was read, and its model built to see the layers.

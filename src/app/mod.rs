@@ -13,6 +13,7 @@ pub mod message;
 pub mod model;
 pub mod overlay;
 pub mod place;
+pub mod run_list;
 pub mod run_view;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::core::alerts::Alerts;
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
-use crate::core::run::{RunStatus, RunSummary};
+use crate::core::run::{RunId, RunStatus, RunSummary};
 
 use super::action::{ACTIONS, Action};
 use super::effect::Effect;
@@ -14,6 +14,7 @@ use super::keys::Keymap;
 use super::layers::Layers;
 use super::overlay::{Confirm, Overlay};
 use super::place::{Place, Screen};
+use super::run_list::RunList;
 use super::run_view::{Level, RunView};
 
 /// How long a toast stands, in milliseconds.
@@ -90,6 +91,8 @@ pub struct Model {
     pub runs: Option<Vec<RunSummary>>,
     /// Why the run home cannot be read.
     pub runs_problem: Option<String>,
+    /// Which of them are listed, and in which order.
+    pub run_list: RunList,
     /// Line under the cursor.
     pub run_cursor: usize,
     /// Runs that were opened: the hosted one and the one on view.
@@ -134,6 +137,7 @@ impl Model {
             home,
             runs: None,
             runs_problem: None,
+            run_list: RunList::default(),
             run_cursor: 0,
             views: Vec::new(),
             shown: None,
@@ -209,7 +213,17 @@ impl Model {
 
     /// The run under the cursor of the run list.
     pub fn selected_run(&self) -> Option<&RunSummary> {
-        self.runs.as_ref()?.get(self.run_cursor)
+        self.runs.as_ref()?.get(*self.run_list.shown().get(self.run_cursor)?)
+    }
+
+    /// Arranges the run list anew, the cursor on the run on which it was.
+    pub fn arrange_runs(&mut self, selected: Option<RunId>) -> Vec<Effect> {
+        let Some(runs) = &self.runs else { return Vec::new() };
+        let missing = self.run_list.arrange(runs);
+        let shown = self.run_list.shown();
+        let at = selected.and_then(|id| shown.iter().position(|i| runs[*i].id == id));
+        self.run_cursor = at.unwrap_or(self.run_cursor).min(shown.len().saturating_sub(1));
+        if missing.is_empty() { Vec::new() } else { vec![Effect::ReadRunRecipes(missing)] }
     }
 
     /// Whose keys are in force.
@@ -270,6 +284,9 @@ impl Model {
         let draft = self.subject == Subject::Draft && self.draft.is_some();
         match action {
             Action::OpenRun => self.selected_run().is_some(),
+            Action::FilterRuns | Action::SortRuns | Action::ReverseRuns => {
+                self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
+            }
             Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && self.hosted.is_none(),
             Action::ToggleFreeze => self.layers().is_some() && (draft || live),
             Action::Apply => staged && live && !draft,

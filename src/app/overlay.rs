@@ -4,6 +4,7 @@ use super::action::Action;
 use super::effect::{ExportJob, StartJob};
 use super::message::RecipeEntry;
 use super::place::Place;
+use crate::core::run::Filter;
 
 /// One thing on top.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,13 +35,8 @@ pub enum Overlay {
     },
     /// A question.
     Confirm(Confirm),
-    /// A text field for the file of an export.
-    ExportTo {
-        /// What is typed.
-        input: Input,
-        /// What is exported; its path is what was typed.
-        job: ExportJob,
-    },
+    /// A text field.
+    Ask(Box<Ask>),
     /// A longer text, as of an error.
     Text {
         /// Heading.
@@ -57,10 +53,35 @@ impl Overlay {
     pub fn place(&self) -> Place {
         match self {
             Self::Confirm(_) => Place::Confirm,
-            Self::ExportTo { .. } | Self::Palette { .. } => Place::Prompt,
+            Self::Ask(_) | Self::Palette { .. } => Place::Prompt,
             _ => Place::Popup,
         }
     }
+}
+
+/// A text field that asks for one line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// Heading.
+    pub title: String,
+    /// What is typed.
+    pub input: Input,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What the text as it stands would do, or why it cannot be taken.
+    pub preview: Result<Vec<String>, String>,
+}
+
+/// What a text is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Purpose {
+    /// The file of an export; its path is what is typed.
+    ExportTo(ExportJob),
+    /// Which runs are listed; the filter that was in force before.
+    FilterRuns {
+        /// In force again when the field is left.
+        before: Filter,
+    },
 }
 
 /// A question with what a yes does.

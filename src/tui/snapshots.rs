@@ -10,7 +10,7 @@ use super::theme::{Depth, Theme};
 use crate::app::effect::ExportJob;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, RecipeEntry, StartedRun};
-use crate::app::overlay::{Input, Overlay};
+use crate::app::overlay::{Ask, Input, Overlay, Purpose};
 use crate::app::place::Screen;
 use crate::app::run_view::Level;
 use crate::app::sample::{self, NOW};
@@ -221,10 +221,13 @@ fn what_lies_on_top() {
 
 fn all() -> Vec<Model> {
     let mut prompt = history(4);
-    prompt.overlays.push(Overlay::ExportTo {
+    let job = ExportJob { run: String::new(), checkpoint: "step-00000040".to_owned(), path: "x".into(), force: false };
+    prompt.overlays.push(Overlay::Ask(Box::new(Ask {
+        title: "Export to".to_owned(),
         input: Input::with("氷".repeat(90)),
-        job: ExportJob { run: String::new(), checkpoint: "step-00000040".to_owned(), path: "x".into(), force: false },
-    });
+        purpose: Purpose::ExportTo(job),
+        preview: Ok(vec!["a line".to_owned(); 30]),
+    })));
     let mut models =
         vec![empty(), no_runs(), with_runs(120), draft(false), draft(true), live(), history(0), history(30)];
     models.push(prompt);

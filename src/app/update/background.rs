@@ -12,7 +12,12 @@ use crate::core::run::{RunStatus, RunSummary};
 
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
-        Message::Runs(Ok(runs)) => runs_read(model, runs),
+        Message::Runs(Ok(runs)) => return runs_read(model, runs),
+        Message::RunRecipes(recipes) => {
+            let selected = model.selected_run().map(|r| r.id.clone());
+            model.run_list.take_recipes(recipes);
+            return model.arrange_runs(selected);
+        }
         Message::Runs(Err(problem)) => {
             model.runs_problem = Some(problem.clone());
             model.say(Level::Error, problem);
@@ -103,7 +108,7 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
     effects
 }
 
-fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
+fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
     model.runs_problem = None;
     // The stream of a run is newer than its files.
     for view in model.views.iter().filter(|v| v.is_followed()) {
@@ -117,9 +122,8 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) {
             view.take_summary(run);
         }
     }
-    let at = selected.and_then(|id| runs.iter().position(|r| r.id == id));
-    model.run_cursor = at.unwrap_or(model.run_cursor).min(runs.len().saturating_sub(1));
     model.runs = Some(runs);
+    model.arrange_runs(selected)
 }
 
 fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {

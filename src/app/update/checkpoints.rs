@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::app::action::Action;
 use crate::app::effect::{Effect, ExportJob, StartJob};
 use crate::app::model::{Busy, Model};
-use crate::app::overlay::{Confirm, Consent, Input, Overlay};
+use crate::app::overlay::{Confirm, Consent, Overlay, Purpose};
 use crate::app::run_view::{Health, Level};
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -23,7 +23,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Export => {
             let file = format!("{}-step-{}.safetensors", plain(&view.name), row.step);
             let job = ExportJob { run, checkpoint: row.name, path: PathBuf::new(), force: false };
-            model.overlays.push(Overlay::ExportTo { input: Input::with(file), job });
+            let title = format!("Export the weights of {} to", job.checkpoint);
+            super::ask::ask(model, title, file, Purpose::ExportTo(job));
             Vec::new()
         }
         Action::Verify => {
@@ -68,12 +69,16 @@ fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect
     super::train::start(model, job)
 }
 
+/// What the file's name says of the export.
+pub(super) fn preview_export(text: &str) -> Result<Vec<String>, String> {
+    if text.is_empty() {
+        return Err("an export needs a file name".to_owned());
+    }
+    Ok(vec!["A .safetensors file; relative to the current folder.".to_owned()])
+}
+
 /// Sends an export off.
 pub(super) fn export(model: &mut Model, job: ExportJob) -> Vec<Effect> {
-    if job.path.as_os_str().is_empty() {
-        model.say(Level::Warning, "an export needs a file name");
-        return Vec::new();
-    }
     model.busy = Some(Busy::Exporting);
     vec![Effect::Export(job)]
 }

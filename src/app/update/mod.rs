@@ -1,5 +1,6 @@
 //! `update`: what a message does to the model, and what is to be done outside. One file a screen.
 
+mod ask;
 mod attach;
 mod background;
 mod checkpoints;
@@ -39,10 +40,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             Vec::new()
         }
         Message::Key(key) => on_key(model, key),
-        Message::Paste(text) => {
-            overlays::paste(model, &text);
-            Vec::new()
-        }
+        Message::Paste(text) => overlays::paste(model, &text),
         Message::Terminate(signal) => leave::terminate(model, signal),
         Message::Warning(text) => {
             model.say(Level::Warning, text);
@@ -140,7 +138,7 @@ fn go(model: &mut Model, by: isize) {
     };
     match model.screen {
         Screen::Runs => {
-            let len = model.runs.as_ref().map_or(0, Vec::len);
+            let len = model.run_list.shown().len();
             model.run_cursor = step(model.run_cursor, len);
         }
         Screen::Model => {

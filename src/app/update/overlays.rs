@@ -12,7 +12,9 @@ use crate::core::command::Command;
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::PopupClose | Action::PromptCancel | Action::ConfirmNo => {
-            model.overlays.pop();
+            if let Some(Overlay::Ask(ask)) = model.overlays.pop() {
+                return super::ask::cancel(model, *ask);
+            }
         }
         Action::PopupOpen => return open(model),
         Action::PopupUp => go(model, -1),
@@ -76,11 +78,10 @@ fn open(model: &mut Model) -> Vec<Effect> {
 
 /// Enter in a text field.
 fn accept(model: &mut Model) -> Vec<Effect> {
+    if let Some(Overlay::Ask(_)) = model.overlays.last() {
+        return super::ask::accept(model);
+    }
     match model.overlays.pop() {
-        Some(Overlay::ExportTo { input, mut job }) => {
-            job.path = input.text.trim().into();
-            super::checkpoints::export(model, job)
-        }
         Some(Overlay::Palette { input, cursor }) => {
             let chosen = palette_offer(model, &input.text).get(cursor).copied();
             chosen.map_or_else(Vec::new, |action| super::act(model, action))
@@ -120,7 +121,7 @@ pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
         _ => 0,
     };
     let input = match model.overlays.last_mut()? {
-        Overlay::ExportTo { input, .. } => input,
+        Overlay::Ask(ask) => &mut ask.input,
         Overlay::Palette { input, cursor } => {
             let by = match (key.code, key.ctrl) {
                 (Code::Up, _) | (Code::Char('p'), true) => -1,
@@ -138,7 +139,10 @@ pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
         }
         _ => return None,
     };
-    type_key(input, key).then(Vec::new)
+    let before = input.text.clone();
+    let typed = type_key(input, key);
+    let changed = input.text != before;
+    typed.then(|| if changed { super::ask::changed(model) } else { Vec::new() })
 }
 
 fn type_key(input: &mut Input, key: Key) -> bool {
@@ -158,9 +162,14 @@ fn type_key(input: &mut Input, key: Key) -> bool {
 }
 
 /// Pasted text goes into a text field, and nowhere else.
-pub(super) fn paste(model: &mut Model, text: &str) {
+pub(super) fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
     match model.overlays.last_mut() {
-        Some(Overlay::ExportTo { input, .. } | Overlay::Palette { input, .. }) => input.insert(text.trim()),
+        Some(Overlay::Ask(ask)) => {
+            ask.input.insert(text.trim());
+            return super::ask::changed(model);
+        }
+        Some(Overlay::Palette { input, .. }) => input.insert(text.trim()),
         _ => model.say(Level::Info, "pasted text has no place here"),
     }
+    Vec::new()
 }

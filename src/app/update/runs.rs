@@ -3,9 +3,10 @@
 use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
 use crate::app::model::{Model, Subject, can_resume};
-use crate::app::overlay::Overlay;
+use crate::app::overlay::{Overlay, Purpose};
 use crate::app::place::Screen;
 use crate::app::run_view::Level;
+use crate::core::run::Filter;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
@@ -16,8 +17,40 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::OpenRun => open(model),
         Action::ResumeRun => resume(model),
+        Action::FilterRuns => {
+            let before = model.run_list.filter.clone();
+            let text = before.as_str().to_owned();
+            super::ask::ask(model, "Show the runs that pass", text, Purpose::FilterRuns { before });
+            Vec::new()
+        }
+        Action::SortRuns | Action::ReverseRuns => {
+            let selected = model.selected_run().map(|r| r.id.clone());
+            if action == Action::SortRuns {
+                model.run_list.next_order();
+            } else {
+                model.run_list.reverse();
+            }
+            model.arrange_runs(selected)
+        }
         _ => Vec::new(),
     }
+}
+
+/// Puts a filter into force.
+pub(super) fn set_filter(model: &mut Model, filter: Filter) -> Vec<Effect> {
+    let selected = model.selected_run().map(|r| r.id.clone());
+    model.run_list.filter = filter;
+    model.arrange_runs(selected)
+}
+
+/// How many runs pass, or what is wrong with the filter.
+pub(super) fn preview_filter(model: &Model, text: &str) -> Result<Vec<String>, String> {
+    Filter::parse(text).map_err(|e| e.to_string())?;
+    let (shown, all) = (model.run_list.shown().len(), model.runs.as_ref().map_or(0, Vec::len));
+    Ok(vec![
+        format!("{shown} of {all} runs"),
+        "words; tag: name: id: status: note:; best<0.3; cfg.optimizer.lr>=1e-3; - not; | or".to_owned(),
+    ])
 }
 
 fn open(model: &mut Model) -> Vec<Effect> {

@@ -14,7 +14,7 @@ use crate::app::Model;
 use crate::app::action::Action;
 use crate::app::format::age;
 use crate::app::message::RecipeEntry;
-use crate::app::overlay::{Confirm, Input, Overlay};
+use crate::app::overlay::{Ask, Confirm, Input, Overlay};
 
 /// Draws one overlay.
 pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, look: &Look) {
@@ -27,14 +27,7 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
         Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
         Overlay::Confirm(ask) => confirm(f, area, ask, model, look),
-        Overlay::ExportTo { input, job } => {
-            let title = format!("Export the weights of {} to", job.checkpoint);
-            let inner = popup::draw(f, area, look, &title, 70, 2);
-            field(f, Rect { height: inner.height.min(1), ..inner }, input, look);
-            let hint = "A .safetensors file; relative to the current folder.";
-            let at = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1).min(1), ..inner };
-            f.render_widget(Line::styled(hint, look.style(Scope::TextFaint)), at);
-        }
+        Overlay::Ask(ask) => draw_ask(f, area, ask, look),
         Overlay::Text { title, lines, scroll } => {
             let style = look.style(Scope::Text);
             let wide = usize::from(area.width.saturating_sub(6)).clamp(10, 90);
@@ -157,6 +150,26 @@ fn confirm(f: &mut Frame<'_>, area: Rect, ask: &Confirm, model: &Model, look: &L
     }
     lines.push(Line::from(keys));
     scrolled(f, area, look, &ask.title, lines, usize::MAX);
+}
+
+/// A text field, and below it what the text would do.
+fn draw_ask(f: &mut Frame<'_>, area: Rect, ask: &Ask, look: &Look) {
+    let wide = usize::from(area.width.saturating_sub(6)).clamp(10, 70);
+    let (lines, scope): (Vec<&str>, Scope) = match &ask.preview {
+        Ok(lines) => (lines.iter().map(String::as_str).collect(), Scope::TextFaint),
+        Err(problem) => (problem.lines().collect(), Scope::Error),
+    };
+    let wrapped: Vec<String> = lines.iter().flat_map(|l| text::wrap(&look.glyphs.plain(l), wide)).collect();
+    let height = (wrapped.len() as u16).clamp(1, 12) + 1;
+    let inner = popup::draw(f, area, look, &ask.title, 70, height);
+    field(f, Rect { height: inner.height.min(1), ..inner }, &ask.input, look);
+    for (i, line) in wrapped.iter().take(usize::from(inner.height.saturating_sub(1))).enumerate() {
+        let at = Rect { y: inner.y + 1 + i as u16, height: 1, ..inner };
+        f.render_widget(
+            Line::styled(text::cut(line, usize::from(at.width), look.glyphs.ellipsis), look.style(scope)),
+            at,
+        );
+    }
 }
 
 /// A text field with its cursor in view.

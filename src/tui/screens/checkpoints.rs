@@ -96,7 +96,7 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, model: &Model, view: &RunView, rows:
             Cell::new(row.kept.join(", "), dim),
         ]
     });
-    position(f, area, look, view.checkpoint_cursor, rows.len());
+    position(f, area, look, "", (view.checkpoint_cursor, rows.len()));
     if detail > 0 {
         let words = text::cut(&format!(" {damaged}"), usize::from(area.width), look.glyphs.ellipsis);
         let at = Rect { y: list.bottom(), height: 1, ..area };

@@ -10,8 +10,8 @@ use crate::app::format;
 use crate::core::run::RunSummary;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
-use crate::tui::widgets::gauge;
 use crate::tui::widgets::table::{self, Cell, Column};
+use crate::tui::widgets::{gauge, text};
 
 const COLUMNS: [Column; 8] = [
     Column { title: "status", width: 8, grows: false, right: false, rank: 1 },
@@ -45,17 +45,32 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
         empty(f, area, look, &lines);
         return;
     }
-    table::draw(f, area, look, &COLUMNS, (runs.len(), model.run_cursor), |i| cells(&runs[i], model, look));
-    position(f, area, look, model.run_cursor, runs.len());
+    let shown = model.run_list.shown();
+    if shown.is_empty() {
+        let key = model.keymap.first(Action::FilterRuns);
+        let filter = model.run_list.filter.as_str();
+        let lines = [format!("No run passes the filter: {filter}"), format!("Press {key} to change or clear it.")];
+        empty(f, area, look, &lines);
+        return;
+    }
+    table::draw(f, area, look, &COLUMNS, (shown.len(), model.run_cursor), |i| cells(&runs[shown[i]], model, look));
+    let mut words = String::new();
+    if model.run_list.is_arranged() {
+        words = format!("by {}  ", model.run_list.order());
+    }
+    if !model.run_list.filter.is_empty() {
+        words.push_str(&format!("filter: {}  ", text::cut(model.run_list.filter.as_str(), 40, look.glyphs.ellipsis)));
+    }
+    position(f, area, look, &words, (model.run_cursor, shown.len()));
 }
 
-/// `3/17` at the right of the headings.
-pub(super) fn position(f: &mut Frame<'_>, area: Rect, look: &Look, cursor: usize, len: usize) {
+/// `3/17` at the right above the headings, and what there is to say of the list before it.
+pub(super) fn position(f: &mut Frame<'_>, area: Rect, look: &Look, words: &str, (cursor, len): (usize, usize)) {
     if area.height < 4 || area.width < 30 {
         return;
     }
-    let text = format!("{}/{len} ", cursor + 1);
-    let width = text.len() as u16;
+    let text = format!("{}{}/{len} ", look.glyphs.plain(words), cursor + 1);
+    let width = (text::width(&text) as u16).min(area.width);
     let at = Rect { x: area.right() - width, y: area.y.saturating_sub(1), width, height: 1 };
     if area.y > 1 {
         f.render_widget(ratatui::text::Line::styled(text, look.style(Scope::TextFaint)), at);

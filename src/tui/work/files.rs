@@ -20,6 +20,10 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
         let Job::Effect(effect) = job else { continue };
         let message = match effect {
             Effect::ReadRuns => Message::Runs(runs(places).map_err(|e| e.to_string())),
+            Effect::ReadRunRecipes(ids) => {
+                let read = |id: String| Some((id.clone(), places.home.find(&id).ok()?.meta().ok()?.recipe));
+                Message::RunRecipes(ids.into_iter().filter_map(read).collect())
+            }
             Effect::ListRecipes => Message::Recipes(recipes(&places.cwd)),
             Effect::OpenRun(id) => {
                 let opened = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| open(&run));

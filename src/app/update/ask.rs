@@ -1,0 +1,71 @@
+//! Text fields that ask for one line: what the text would do is shown while it is typed, and a text that cannot be taken
+//! is refused there and then.
+
+use crate::app::effect::Effect;
+use crate::app::model::Model;
+use crate::app::overlay::{Ask, Input, Overlay, Purpose};
+use crate::app::run_view::Level;
+use crate::core::run::Filter;
+
+/// Puts a text field on top.
+pub(super) fn ask(model: &mut Model, title: impl Into<String>, text: impl Into<String>, purpose: Purpose) {
+    let ask = Ask { title: title.into(), input: Input::with(text), purpose, preview: Ok(Vec::new()) };
+    model.overlays.push(Overlay::Ask(Box::new(ask)));
+    preview(model);
+}
+
+/// What the text as it stands would do, in words; or why it cannot be taken.
+fn preview(model: &mut Model) {
+    let Some(Overlay::Ask(ask)) = model.overlays.last() else { return };
+    let text = ask.input.text.trim();
+    let said = match &ask.purpose {
+        Purpose::ExportTo(_) => super::checkpoints::preview_export(text),
+        Purpose::FilterRuns { .. } => super::runs::preview_filter(model, text),
+    };
+    if let Some(Overlay::Ask(ask)) = model.overlays.last_mut() {
+        ask.preview = said;
+    }
+}
+
+/// The text has changed.
+pub(super) fn changed(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Ask(ask)) = model.overlays.last() else { return Vec::new() };
+    let text = ask.input.text.clone();
+    let effects = match &ask.purpose {
+        Purpose::FilterRuns { .. } => match Filter::parse(&text) {
+            Ok(filter) => super::runs::set_filter(model, filter),
+            // On its way to being typed: what stood before stays in force.
+            Err(_) => Vec::new(),
+        },
+        Purpose::ExportTo(_) => Vec::new(),
+    };
+    preview(model);
+    effects
+}
+
+/// Enter.
+pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Ask(ask)) = model.overlays.pop() else { return Vec::new() };
+    if let Err(problem) = &ask.preview {
+        model.say(Level::Warning, problem.clone());
+        model.overlays.push(Overlay::Ask(ask));
+        return Vec::new();
+    }
+    let text = ask.input.text.trim();
+    match ask.purpose {
+        Purpose::ExportTo(mut job) => {
+            job.path = text.into();
+            super::checkpoints::export(model, job)
+        }
+        // In force since it was typed.
+        Purpose::FilterRuns { .. } => Vec::new(),
+    }
+}
+
+/// Esc.
+pub(super) fn cancel(model: &mut Model, ask: Ask) -> Vec<Effect> {
+    match ask.purpose {
+        Purpose::FilterRuns { before } => super::runs::set_filter(model, before),
+        Purpose::ExportTo(_) => Vec::new(),
+    }
+}
