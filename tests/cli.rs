@@ -294,6 +294,14 @@ fn compare_shows_the_keys_that_differ_and_no_others() {
     assert_eq!(both["differences"], serde_json::json!({ "optimizer.lr": [0.01, 0.5] }));
     let text = bench.ok(&["compare", "recipe", "hot"]);
     assert!(text.contains("optimizer.lr") && !text.contains("batch_size"), "{text}");
+    assert!(text.contains("val/loss best") && text.contains("rule 1"), "{text}");
+    assert!(both["metrics"]["val/loss"][1]["best"].is_number(), "{both}");
+    assert!(both["freeze"][0]["trainable"].as_u64().unwrap() > 0, "{both}");
+    assert!(bench.ok(&["compare", "recipe", "hot", "--all"]).contains("train.batch_size"));
+    bench.ok(&["fork", "hot", "--set", "name=child", "--set", "optimizer.lr=0.1"]);
+    let drift = &bench.json(&["compare", "hot", "child", "--drift", "--json"])["drift"];
+    assert_eq!(drift.as_array().unwrap().len(), 1, "{drift}");
+    assert!(drift[0]["relative_l2"].as_f64().unwrap() > 0.0, "{drift}");
     assert_eq!(bench.run(&["compare", "recipe"]).code, 2);
 }
 

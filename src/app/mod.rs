@@ -4,6 +4,7 @@
 //! effects out and draws the model. No clock and no file is touched here: time comes in as [`Message::Now`].
 
 pub mod action;
+pub mod compare;
 pub mod config;
 pub mod effect;
 pub mod format;

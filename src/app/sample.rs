@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use crate::core::event::{Event, Metrics, Record};
-use crate::core::run::{Lineage, RunId, RunStatus, RunSummary};
+use crate::core::recipe::{Mode, Recipe};
+use crate::core::run::compare::{MetricRow, Plan};
+use crate::core::run::{Comparison, Lineage, RunId, RunStatus, RunSummary};
 use crate::core::series::Series;
 use crate::core::tensor::DType;
 use crate::core::tree::{ModuleInfo, ParamInfo, Tree};
@@ -146,4 +148,47 @@ pub fn checkpoints(n: u64) -> Vec<CheckpointRow> {
         kept: if i == n { vec!["last".to_owned(), "best".to_owned()] } else { vec!["last".to_owned()] },
     };
     (1..=n).map(row).collect()
+}
+
+/// Runs side by side.
+pub fn comparison(n: u64) -> Comparison {
+    let names = ["digits-head", "digits-layer2 with a rather long name", "氷の層を溶かす実験"];
+    let runs: Vec<RunSummary> = (1..=n)
+        .map(|i| {
+            let mut run = run(i, names[(i as usize - 1) % 3], RunStatus::Finished);
+            run.lineage.forked_from = (i > 1).then(|| "20261125-014501-k3f9@120".to_owned());
+            run
+        })
+        .collect();
+    let recipe = |i: u64| {
+        let mut recipe = Recipe::default();
+        recipe.optimizer.lr = 1e-3 * i as f64;
+        recipe.train.batch_size = 32 * i as usize;
+        recipe
+    };
+    let curve = |i: u64, f: fn(f64) -> f64| {
+        Series::from_points((1..=60).map(|s| (f64::from(s) * 4.0, f(f64::from(s)) / i as f64)))
+    };
+    let metrics = [
+        ("val/loss", Some(Mode::Min), (|x| 2.0 * (-x / 12.0).exp() + 0.2) as fn(f64) -> f64),
+        ("val/top1", Some(Mode::Max), |x| 1.0 - (-x / 12.0).exp()),
+        ("train/loss", Some(Mode::Min), |x| 2.3 * (-x / 15.0).exp() + 0.08 * (x * 1.7).sin().abs()),
+        ("lr", None, |_| 1e-3),
+    ]
+    .into_iter()
+    .map(|(name, mode, f)| MetricRow::new(name.to_owned(), mode, (1..=n).map(|i| curve(i, f)).collect()))
+    .collect();
+    let plan = |i: u64| Plan {
+        rules: vec!["freeze **".to_owned(), format!("train {}", if i == 2 { "layer2" } else { "fc" })],
+        trainable: Some(2 * i as usize),
+        frozen: Some(20),
+    };
+    let recipes: Vec<Recipe> = (1..=n).map(recipe).collect();
+    Comparison {
+        runs,
+        keys: crate::core::run::compare::keys(&recipes),
+        metrics,
+        plans: (1..=n).map(plan).collect(),
+        notes: Vec::new(),
+    }
 }

@@ -1,13 +1,14 @@
-//! `frostline compare`: runs side by side, with the recipe keys that differ.
+//! `frostline compare`: runs side by side, as the Compare screen shows them.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::app::format::number;
+use crate::app::compare::sections;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::Listing;
-use crate::core::run::RunSummary;
+use crate::core::run::compare::{LineageDrift, MetricValue, Plan, lineage_drift};
+use crate::core::run::{Comparison, RunDir, RunSummary};
 
 /// Arguments of `frostline compare`.
 #[derive(Debug, clap::Args)]
@@ -15,78 +16,60 @@ pub struct Args {
     /// The runs, two or more
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     pub runs: Vec<String>,
-    /// Print one JSON document: runs (as `ls --json`) and differences (key: a value for each run)
+    /// Also the recipe keys that are the same, and all metrics
+    #[arg(long)]
+    pub all: bool,
+    /// How far the weights of forks went from the checkpoint they began with; reads both checkpoints
+    #[arg(long)]
+    pub drift: bool,
+    /// Print one JSON document: runs (as `ls --json`), differences (key: a value for each run), metrics, freeze, drift
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Serialize)]
-struct Document {
-    runs: Vec<RunSummary>,
+struct Document<'a> {
+    runs: &'a [RunSummary],
     differences: Map<String, Value>,
+    metrics: std::collections::BTreeMap<&'a str, &'a [Option<MetricValue>]>,
+    freeze: &'a [Plan],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Vec<&'a LineageDrift>>,
 }
 
 /// Compares.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
-    let (mut runs, mut recipes) = (Vec::new(), Vec::new());
-    for what in &args.runs {
-        let run = cx.home().find(what)?;
-        let mut keys = Map::new();
-        flatten("", &serde_json::to_value(run.meta()?.recipe).map_err(CliError::failed)?, &mut keys);
-        recipes.push(keys);
-        runs.push(run.summary());
+    let runs: Vec<RunDir> = args.runs.iter().map(|what| cx.home().find(what)).collect::<Result<_, _>>()?;
+    let comparison = Comparison::read(&runs)?;
+    let drifts: Vec<Result<LineageDrift, String>> = if args.drift {
+        let home = cx.home();
+        let drift = |run: &RunDir| lineage_drift(home, run).map_err(|e| e.to_string()).transpose();
+        runs.iter().filter_map(drift).collect()
+    } else {
+        Vec::new()
+    };
+    for note in comparison.notes.iter().chain(drifts.iter().filter_map(|d| d.as_ref().err())) {
+        cx.io.say(&format!("warning: {note}"));
     }
-    let document = Document { differences: differences(&recipes), runs };
     if args.json {
+        let document = Document {
+            runs: &comparison.runs,
+            differences: comparison.differences(),
+            metrics: comparison.metrics.iter().map(|m| (m.name.as_str(), m.values.as_slice())).collect(),
+            freeze: &comparison.plans,
+            drift: args.drift.then(|| drifts.iter().flatten().collect()),
+        };
         return cx.print_json(&document).map(|()| Done::Ok);
     }
-    let names: Vec<String> = document.runs.iter().map(|r| r.id.to_string()).collect();
+    let names: Vec<String> = comparison.runs.iter().map(|r| r.id.to_string()).collect();
     let headers: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     let mut listing = Listing::new(cx.io, &headers, "no runs");
-    let mut row = |label: &str, cell: &dyn Fn(&RunSummary) -> String| {
-        listing.row(std::iter::once(label.to_owned()).chain(document.runs.iter().map(cell)));
-    };
-    row("name", &|r| r.name.clone());
-    row("status", &|r| r.status.to_string());
-    row("step", &|r| format!("{}/{}", r.step, r.steps));
-    row("best", &|r| r.best.map_or_else(|| "-".to_owned(), |best| format!("{} {}", r.monitor, number(best))));
-    for (key, values) in &document.differences {
-        let cells = values.as_array().into_iter().flatten().map(|v| match v {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        listing.row(std::iter::once(key.clone()).chain(cells));
+    let known: Vec<_> = drifts.iter().filter(|d| d.is_ok()).cloned().collect();
+    for section in sections(&comparison, &known, args.all) {
+        for row in section.rows {
+            listing.row(std::iter::once(row.label).chain(row.cells));
+        }
     }
     listing.print(cx.io)?;
     Ok(Done::Ok)
-}
-
-/// Dotted keys, as `--set` takes them; lists are values.
-fn flatten(prefix: &str, value: &Value, keys: &mut Map<String, Value>) {
-    match value {
-        Value::Object(members) => {
-            for (key, value) in members {
-                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                flatten(&key, value, keys);
-            }
-        }
-        other => {
-            keys.insert(prefix.to_owned(), other.clone());
-        }
-    }
-}
-
-/// The keys whose values are not the same in all runs. Name, tags and note are the run list's.
-fn differences(recipes: &[Map<String, Value>]) -> Map<String, Value> {
-    let mut all: Vec<&String> = recipes.iter().flat_map(Map::keys).collect();
-    all.sort();
-    all.dedup();
-    all.retain(|key| !matches!(key.as_str(), "name" | "tags" | "note"));
-    let values = |key: &String| recipes.iter().map(|r| r.get(key).cloned().unwrap_or(Value::Null)).collect::<Vec<_>>();
-    all.into_iter()
-        .map(|key| (key.clone(), values(key)))
-        .filter(|(_, values)| values.windows(2).any(|w| w[0] != w[1]))
-        .map(|(key, values)| (key, Value::Array(values)))
-        .collect()
 }

@@ -48,11 +48,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         }
     }
     for run in &runs {
-        // Held while the folder goes: nobody may start the run in between.
-        let lock = run.lock()?;
-        let removed = std::fs::remove_dir_all(run.path());
-        drop(lock);
-        removed.map_err(|e| CliError::Failed(format!("cannot delete {}: {e}", run.path().display())))?;
+        cx.home().remove(run)?;
         cx.io.print(run.id().as_str())?;
     }
     Ok(Done::Ok)

@@ -50,6 +50,9 @@ pub enum StoreError {
         /// The owner's host name.
         host: String,
     },
+    /// A change that a run cannot take.
+    #[error("{0}")]
+    Refused(String),
     /// A checkpoint is missing or damaged.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

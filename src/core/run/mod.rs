@@ -4,7 +4,9 @@
 //! Imports the rest of `core`. Called by the trainer (writes), the session (owns), the command line and the screens.
 
 mod cache;
+pub mod compare;
 mod dir;
+pub mod edit;
 mod error;
 pub mod filter;
 mod find;
@@ -22,7 +24,9 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use compare::Comparison;
 pub use dir::RunDir;
+pub use edit::{RunEdit, TagEdit};
 pub use error::StoreError;
 pub use filter::Filter;
 pub use find::CheckpointRef;
