@@ -158,6 +158,19 @@ fn a_second_signal_leaves_at_once() {
 }
 
 #[test]
+fn a_run_that_does_not_end_after_a_signal_is_given_up() {
+    let bench = Bench::new();
+    let mut host = bench.command(&["train", "r.toml"]);
+    let host = host.env("FAKE_DELAY_MS", "60000").env("FROSTLINE_STOP_TIMEOUT", "1").spawn().unwrap();
+    wait_until("the run starts", || bench.home().find("last").is_ok_and(|r| r.events().unwrap().0.len() > 1));
+    signal(host.id(), "TERM");
+    let ran = Ran::ended(host);
+    assert!(ran.code == Some(1) && ran.err.contains("did not end within 1 s"), "{ran:?}");
+    assert!(ran.err.contains(&format!("frostline resume {}", bench.run().id())), "{ran:?}");
+    assert_eq!(bench.status(), RunStatus::Crashed);
+}
+
+#[test]
 fn a_scheduler_is_told_how_to_go_on() {
     let bench = Bench::new();
     let host = bench.training(&["train", "r.toml", "--requeue"]);

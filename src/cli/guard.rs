@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const ECHO: Duration = Duration::from_secs(1);
 /// Time that the last words may take once the run is over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Time that a run which was told to stop may take for its step and its checkpoint.
+/// Time that a run which was told to stop may take for its step and its checkpoint, unless `FROSTLINE_STOP_TIMEOUT` says
+/// another number of seconds.
 const STOP: Duration = Duration::from_secs(600);
 
 /// The watching thread. Ends when it is dropped.
@@ -57,6 +58,7 @@ impl Drop for Guard {
 
 fn watch(handle: &RunHandle, interrupt: &Interrupt, stopped: u8, done: &(Mutex<bool>, Condvar), flag: &AtomicBool) {
     let (mut asked, mut over) = (None, None);
+    let stop = stop_timeout();
     let mut guard = done.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !*guard {
         if asked.is_none()
@@ -75,15 +77,40 @@ fn watch(handle: &RunHandle, interrupt: &Interrupt, stopped: u8, done: &(Mutex<b
             over = Some(Instant::now());
         }
         let late = |since: Option<Instant>, bound| since.is_some_and(|at| at.elapsed() > bound);
-        if interrupt.is_of_process() && (late(over, LAST_WORDS) || (over.is_none() && late(asked, STOP))) {
+        if interrupt.is_of_process() && (late(over, LAST_WORDS) || (over.is_none() && late(asked, stop))) {
             let code = match handle.dir().summary().status {
                 RunStatus::Finished => 0,
                 RunStatus::Stopped => stopped,
                 // Not over in time: what it has reported written is complete.
-                _ => 1,
+                _ => {
+                    give_up(handle, stop);
+                    1
+                }
             };
             std::process::exit(i32::from(code));
         }
         guard = done.1.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+fn stop_timeout() -> Duration {
+    let set = std::env::var("FROSTLINE_STOP_TIMEOUT").ok().and_then(|text| text.trim().parse().ok());
+    set.map_or(STOP, Duration::from_secs)
+}
+
+/// Says that the run's end is not waited for any longer. On a thread of its own: the terminal may take no output.
+fn give_up(handle: &RunHandle, stop: Duration) {
+    let id = handle.dir().id().to_string();
+    let words = move || {
+        let seconds = stop.as_secs();
+        eprintln!(
+            "error: the run did not end within {seconds} s of the signal and is given up; `frostline resume {id}` goes on from its newest checkpoint"
+        );
+    };
+    if let Ok(thread) = std::thread::Builder::new().name("last words".to_owned()).spawn(words) {
+        let end = Instant::now() + ECHO;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -117,6 +117,10 @@ fn translate(event: Event) -> Option<Input> {
         Event::Key(key) if key.kind != KeyEventKind::Release => {
             let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
             let code = match key.code {
+                // Enter that was typed before the terminal was in raw mode comes as a line feed.
+                KeyCode::Char('j') if ctrl => {
+                    return Some(Input::Key(Key { code: Code::Enter, ctrl: false, alt: false }));
+                }
                 // Control and a letter is one key, however shift and caps lock stand.
                 KeyCode::Char(c) if ctrl => Code::Char(c.to_ascii_lowercase()),
                 KeyCode::Char(c) => Code::Char(c),
@@ -159,6 +163,7 @@ mod tests {
         };
         assert_eq!(of(KeyCode::Char('G'), KeyModifiers::SHIFT), "G");
         assert_eq!(of(KeyCode::Char('C'), KeyModifiers::CONTROL), "ctrl-c");
+        assert_eq!(of(KeyCode::Char('j'), KeyModifiers::CONTROL), "enter", "typed before the screen stood");
         assert_eq!(of(KeyCode::Char(' '), KeyModifiers::NONE), "space");
         assert_eq!(of(KeyCode::BackTab, KeyModifiers::SHIFT), "backtab");
         assert_eq!(of(KeyCode::Char('x'), KeyModifiers::ALT), "alt-x");

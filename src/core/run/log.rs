@@ -174,8 +174,12 @@ mod tests {
         assert!(log.append(&warning(3)).is_err());
         assert_eq!(read(&path), (vec![warning(1)], None));
         drop(full);
-        log.append(&warning(4)).unwrap();
-        assert_eq!(read(&path).0, [warning(1), warning(2), warning(3), warning(4)]);
+        // A flush in the background may have met the full disk; that is told once, and the event is written all the same.
+        if let Err(error) = log.append(&warning(4)) {
+            assert!(matches!(error, StoreError::Io { action: "flush", .. }), "{error}");
+        }
+        log.append(&warning(5)).unwrap();
+        assert_eq!(read(&path).0, [warning(1), warning(2), warning(3), warning(4), warning(5)]);
     }
 
     #[test]
