@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::io::Io;
 use super::output::{metrics, plural};
 use crate::app::format::{bytes, duration, number};
+use crate::core::checkpoint::CheckpointStore;
 use crate::core::event::{Event, Metrics, Record};
 
 /// Seconds between two plain lines where nothing else happens.
@@ -101,7 +102,9 @@ fn words(event: &Event, step: u64) -> Option<String> {
         Event::FreezeChanged { trainable, frozen, .. } => {
             format!("{} of {} learn", trainable, plural(trainable + frozen, "tensor"))
         }
-        Event::CheckpointWritten { bytes: size, reason, .. } => {
+        Event::CheckpointWritten { name, bytes: size, reason } => {
+            // Written while the run went on.
+            let step = CheckpointStore::step_of(name).unwrap_or(step);
             format!("checkpoint at step {step}: {} ({reason})", bytes(*size))
         }
         Event::LrChanged { lr } => format!("base learning rate {lr}"),

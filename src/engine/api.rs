@@ -188,7 +188,14 @@ pub trait Learner: Send {
     /// Raw outputs in eval mode, float32, `[N, outputs]`.
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError>;
     /// Copies everything to the host.
-    fn snapshot(&mut self) -> Result<Snapshot, EngineError>;
+    fn snapshot(&mut self) -> Result<Snapshot, EngineError> {
+        let mut snapshot = Snapshot::default();
+        self.snapshot_into(&mut snapshot)?;
+        Ok(snapshot)
+    }
+    /// [`Learner::snapshot`] into the buffers of an earlier one, as far as they fit. After an error they hold nothing in
+    /// particular.
+    fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError>;
     /// Puts weights and buffers back, by name; every name must exist with the same shape.
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError>;
     /// Puts the optimizer's state and `extra` back.

@@ -12,6 +12,7 @@ use support::probe::Probe;
 use support::{Place, to_end, warnings};
 
 use super::Outcome;
+use crate::core::command::Command;
 use crate::core::event::{Event, Record};
 use crate::core::io::fault;
 use crate::core::run::RunStatus;
@@ -35,8 +36,12 @@ fn a_disk_that_is_full_for_a_while_costs_one_checkpoint_and_no_step() {
     let handle = place.fresh(&probe.engine()).unwrap();
     let run = handle.dir().clone();
     // Step 8's checkpoint begins, and its weights do not fit.
-    let full = before.during(|| fault::disk_full_after(run.path(), 600));
+    let full = before.during(|| {
+        run.checkpoints().wait_for("step-00000004");
+        fault::disk_full_after(run.path(), 600)
+    });
     after.during(|| {
+        fault::wait_for_refusal(run.checkpoints().path());
         assert_eq!(run.checkpoints().verify("step-00000004"), []);
         drop(full);
     });
@@ -60,7 +65,10 @@ fn a_disk_that_stays_full_fails_the_run_in_words_and_old_checkpoints_stand() {
     let held = probe.gate(5);
     let handle = place.fresh(&probe.engine()).unwrap();
     let run = handle.dir().clone();
-    let full = held.during(|| fault::disk_full_after(&run.path().join("checkpoints"), 0));
+    let full = held.during(|| {
+        run.checkpoints().wait_for("step-00000004");
+        fault::disk_full_after(run.checkpoints().path(), 0)
+    });
     let (outcome, records) = to_end(handle);
     let Outcome::Failed { message } = outcome else { panic!("{outcome:?}") };
     assert!(message.contains("last checkpoint") && message.contains("free some space"), "{message}");
@@ -109,8 +117,16 @@ fn whatever_a_disk_says_for_a_while_the_run_ends_with_the_same_bits_and_says_wha
             let (before, after) = (probe.gate(5), probe.gate(10));
             let handle = place.fresh(&probe.engine()).unwrap();
             let run = handle.dir().clone();
-            let broken = before.during(|| fault::failing_after(&run.path().join(file), 0, errno));
-            after.during(|| drop(broken));
+            let broken = before.during(|| {
+                run.checkpoints().wait_for("step-00000004");
+                fault::failing_after(&run.path().join(file), 0, errno)
+            });
+            after.during(|| {
+                if file == "checkpoints" {
+                    fault::wait_for_refusal(run.checkpoints().path());
+                }
+                drop(broken);
+            });
             let (outcome, records) = to_end(handle);
             let when = format!("{file}: {errno}");
             assert!(matches!(outcome, Outcome::Finished { .. }), "{when}: {outcome:?}");
@@ -161,18 +177,22 @@ fn a_run_whose_folder_vanishes_goes_on_and_says_so_and_finds_it_again() {
     for comes_back in [true, false] {
         let place = Place::new(&[]);
         let probe = Probe::new(&fake());
-        let (before, after) = (probe.gate(5), probe.gate(10));
+        // Step 12's checkpoint, on its way then, has waited for step 8's to fail.
+        let (before, after) = (probe.gate(5), probe.gate(12));
         let handle = place.fresh(&probe.engine()).unwrap();
         let run = handle.dir().clone();
         let elsewhere = place.folder.path().join("elsewhere");
-        before.during(|| std::fs::rename(run.path(), &elsewhere).unwrap());
+        before.during(|| {
+            run.checkpoints().wait_for("step-00000004");
+            std::fs::rename(run.path(), &elsewhere).unwrap();
+        });
         after.during(|| comes_back.then(|| std::fs::rename(&elsewhere, run.path()).unwrap()));
         let (outcome, records) = to_end(handle);
         assert!(failures(&records) > 0);
         if comes_back {
             assert!(matches!(outcome, Outcome::Finished { .. }), "{outcome:?}");
-            let steps: Vec<u64> = run.checkpoints().list().iter().map(|i| i.step).collect();
-            assert_eq!(steps, [4, 12, 16, 20, 22]);
+            let steps = run.checkpoints().list().into_iter().map(|i| i.step).filter(|step| *step != 12);
+            assert_eq!(steps.collect::<Vec<_>>(), [4, 16, 20, 22]);
             continue;
         }
         let Outcome::Failed { message } = outcome else { panic!("{outcome:?}") };
@@ -182,4 +202,78 @@ fn a_run_whose_folder_vanishes_goes_on_and_says_so_and_finds_it_again() {
         let (outcome, _) = to_end(place.resume(&fake(), &run).unwrap());
         assert!(matches!(outcome, Outcome::Finished { step: 22, .. }), "{outcome:?}");
     }
+}
+
+#[test]
+fn steps_go_on_while_a_checkpoint_is_written_and_what_is_acknowledged_is_durable() {
+    let undisturbed = final_of(&Place::new(&[]).finished(&fake()));
+    for command in [Command::Save, Command::Pause, Command::Stop { reason: "test".to_owned() }] {
+        let place = Place::new(&[]);
+        let probe = Probe::new(&fake());
+        let (before, after) = (probe.gate(5), probe.gate(11));
+        let handle = place.fresh(&probe.engine()).unwrap();
+        let run = handle.dir().clone();
+        let steps =
+            |run: &crate::core::run::RunDir| run.checkpoints().list().iter().map(|i| i.step).collect::<Vec<_>>();
+        let held = before.during(|| {
+            run.checkpoints().wait_for("step-00000004");
+            fault::hold(run.checkpoints().path())
+        });
+        // Step 8's checkpoint is not written, and step 11 is done.
+        after.during(|| assert_eq!(steps(&run), [4]));
+        let asked = handle.send(command.clone());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let said = handle.drain();
+        assert_eq!(said.iter().map(|r| r.step).max(), Some(12), "step 12's checkpoint waits for step 8's: {said:?}");
+        let names = |records: &[Record]| -> Vec<String> {
+            let name = |r: &Record| match &r.event {
+                Event::CheckpointWritten { name, .. } => Some(name.clone()),
+                _ => None,
+            };
+            records.iter().filter_map(name).collect()
+        };
+        let answered = |records: &[Record]| records.iter().any(|r| matches!(r.event, Event::Reply { .. }));
+        assert!(names(&said) == ["step-00000004"] && !answered(&said) && !handle.is_over(), "{command:?}: {said:?}");
+        drop(held);
+        let mut said = Vec::new();
+        while !answered(&said) {
+            handle.wait(std::time::Duration::from_secs(5));
+            said.extend(handle.drain());
+        }
+        let answer = said.iter().position(|r| matches!(r.event, Event::Reply { id, .. } if id == asked)).unwrap();
+        assert_eq!(names(&said[..answer]), ["step-00000008", "step-00000012"], "{command:?}: {said:?}");
+        assert_eq!(run.checkpoints().verify("step-00000012"), []);
+        if command == Command::Pause {
+            handle.send(Command::Continue);
+        }
+        to_end(handle);
+        if run.summary().status != RunStatus::Finished {
+            to_end(place.resume(&fake(), &run).unwrap());
+        }
+        assert_eq!(steps(&run), [4, 8, 12, 16, 20, 22]);
+        assert_same_bits(&undisturbed, &final_of(&run), &format!("{command:?}"));
+        assert!(run.events().unwrap().0.is_sorted_by_key(|r| r.step));
+    }
+}
+
+#[test]
+fn a_run_that_breaks_down_while_a_checkpoint_is_written_still_has_it() {
+    let place = Place::new(&[]);
+    let probe = Probe::new(&fake()).dying_at(10);
+    let (before, after) = (probe.gate(5), probe.gate(9));
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    let held = before.during(|| {
+        run.checkpoints().wait_for("step-00000004");
+        fault::hold(run.checkpoints().path())
+    });
+    after.during(|| ());
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(!handle.is_over(), "the trainer has died, and waits for what is on its way");
+    drop(held);
+    let (outcome, records) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    let written = |r: &Record| matches!(&r.event, Event::CheckpointWritten { name, .. } if name == "step-00000008");
+    assert!(records.iter().any(written), "{records:?}");
+    assert_eq!(run.checkpoints().verify("step-00000008"), []);
 }

@@ -164,8 +164,8 @@ impl Learner for Probed {
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError> {
         self.inner.predict(x, x_shape)
     }
-    fn snapshot(&mut self) -> Result<Snapshot, EngineError> {
-        self.inner.snapshot()
+    fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError> {
+        self.inner.snapshot_into(into)
     }
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError> {
         self.inner.restore_weights(weights)

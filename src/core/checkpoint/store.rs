@@ -153,6 +153,18 @@ impl CheckpointStore {
         Ok(self.info(name, &state, &self.pins()))
     }
 
+    /// Waits until a checkpoint is written by another thread of this process.
+    #[cfg(test)]
+    pub(crate) fn wait_for(&self, name: &str) {
+        let writing = || {
+            let active = ACTIVE.lock().unwrap_or_else(PoisonError::into_inner);
+            active.iter().flatten().any(|path| path.starts_with(&self.path))
+        };
+        while !self.path.join(name).exists() || writing() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     fn write_into(
         &self,
         temp: &Path,
@@ -253,13 +265,27 @@ impl CheckpointStore {
 
     /// Removes a checkpoint. It vanishes in one instant, so that a kill leaves no half of it under its name.
     pub fn remove(&self, name: &str) -> Result<(), CheckpointError> {
+        self.remove_unless(name, || false).map(drop)
+    }
+
+    /// [`CheckpointStore::remove`], unless it is pinned, even if somebody pins it at this very moment; then false.
+    pub fn remove_unless_pinned(&self, name: &str) -> Result<bool, CheckpointError> {
+        let pinned = || self.pins().contains(name);
+        Ok(!pinned() && self.remove_unless(name, pinned)?)
+    }
+
+    /// `kept` is asked once the folder is out of the way, and a kept one comes back.
+    fn remove_unless(&self, name: &str, kept: impl Fn() -> bool) -> Result<bool, CheckpointError> {
         let path = self.path.join(name);
         let doomed = io::temp_beside(&path);
+        io::rename(&path, &doomed).map_err(CheckpointError::io("remove", &path))?;
+        if kept() {
+            io::rename(&doomed, &path).map_err(CheckpointError::io("put back", &path))?;
+            return Ok(false);
+        }
         // Flushed between, so that a power cut does not leave a folder of this name without its files.
-        io::rename(&path, &doomed)
-            .and_then(|()| io::fsync_dir(&self.path))
-            .map_err(CheckpointError::io("remove", &path))?;
-        io::remove_tree(&doomed).map_err(CheckpointError::io("remove", &doomed))
+        io::fsync_dir(&self.path).map_err(CheckpointError::io("remove", &path))?;
+        io::remove_tree(&doomed).map_err(CheckpointError::io("remove", &doomed)).map(|()| true)
     }
 
     /// Removes what an earlier owner left half done, unless another live process owns the run. Returns what was done, in
@@ -302,7 +328,12 @@ impl CheckpointStore {
         names.sort_unstable();
         let path = self.pins_path();
         let bytes = serde_json::to_vec(&names).map_err(std::io::Error::from);
-        bytes.and_then(|b| io::write_atomic(&path, &b)).map_err(CheckpointError::io("write", &path))
+        bytes.and_then(|b| io::write_atomic(&path, &b)).map_err(CheckpointError::io("write", &path))?;
+        // The run may have been about to remove it: see `remove_unless_pinned`, which looks in the other order.
+        if pinned && !self.path.join(name).is_dir() {
+            return Err(CheckpointError::Missing { path: self.path.join(name) });
+        }
+        Ok(())
     }
 
     /// Beside the checkpoints and not in them: their files are covered by checksums.

@@ -12,6 +12,54 @@ use rustix::io::Errno;
 /// What fails, after how many more bytes, and how.
 type Fault = (PathBuf, u64, Errno);
 
+/// What was refused so far, for tests that must not go on before.
+static STRUCK: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn struck() -> MutexGuard<'static, Vec<PathBuf>> {
+    STRUCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until something at or below this path was refused.
+pub fn wait_for_refusal(path: &Path) {
+    while !struck().iter().any(|p| p.starts_with(path)) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+fn refuse<T>(path: &Path, errno: Errno) -> io::Result<T> {
+    struck().push(path.to_owned());
+    Err(errno.into())
+}
+
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The disk does not answer until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Hold(PathBuf);
+
+/// Whoever writes at or below `path` waits.
+pub fn hold(path: &Path) -> Hold {
+    held().push(path.to_owned());
+    Hold(path.to_owned())
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        held().retain(|p| *p != self.0);
+    }
+}
+
+fn wait_while_held(path: &Path) {
+    while held().iter().any(|p| path.starts_with(p)) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 static FULL: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
 
 fn faults() -> MutexGuard<'static, Vec<Fault>> {
@@ -42,20 +90,22 @@ impl Drop for DiskFull {
 
 /// Fails where nothing at all can be written any more.
 pub fn check(path: &Path, _bytes: usize) -> io::Result<()> {
+    wait_while_held(path);
     match faults().iter().find(|(folder, ..)| path.starts_with(folder)) {
-        Some((_, 0, errno)) => Err((*errno).into()),
+        Some((_, 0, errno)) => refuse(path, *errno),
         _ => Ok(()),
     }
 }
 
 /// The part of `buf` that still fits.
 pub fn admit<'a>(path: &Path, buf: &'a [u8]) -> io::Result<&'a [u8]> {
+    wait_while_held(path);
     let mut faults = faults();
     let Some((_, left, errno)) = faults.iter_mut().find(|(folder, ..)| path.starts_with(folder)) else {
         return Ok(buf);
     };
     if *left == 0 && !buf.is_empty() {
-        return Err((*errno).into());
+        return refuse(path, *errno);
     }
     let n = buf.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
     *left -= n as u64;

@@ -68,7 +68,7 @@ impl SafeFile {
     }
 
     /// A second handle to the same open file.
-    fn again(&self) -> io::Result<Self> {
+    pub fn again(&self) -> io::Result<Self> {
         Ok(Self { file: self.file.try_clone()?, path: self.path.clone() })
     }
 

@@ -37,7 +37,7 @@ pub(crate) use lock::owned_elsewhere;
 pub use lock::{Owner, RunLock};
 pub use log::EventLog;
 pub use meta::RunMeta;
-pub use metrics::{MetricsReader, MetricsTable, MetricsWriter};
+pub use metrics::{MetricsFlush, MetricsReader, MetricsTable, MetricsWriter};
 pub use progress::Progress;
 pub use sort::SortKey;
 pub use status::RunStatus;

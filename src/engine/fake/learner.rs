@@ -237,7 +237,7 @@ impl Learner for FakeLearner {
         Ok(HostTensor::from_f32("output", &[n, self.net.outputs], &out))
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot, EngineError> {
+    fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError> {
         let weights = self.weights();
         let optimizer = self
             .tree
@@ -246,7 +246,8 @@ impl Learner for FakeLearner {
             .zip(&self.slots)
             .flat_map(|(p, slots)| update::tensors(&p.name, &p.shape, slots))
             .collect();
-        Ok(Snapshot { weights, optimizer, extra: serde_json::Map::new() })
+        *into = Snapshot { weights, optimizer, extra: serde_json::Map::new() };
+        Ok(())
     }
 
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError> {

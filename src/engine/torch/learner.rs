@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use tch::{Device, Kind, Tensor};
 
 use super::loss::Loss;
-use super::tensors::{from_f32, from_host, to_host};
+use super::tensors::{fill, from_f32, from_host, to_host};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
@@ -337,19 +337,13 @@ impl Learner for TorchLearner {
         })
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
+    fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<()> {
         let by_name: HashMap<&str, &Tensor> =
             self.params.iter().chain(&self.buffers).map(|e| (e.name.as_str(), &e.tensor)).collect();
-        let mut weights = Vec::with_capacity(self.state_names.len());
-        for name in &self.state_names {
-            if let Some(tensor) = by_name.get(name.as_str()) {
-                weights.push(to_host(name, tensor)?);
-            }
-        }
-        let mut optimizer = Vec::new();
-        for (name, tensor) in self.optimizer.state() {
-            optimizer.push(to_host(&name, &tensor)?);
-        }
+        let weights = self.state_names.iter().filter_map(|n| by_name.get(n.as_str()).map(|t| (n.as_str(), *t)));
+        fill(&mut into.weights, weights)?;
+        let optimizer = self.optimizer.state();
+        fill(&mut into.optimizer, optimizer.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
         let mut extra = Extra::new();
         extra.insert("libtorch".to_owned(), "2.11.0".into());
         extra.insert("device".to_owned(), self.device_name.clone().into());
@@ -357,7 +351,8 @@ impl Learner for TorchLearner {
         if let Some(Ok(archive)) = self.archive.as_ref().map(serde_json::to_value) {
             extra.insert(archive::KEY.to_owned(), archive);
         }
-        Ok(Snapshot { weights, optimizer, extra })
+        into.extra = extra;
+        Ok(())
     }
 
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<()> {

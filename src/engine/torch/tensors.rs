@@ -39,15 +39,48 @@ fn kind(dtype: DType) -> Kind {
 
 /// Copies a tensor to the host.
 pub fn to_host(name: &str, tensor: &Tensor) -> Result<HostTensor, EngineError> {
+    let mut host = HostTensor { name: name.to_owned(), dtype: DType::Float32, shape: Vec::new(), data: Vec::new() };
+    copy_to_host(&mut host, tensor)?;
+    Ok(host)
+}
+
+/// A tensor's values in the buffer of another host tensor, which keeps its name.
+fn copy_to_host(host: &mut HostTensor, tensor: &Tensor) -> Result<(), EngineError> {
     let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-    let dtype = dtype(tensor.kind())?;
-    let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
+    host.dtype = dtype(tensor.kind())?;
+    host.shape = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
     let numel = tensor.numel();
-    let mut data = vec![0u8; numel * dtype.size()];
-    if numel > 0 {
-        tensor.f_copy_data_u8(&mut data, numel)?;
+    let bytes = numel * host.dtype.size();
+    if host.data.len() != bytes {
+        // Not `resize`, which would copy what is overwritten anyway; fresh zeros cost nothing until they are touched.
+        host.data = vec![0u8; bytes];
     }
-    Ok(HostTensor { name: name.to_owned(), dtype, shape, data })
+    if numel > 0 {
+        tensor.f_copy_data_u8(&mut host.data, numel)?;
+    }
+    Ok(())
+}
+
+/// Fills a list of host tensors with named tensors, in their order, into the buffers that are there.
+pub fn fill<'a>(
+    list: &mut Vec<HostTensor>,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+) -> Result<(), EngineError> {
+    let mut count = 0;
+    for (name, tensor) in tensors {
+        match list.get_mut(count) {
+            Some(host) => {
+                if host.name != name {
+                    name.clone_into(&mut host.name);
+                }
+                copy_to_host(host, tensor)?;
+            }
+            None => list.push(to_host(name, tensor)?),
+        }
+        count += 1;
+    }
+    list.truncate(count);
+    Ok(())
 }
 
 /// A tensor on a device from host bytes.

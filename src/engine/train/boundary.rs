@@ -60,7 +60,7 @@ impl Trainer<'_> {
             self.change_phase()?;
         }
         if let Some(reason) = due.filter(|_| !ending) {
-            let _ = self.save(reason.as_str())?;
+            self.save_soon(reason.as_str())?;
         }
         self.rate.restart();
         Ok(None)
@@ -71,6 +71,7 @@ impl Trainer<'_> {
         let mut sums = EvalSums::default();
         for batch in self.built.data.val(self.built.recipe.train.batch_size) {
             evaluate::add(&mut sums, &self.built.learner.evaluate(&batch?)?);
+            self.written(false);
             if self.stop_waits() {
                 return Ok(false);
             }

@@ -84,6 +84,8 @@ impl Trainer<'_> {
         if self.paused {
             return Ok("it stands still already".to_owned());
         }
+        // Nobody listens to the saver while the run stands still.
+        self.written(true);
         self.paused = true;
         self.say(Event::Paused);
         self.out.flush();

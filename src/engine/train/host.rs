@@ -43,14 +43,16 @@ pub enum Outcome {
 pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>, before_unlock: impl FnOnce()) -> Outcome {
     let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings } = job;
     let (from, saved) = resumed_from.unzip();
-    let caught = caught(|| {
-        let mut trainer = Trainer::new(built, standing, total, run.checkpoints(), saved, &mut out, inbox);
-        let end = trainer.run(from, save_first, warnings);
-        (trainer.position().step, end)
-    });
-    let (step, end) = match caught {
-        Ok((step, Ok(end))) => (step, end),
-        Ok((step, Err(error))) => (step, End::Failed(error.to_string())),
+    let mut trainer = Trainer::new(built, standing, total, run.checkpoints(), saved, &mut out, inbox);
+    let ended = caught(|| trainer.run(from, save_first, warnings));
+    // What was on its way to the disk when the run failed is said too, and may be what `resume` goes on from.
+    let _ = caught(|| trainer.last_words());
+    let step = trainer.position().step;
+    // Also ends the thread that writes checkpoints, before the run's lock is given up.
+    let _ = caught(|| drop(trainer));
+    let (step, end) = match ended {
+        Ok(Ok(end)) => (step, end),
+        Ok(Err(error)) => (step, End::Failed(error.to_string())),
         Err(words) => (out.step(), End::Failed(format!("{words}; `resume` goes on from the newest checkpoint"))),
     };
     let (event, outcome) = match end {

@@ -3,7 +3,7 @@
 //!
 //! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts,
 //! `trainer` is the loop, with `commands`, `phases` (the freeze schedule), `boundary` (validation, ends) and `save` beside
-//! it; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
+//! it, and `saver` on another thread; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
 //! engine's border and `data`; called by `session` alone.
 
 mod audit;
@@ -21,6 +21,7 @@ mod plan;
 mod position;
 mod pretrained;
 mod save;
+mod saver;
 mod trainer;
 mod words;
 

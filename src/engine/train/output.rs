@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::core::event::{Event, Record};
 use crate::core::io::{SafeFile, advice};
-use crate::core::run::{EventLog, MetricsWriter, RunDir, StoreError};
+use crate::core::run::{EventLog, MetricsFlush, MetricsWriter, RunDir, StoreError};
 
 use super::Bus;
 use super::words::words;
@@ -95,6 +95,24 @@ impl Output {
     pub fn tick(&mut self) {
         if self.troubled.is_some_and(|since| since.elapsed() >= RETRY) {
             self.flush();
+        }
+    }
+
+    /// Writes what waits, without waiting for the disk, and gives what flushes the metrics.
+    pub fn hand_over(&mut self) -> MetricsFlush {
+        if self.troubled.is_some() {
+            // A disk in trouble is waited for: all must be said before the run's end is.
+            self.flush();
+        } else if let Err(e) = self.metrics.write_pending() {
+            self.trouble(&unwritten(&e));
+        }
+        self.metrics.flusher()
+    }
+
+    /// What came of such a flush.
+    pub fn flushed(&mut self, outcome: std::io::Result<()>) {
+        if let Err(e) = outcome {
+            self.trouble(&unwritten(&e));
         }
     }
 

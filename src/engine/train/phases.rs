@@ -56,24 +56,21 @@ impl Trainer<'_> {
         let step = self.now.at.step;
         if self.now.own.phases.observe(&self.built.schedule, value, step) && self.built.schedule.restores() {
             // A failure is said; the next phase then begins with the last state.
-            let _ = self.save(PHASE_BEST)?;
+            self.save_soon(PHASE_BEST)?;
         }
         Ok(())
     }
 
-    /// The checkpoint that the end of the phase needs; it is not removed before.
-    pub(super) fn phase_best(&self) -> Option<String> {
-        self.phase_best_step().map(CheckpointStore::name_of)
-    }
-
-    /// Its step.
+    /// The step of the checkpoint that the end of the phase needs; it is not removed before.
     pub(super) fn phase_best_step(&self) -> Option<u64> {
         self.now.own.phases.best_step().filter(|_| self.built.schedule.restores())
     }
 
     /// Weights, optimizer state and validation metrics of the phase's best checkpoint.
     fn restore_phase_best(&mut self) -> Result<(), TrainError> {
-        let Some(name) = self.phase_best() else { return Ok(()) };
+        let Some(name) = self.phase_best_step().map(CheckpointStore::name_of) else { return Ok(()) };
+        // It may be on its way.
+        self.written(true);
         match self.store.load(&name) {
             Ok(best) => {
                 self.built.learner.restore_weights(&best.weights)?;

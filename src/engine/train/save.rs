@@ -1,15 +1,16 @@
-//! Checkpoints as the trainer makes them: what goes in, what happens when the disk is full, what is removed after.
+//! Checkpoints as the trainer makes them: what goes in, who waits for the disk, what happens when it is full. `saver` writes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::core::checkpoint::{DataState, TrainState, policy};
+use crate::core::checkpoint::{CheckpointInfo, CheckpointStore, DataState, TrainState};
 use crate::core::event::Event;
 use crate::engine::Snapshot;
 
 use super::TrainError;
 use super::begin::OWN;
 use super::output::now_ms;
+use super::saver::{Done, Job};
 use super::trainer::Trainer;
 
 /// The name of the checkpoint, or why there is none (in words, already said as an event).
@@ -19,53 +20,77 @@ pub type Saved = Result<String, String>;
 const PATIENCE: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_millis(2000)];
 
 impl Trainer<'_> {
-    /// Saves the present state, unless a checkpoint holds it already. All reports must be in. A failure to write is said;
-    /// the run goes on and the older checkpoints stand.
+    /// Saves the present state and waits until it is on the disk, unless a checkpoint holds it already. All reports must be
+    /// in. A failure to write is said; the run goes on and the older checkpoints stand.
     pub(super) fn save(&mut self, reason: &str) -> Result<Saved, TrainError> {
+        // What is on its way may be this very state.
+        self.written(true);
         if let Some(name) = &self.saved {
             return Ok(Ok(name.clone()));
         }
-        let snapshot = self.built.learner.snapshot()?;
-        Ok(self.write(reason, &snapshot))
+        self.save_soon(reason)?;
+        Ok(self.written(true).unwrap_or_else(|| Err("no checkpoint was written; this is a bug".to_owned())))
     }
 
     /// [`Trainer::save`] with a little patience: at an end there is no later.
     pub(super) fn save_surely(&mut self, reason: &str) -> Result<Saved, TrainError> {
-        if let Some(name) = &self.saved {
-            return Ok(Ok(name.clone()));
-        }
-        let snapshot = self.built.learner.snapshot()?;
-        let mut saved = self.write(reason, &snapshot);
+        let mut saved = self.save(reason)?;
         for wait in PATIENCE {
             if saved.is_ok() {
                 break;
             }
             std::thread::sleep(wait);
-            saved = self.write(reason, &snapshot);
+            saved = self.save(reason)?;
         }
         Ok(saved)
     }
 
-    fn write(&mut self, reason: &str, snapshot: &Snapshot) -> Saved {
-        // The metrics before a checkpoint must not be younger than it.
-        self.out.flush();
+    /// Copies the present state to host memory and lets another thread write it, unless a checkpoint holds it or will. All
+    /// reports must be in. One that is still being written is waited for first. What comes of it is said between two later
+    /// steps.
+    pub(super) fn save_soon(&mut self, reason: &str) -> Result<(), TrainError> {
+        if self.saved.is_some() {
+            return Ok(());
+        }
+        self.written(true);
+        let mut snapshot = self.saver.buffers();
+        self.built.learner.snapshot_into(&mut snapshot)?;
         // A failed try counts too: the next is at the next due time, not at the next step.
         self.last_save = Instant::now();
-        let state = self.state(reason, snapshot);
-        match self.store.write(&state, &snapshot.weights, &snapshot.optimizer) {
-            Ok(info) => {
-                self.saved = Some(info.name.clone());
-                let (name, bytes, reason) = (info.name.clone(), info.bytes, info.reason);
-                self.say(Event::CheckpointWritten { name, bytes, reason });
-                self.prune();
-                Ok(info.name)
+        let state = self.state(reason, &snapshot);
+        self.saved = Some(CheckpointStore::name_of(state.step));
+        let metrics = self.out.hand_over();
+        self.saver.begin(Job { state, snapshot, metrics });
+        Ok(())
+    }
+
+    /// Says what came of the checkpoint on its way, if it is written, or once it is.
+    pub(super) fn written(&mut self, wait: bool) -> Option<Saved> {
+        let Done { name, written, removed, metrics, .. } = self.saver.outcome(wait)?;
+        self.out.flushed(metrics);
+        // With the last step that was reported: a later one may still be taken back.
+        let step = self.out.step();
+        let saved = match written {
+            Ok(CheckpointInfo { name, bytes, reason, .. }) => {
+                self.out.say(step, Event::CheckpointWritten { name: name.clone(), bytes, reason });
+                Ok(name)
             }
-            Err(e) => {
-                let message = e.to_string();
-                self.say(Event::CheckpointFailed { message: message.clone() });
+            Err(message) => {
+                // The state that it was to hold may be gone by now.
+                if self.saved.as_ref() == Some(&name) {
+                    self.saved = None;
+                }
+                self.out.say(step, Event::CheckpointFailed { message: message.clone() });
                 Err(message)
             }
+        };
+        for removed in removed {
+            match removed {
+                Ok(name) => self.out.say(step, Event::CheckpointRemoved { name }),
+                Err(e) => self.out.warn(step, format!("{e}; it is tried again later")),
+            }
         }
+        Some(saved)
     }
 
     fn state(&self, reason: &str, snapshot: &Snapshot) -> TrainState {
@@ -107,19 +132,6 @@ impl Trainer<'_> {
             initial_hashes: now.initial.clone(),
             recipe: self.built.recipe.clone(),
             ..TrainState::default()
-        }
-    }
-
-    fn prune(&mut self) {
-        let infos = self.store.list();
-        let mut names = policy::to_remove(&infos, &self.built.recipe.checkpoint);
-        let needed = self.phase_best();
-        names.retain(|name| Some(name) != needed.as_ref());
-        for name in names {
-            match self.store.remove(&name) {
-                Ok(()) => self.say(Event::CheckpointRemoved { name }),
-                Err(e) => self.warn(format!("{e}; it is tried again later")),
-            }
         }
     }
 }

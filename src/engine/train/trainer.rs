@@ -18,6 +18,7 @@ use super::begin::Standing;
 use super::build::Built;
 use super::output::Output;
 use super::position::{Position, Rate};
+use super::saver::Saver;
 use super::{TrainError, words};
 
 /// How a run ends.
@@ -54,7 +55,8 @@ pub struct Trainer<'a> {
     /// Nobody can send commands any more.
     pub(super) orphaned: bool,
     pub(super) paused: bool,
-    /// The checkpoint that holds exactly the present state.
+    pub(super) saver: Saver,
+    /// The checkpoint that holds exactly the present state, or will when the saver is done.
     pub(super) saved: Option<String>,
     pub(super) last_save: Instant,
     pub(super) rate: Rate,
@@ -84,6 +86,7 @@ impl<'a> Trainer<'a> {
             now,
             total,
             per_epoch,
+            saver: Saver::new(store.clone()),
             store,
             out,
             inbox,
@@ -125,6 +128,7 @@ impl<'a> Trainer<'a> {
         }
         self.rate.restart();
         loop {
+            self.written(false);
             if std::mem::take(&mut self.now.own.boundary_due)
                 && let Some(end) = self.boundary()?
             {
@@ -147,6 +151,11 @@ impl<'a> Trainer<'a> {
             }
             self.now.own.boundary_due = true;
         }
+    }
+
+    /// Waits for the checkpoint on its way, whatever ended the run.
+    pub fn last_words(&mut self) {
+        self.written(true);
     }
 
     /// Where it stands.

@@ -11,4 +11,4 @@ mod writer;
 pub use reader::{MetricsReader, last_step};
 pub use record::Item;
 pub use table::{MetricsTable, RowRef};
-pub use writer::MetricsWriter;
+pub use writer::{MetricsFlush, MetricsWriter};

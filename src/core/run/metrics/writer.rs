@@ -31,6 +31,17 @@ pub struct MetricsWriter {
     dropped: Option<String>,
 }
 
+/// Flushes a metrics file, from whichever thread.
+#[derive(Debug)]
+pub struct MetricsFlush(io::Result<SafeFile>);
+
+impl MetricsFlush {
+    /// Waits until the disk has what was written before the [`MetricsWriter`] gave this away.
+    pub fn flush(self) -> io::Result<()> {
+        self.0?.sync()
+    }
+}
+
 impl MetricsWriter {
     pub(in crate::core::run) fn open(path: &Path, resume_at: Option<u64>) -> Result<Self, StoreError> {
         let mut reader = MetricsReader::new(path);
@@ -81,12 +92,18 @@ impl MetricsWriter {
         self.file.sync()
     }
 
+    /// Flushes, from any thread, what was written when it is asked to.
+    pub fn flusher(&self) -> MetricsFlush {
+        MetricsFlush(self.file.again())
+    }
+
     /// Rows lost because the disk was full for too long.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    fn write_pending(&mut self) -> io::Result<()> {
+    /// Writes what waits; the disk may not have it yet.
+    pub fn write_pending(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return self.sync.failed();
         }
