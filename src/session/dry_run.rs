@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::core::recipe::{OptimizerKind, Recipe};
+use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
 use crate::core::tree::Tree;
 use crate::engine::Engine;
-use crate::engine::train::{self, Built, Position, TrainError};
+use crate::engine::train::{self, Built, Disk, Position, TrainError};
 
 /// The facts of a run that is not started; everything was opened, built and loaded as it would be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,7 +43,9 @@ pub struct DryRun {
     pub memory_free: Option<u64>,
     /// Bytes of one checkpoint.
     pub checkpoint_bytes: u64,
-    /// Bytes of all that are kept at a time, and the one being written.
+    /// Checkpoints that are kept at a time, at most.
+    pub checkpoints_kept: u64,
+    /// Bytes of all those, and of one being written.
     pub disk_bytes: u64,
     /// Free bytes on the run home's disk, if known.
     pub disk_free: Option<u64>,
@@ -60,7 +62,8 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
     let info = built.data.info();
     let per_epoch = built.steps_per_epoch();
     let sizes = Sizes::of(&built);
-    let kept = (recipe.checkpoint.keep_last + recipe.checkpoint.keep_best + 1) as u64;
+    let steps = train::total_steps(recipe, &Position::default(), per_epoch);
+    let disk = Disk::of(&built, steps, home.path());
     let free = engine.devices().into_iter().find(|d| d.name == built.device).map(|d| d.memory_free);
     let mut facts = DryRun {
         device: built.device.clone(),
@@ -69,7 +72,7 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
         sample_shape: info.sample_shape.clone(),
         class_names: info.class_names.clone(),
         steps_per_epoch: per_epoch,
-        steps: train::total_steps(recipe, &Position::default(), per_epoch),
+        steps,
         parameters: sizes.parameters,
         trainable_parameters: sizes.trainable,
         trainable_tensors: built.resolution.trainable(),
@@ -78,12 +81,14 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
         freeze_rules: built.plan.rules(),
         memory_bytes: sizes.memory,
         memory_free: free.filter(|f| *f > 0),
-        checkpoint_bytes: sizes.checkpoint,
-        disk_bytes: sizes.checkpoint * kept,
-        disk_free: nearest_free(home.path()),
+        checkpoint_bytes: disk.checkpoint,
+        checkpoints_kept: disk.kept,
+        disk_bytes: disk.bytes,
+        disk_free: disk.free,
         warnings: built.learner.warnings(),
     };
     facts.warn(recipe);
+    facts.warnings.extend(disk.shortage(0));
     Ok(facts)
 }
 
@@ -95,8 +100,8 @@ impl DryRun {
         if self.memory_free.is_some_and(|free| free < self.memory_bytes) {
             self.warnings.push(format!("{} has less free memory than the run is estimated to need", self.device));
         }
-        if self.disk_free.is_some_and(|free| free < self.disk_bytes) {
-            self.warnings.push("the run home's disk has less free space than the kept checkpoints need".to_owned());
+        if recipe.checkpoint.every_minutes.is_some() && recipe.checkpoint.keep_every.is_some() {
+            self.warnings.push("how many checkpoints keep_every keeps depends on how long the run takes".to_owned());
         }
         if recipe.optimizer.lr == 0.0 {
             self.warnings.push("optimizer.lr is 0: nothing will move".to_owned());
@@ -127,7 +132,12 @@ impl DryRun {
         let rules = if self.freeze_rules.is_empty() { "none".to_owned() } else { self.freeze_rules.join("; ") };
         lines.push(("freeze rules", rules));
         lines.push(("memory", format!("about {}{}", mib(self.memory_bytes), free(self.memory_free))));
-        let disk = format!("{} a checkpoint, {} in all", mib(self.checkpoint_bytes), mib(self.disk_bytes));
+        let disk = format!(
+            "{} a checkpoint, {} with {} kept and one being written",
+            mib(self.checkpoint_bytes),
+            mib(self.disk_bytes),
+            self.checkpoints_kept
+        );
         lines.push(("disk", disk + &free(self.disk_free)));
         lines
     }
@@ -137,17 +147,13 @@ struct Sizes {
     parameters: u64,
     trainable: u64,
     memory: u64,
-    checkpoint: u64,
 }
 
 impl Sizes {
     fn of(built: &Built) -> Self {
         let tree = built.learner.tree();
         let recipe = &built.recipe;
-        let slots = match recipe.optimizer.kind {
-            OptimizerKind::Sgd => u64::from(recipe.optimizer.momentum != 0.0),
-            OptimizerKind::Adam | OptimizerKind::Adamw => 2 + u64::from(recipe.optimizer.amsgrad),
-        };
+        let slots = train::slots(built);
         let learns = |i: usize| {
             built.resolution.params.get(i).is_some_and(|p| p.state == crate::core::freeze::ParamState::Trainable)
         };
@@ -164,7 +170,9 @@ impl Sizes {
         let batch = recipe.train.batch_size as u64;
         let sample = 4 * built.data.info().sample_shape.iter().product::<usize>() as u64;
         let memory = bytes + trainable_bytes * (1 + slots) + batch * (sample + activations(tree));
-        Self { parameters, trainable, memory, checkpoint: bytes + trainable_bytes * slots }
+        // Where the model lies in host memory, so does the copy from which its checkpoints are written.
+        let copy = if built.device == "cpu" { bytes + trainable_bytes * slots } else { 0 };
+        Self { parameters, trainable, memory: memory + copy }
     }
 }
 
@@ -174,9 +182,4 @@ fn activations(tree: &Tree) -> u64 {
     let leaves = tree.modules.iter().enumerate().filter(|(i, _)| !parents.contains(i)).map(|(_, m)| m);
     let values = |shape: &Vec<i64>| shape.iter().skip(1).map(|d| d.unsigned_abs()).product::<u64>();
     leaves.filter_map(|m| m.output_shape.as_ref()).map(|shape| 4 * values(shape)).sum()
-}
-
-/// Free bytes where a folder is, or will be.
-fn nearest_free(path: &std::path::Path) -> Option<u64> {
-    path.ancestors().find(|p| p.exists()).and_then(|p| fs4::available_space(p).ok())
 }

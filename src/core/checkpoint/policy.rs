@@ -129,6 +129,19 @@ pub fn to_remove(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<String>
     infos.iter().zip(kept).filter(|(_, reasons)| reasons.is_empty()).map(|(i, _)| i.name.clone()).collect()
 }
 
+/// The most checkpoints that a run keeps at a time: as many as the recipe asks for, or as many as it writes. Pins and saves
+/// on request are not foreseen, and of those that are due by the minute only what `keep_last` and the best keep.
+pub fn most_kept(spec: &CheckpointSpec, steps: u64, steps_per_epoch: u64) -> u64 {
+    let epochs = steps.checked_div(steps_per_epoch).unwrap_or(0);
+    let by = |every: Option<u64>, n: u64| every.and_then(|e| n.checked_div(e)).unwrap_or(0);
+    let due = by(spec.every_steps, steps).saturating_add(by(spec.every_epochs, epochs));
+    let best: u64 = spec.bests().map(|(_, _, keep)| keep as u64).sum();
+    let kept = (spec.keep_last.max(1) as u64).saturating_add(best).saturating_add(by(spec.keep_every, due));
+    // And one at the end.
+    let written = if spec.every_minutes.is_some() { u64::MAX } else { due.saturating_add(1) };
+    kept.min(written)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -214,6 +227,19 @@ mod tests {
         assert_eq!(kept_reasons(&infos, &spec)[1], ["one in 2"]);
         infos[5].needs = Some(3);
         assert_eq!(kept_reasons(&infos, &spec)[2], ["best of the phase"]);
+    }
+
+    #[test]
+    fn a_run_keeps_no_more_than_it_is_asked_to_and_no_more_than_it_writes() {
+        let spec = CheckpointSpec { every_steps: Some(10), keep_last: 3, keep_best: 2, ..CheckpointSpec::default() };
+        assert_eq!(most_kept(&spec, 1000, 50), 5);
+        assert_eq!(most_kept(&spec, 25, 50), 3, "at 10, 20 and the end");
+        let forever = CheckpointSpec { keep_every: Some(20), ..spec.clone() };
+        assert_eq!(most_kept(&forever, 1000, 50), 10);
+        let epochs = CheckpointSpec { every_steps: None, every_epochs: Some(2), ..spec.clone() };
+        assert_eq!((most_kept(&epochs, 1000, 50), most_kept(&epochs, 100, 50), most_kept(&epochs, 100, 0)), (5, 2, 1));
+        let minutes = CheckpointSpec { every_steps: None, every_minutes: Some(1.0), ..spec };
+        assert_eq!(most_kept(&minutes, 3, 50), 5);
     }
 
     proptest! {

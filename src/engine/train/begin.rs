@@ -16,6 +16,7 @@ use crate::engine::{Engine, archive};
 
 use super::audit::{self, Learned};
 use super::build::{self, Built};
+use super::disk::Disk;
 use super::output::Output;
 use super::position::Position;
 use super::{Bus, TrainError};
@@ -179,6 +180,7 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
         warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
     }
     warnings.extend(built.learner.warnings());
+    warnings.extend(Disk::of(&built, total, run.path()).shortage(0));
     let (resumed_from, save_first) = (None, None);
     Ok(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings }))
 }
@@ -244,6 +246,8 @@ pub fn resume(
         Err(e) => warnings.push(e.to_string()),
         Ok(()) => {}
     }
+    let there = run.checkpoints().list().iter().map(|i| i.bytes).sum();
+    warnings.extend(Disk::of(&built, total, run.path()).shortage(there));
     let out = Output::open(&run, Some(step), bus)?;
     warnings.extend(out.dropped());
     let (resumed_from, save_first) = (Some((step, name)), None);

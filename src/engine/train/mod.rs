@@ -1,7 +1,7 @@
 //! The trainer: one thread that owns model, data and run folder, and speaks to the rest through a bus of events and an
 //! inbox of commands.
 //!
-//! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts,
+//! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts, `disk` what it will take,
 //! `trainer` is the loop, with `commands`, `phases` (the freeze schedule), `boundary` (validation, ends) and `save` beside
 //! it, and `saver` on another thread; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
 //! engine's border and `data`; called by `session` alone.
@@ -12,6 +12,7 @@ mod boundary;
 mod build;
 mod bus;
 mod commands;
+mod disk;
 mod error;
 pub mod evaluate;
 mod host;
@@ -28,6 +29,7 @@ mod words;
 pub use begin::{Begun, Job, fork, fresh, resume, total_steps};
 pub use build::{Built, model, one_device, trainable, weighted};
 pub use bus::{Bus, Dense, Reader};
+pub use disk::{Disk, slots};
 pub use error::TrainError;
 pub use host::{Outcome, guarded, run};
 pub use output::now_ms;
