@@ -132,3 +132,62 @@ fn a_reader_that_takes_the_id_and_leaves_does_not_stop_the_run() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(json(home.path(), &["show", id.trim(), "--json"])["status"], "finished");
 }
+
+#[test]
+fn a_torchscript_file_has_the_tree_of_its_model() {
+    let home = bench();
+    let at = home.path();
+    let ok = |args: &[&str]| {
+        let output = run(at, args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    ok(&["train", "r.toml", "--set", "train.steps=2", "--quiet"]);
+    ok(&["export", "last", "-o", "model.pt"]);
+    let own = json(at, &["tree", "r.toml", "--json"]);
+    for what in ["model.pt", "torchscript:model.pt"] {
+        // Nothing says what the data is: it is tried.
+        let tree = json(at, &["tree", what, "--json"]);
+        for key in ["parameters", "buffers"] {
+            assert_eq!(tree[key], own[key], "{what}: {key}");
+        }
+        let of = |tree: &serde_json::Value, key: &str| -> Vec<serde_json::Value> {
+            tree["modules"].as_array().unwrap().iter().map(|m| m[key].clone()).collect()
+        };
+        for key in ["path", "kind", "detail", "state", "params", "flops"] {
+            assert_eq!(of(&tree, key), of(&own, key), "{what}: {key}");
+        }
+    }
+    let shaped = json(at, &["tree", "model.pt", "--input", "1,8,8", "--json"]);
+    assert_eq!(shaped["modules"], own["modules"]);
+    // A shape that it does not take: the names are in the file all the same; asked for as a model it is refused.
+    let wrong = run(at, &["tree", "model.pt", "--input", "3,9,9", "--json"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("does not take a sample of shape [3, 9, 9]"));
+    assert_eq!(wrong.status.code(), Some(0));
+    assert_eq!(run(at, &["tree", "torchscript:model.pt", "--input", "3,9,9"]).status.code(), Some(3));
+    assert_eq!(run(at, &["tree", "torchscript:gone.pt"]).status.code(), Some(3));
+}
+
+#[test]
+fn an_export_that_cannot_be_written_says_what_to_do() {
+    let home = bench();
+    let at = home.path();
+    assert_eq!(run(at, &["train", "r.toml", "--set", "train.steps=2", "--quiet"]).status.code(), Some(0));
+    std::fs::write(at.join("file"), "").unwrap();
+    for ending in ["safetensors", "pth", "pt"] {
+        let said = |to: &str| {
+            let output = run(at, &["export", "last", "-o", &format!("{to}.{ending}")]);
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            (output.status.code(), err.lines().count(), err)
+        };
+        assert_eq!(said("a").0, Some(0));
+        let (code, lines, err) = said("a");
+        assert!(code == Some(3) && lines == 1 && err.contains("--force"), "{err}");
+        for to in ["none/a", "file/a"] {
+            let (code, lines, err) = said(to);
+            assert!(code == Some(3) && lines == 1 && err.contains("make the folder"), "{err}");
+        }
+    }
+    let named = |name: &str| run(at, &["export", "last", "-o", name]).status.code();
+    assert_eq!((named("a.onnx"), named("a")), (Some(3), Some(3)));
+}

@@ -66,6 +66,10 @@ fn weights(l: &mut dyn Learner) -> Vec<HostTensor> {
     l.snapshot().unwrap().weights
 }
 
+fn export(r: &Recipe, input: &InputSpec, weights: &[HostTensor], to: &Path) -> Result<(), EngineError> {
+    TorchEngine.export_script(r, input, weights, &mut std::fs::File::create(to).unwrap())
+}
+
 fn freeze(l: &mut dyn Learner, rules: &[&str]) {
     let rules: Vec<String> = rules.iter().map(|r| (*r).to_owned()).collect();
     let plan = Plan::parse(&rules).unwrap().resolve(l.tree()).unwrap();
@@ -92,7 +96,7 @@ fn pair(r: &Recipe) -> Pair {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.pt");
     let mut own = TorchEngine.learner(r, &input, "cpu").unwrap();
-    TorchEngine.export_script(r, &input, &weights(&mut *own), &file).unwrap();
+    export(r, &input, &weights(&mut *own), &file).unwrap();
     let script = try_load(r, &file, &input).unwrap();
     Pair { _folder: folder, file, input, own, script }
 }
@@ -192,11 +196,11 @@ fn a_script_is_saved_again_with_its_trained_weights() {
     let mut as_script = r.clone();
     as_script.model.arch = format!("torchscript:{}", p.file.display());
     let again = p.file.with_file_name("again.pt");
-    TorchEngine.export_script(&as_script, &p.input, &trained, &again).unwrap();
+    export(&as_script, &p.input, &trained, &again).unwrap();
     let mut loaded = try_load(&r, &again, &p.input).unwrap();
     assert_eq!(differing(&trained, &weights(&mut *loaded)), Vec::<String>::new());
     assert_eq!(logits(&mut *p.script, &p.input), logits(&mut *loaded, &p.input));
-    let Err(e) = TorchEngine.export_script(&as_script, &p.input, &trained[1..], &again) else { panic!("written") };
+    let Err(e) = export(&as_script, &p.input, &trained[1..], &again) else { panic!("written") };
     assert!(e.to_string().contains("lack its tensor `conv1.weight`"), "{e}");
 }
 
@@ -206,7 +210,7 @@ fn mlp_file(folder: &Path) -> PathBuf {
     let input = InputSpec { sample_shape: vec![1, 8, 8], outputs: 3 };
     let mut own = TorchEngine.learner(&place.recipe, &input, "cpu").unwrap();
     let file = folder.join("mlp.pt");
-    TorchEngine.export_script(&place.recipe, &input, &weights(&mut *own), &file).unwrap();
+    export(&place.recipe, &input, &weights(&mut *own), &file).unwrap();
     file
 }
 
@@ -236,7 +240,7 @@ fn a_run_goes_on_only_with_the_script_that_it_was_trained_with() {
     let input = InputSpec { sample_shape: vec![1, 8, 8], outputs: 3 };
     let mut own = TorchEngine.learner(&other.recipe, &input, "cpu").unwrap();
     let (own_weights, recipe) = (weights(&mut *own), &other.recipe);
-    TorchEngine.export_script(recipe, &input, &own_weights, &file).unwrap();
+    export(recipe, &input, &own_weights, &file).unwrap();
     assert!(refused().contains("is not the one that the checkpoint was made with"), "{}", refused());
     std::fs::write(&file, bytes).unwrap();
     assert!(place.resume_with(&engine, &run, None, &["train.steps=7"]).is_ok());

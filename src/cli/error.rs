@@ -115,7 +115,11 @@ impl From<WeightsError> for CliError {
         match &error {
             // A file that is not there or may not be read is bad input; a disk that is full is not.
             WeightsError::Io { source, .. } => match source.kind() {
-                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory => Self::refused(error),
+                ErrorKind::NotFound
+                | ErrorKind::NotADirectory
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::IsADirectory => Self::refused(error),
                 _ => Self::failed(error),
             },
             _ => Self::refused(error),

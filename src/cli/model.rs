@@ -9,9 +9,9 @@ use crate::core::freeze::Plan;
 use crate::core::recipe::Recipe;
 use crate::core::tensor::DType;
 use crate::core::tree::Tree;
-use crate::core::weights;
+use crate::core::weights::{self, FileListing};
 use crate::engine::train::{self, guarded};
-use crate::engine::{Engine, InputSpec};
+use crate::engine::{Engine, InputSpec, archive};
 
 /// A tree and the freeze rules that come with it.
 pub struct Subject {
@@ -34,11 +34,15 @@ pub fn subject(
         let tree = tree_of_recipe(&recipe, cx)?;
         return Ok(Subject { tree, rules: recipe.freeze.starting_rules() });
     }
-    if is_weights_file(Path::new(what)) {
-        return Ok(Subject { tree: tree_of_file(Path::new(what))?, rules: Vec::new() });
-    }
     if !sets.is_empty() {
         return Err(CliError::Usage("--set changes a recipe; give one".into()));
+    }
+    if let Some(file) = what.strip_prefix(archive::PREFIX) {
+        return Ok(Subject { tree: tree_of_script(Path::new(file), input, cx)?, rules: Vec::new() });
+    }
+    let file = Path::new(what);
+    if is_weights_file(file) {
+        return Ok(Subject { tree: tree_of_weights(file, input, cx)?, rules: Vec::new() });
     }
     if what.contains(['@', '/']) {
         return of_checkpoint(what, cx);
@@ -95,6 +99,26 @@ fn built(engine: &dyn Engine, recipe: &Recipe, input: &InputSpec) -> Result<Tree
     Ok(guarded(|| Ok(engine.learner(recipe, input, "cpu")?.tree().clone()))?)
 }
 
+/// The tree of a TorchScript model. Its data is known from `input` alone; without it likely samples are tried.
+fn tree_of_script(file: &Path, input: Option<&[usize]>, cx: &mut Context<'_>) -> Result<Tree, CliError> {
+    let mut recipe = Recipe::default();
+    recipe.model.arch = format!("{}{}", archive::PREFIX, file.display());
+    let input = InputSpec { sample_shape: input.unwrap_or_default().to_vec(), outputs: 0 };
+    built(&*cx.engine()?, &recipe, &input)
+}
+
+/// A TorchScript file's model if there is an engine that takes it, else what the names in a file say.
+fn tree_of_weights(file: &Path, input: Option<&[usize]>, cx: &mut Context<'_>) -> Result<Tree, CliError> {
+    let listing = weights::inspect(file)?;
+    if listing.format == weights::TORCHSCRIPT {
+        match tree_of_script(file, input, cx) {
+            Ok(tree) => return Ok(tree),
+            Err(why) => cx.io.say(&format!("warning: kinds and output shapes are unknown: {why}")),
+        }
+    }
+    tree_of_listing(file, &listing)
+}
+
 /// A checkpoint's model if there is an engine to build it, else what its tensors' names say.
 fn of_checkpoint(what: &str, cx: &mut Context<'_>) -> Result<Subject, CliError> {
     let checkpoint = cx.home().find_checkpoint(what)?;
@@ -119,7 +143,10 @@ fn of_checkpoint(what: &str, cx: &mut Context<'_>) -> Result<Subject, CliError> 
 
 /// What the names in a weights file say.
 pub fn tree_of_file(path: &Path) -> Result<Tree, CliError> {
-    let listing = weights::inspect(path)?;
+    tree_of_listing(path, &weights::inspect(path)?)
+}
+
+fn tree_of_listing(path: &Path, listing: &FileListing) -> Result<Tree, CliError> {
     let types = [
         DType::Bool,
         DType::Uint8,

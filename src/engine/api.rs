@@ -1,6 +1,6 @@
 //! The border between the trainer and whatever computes: libtorch, or the seeded fake of the tests.
 
-use std::path::Path;
+use std::io::Write;
 
 use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
@@ -151,14 +151,14 @@ pub trait Engine: Send + Sync {
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError>;
     /// Builds model and optimizer on a device, initialised from the recipe's seed. Loads no pretrained weights.
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError>;
-    /// Writes the recipe's model with these weights (all of `state_dict()`) as TorchScript, in eval mode. The file is
-    /// written in place: the caller makes it atomic.
+    /// Writes the recipe's model with these weights (all of `state_dict()`) as TorchScript, in eval mode. What `to` refuses
+    /// is an error in words; whoever wants more than them has `to` keep it.
     fn export_script(
         &self,
         _recipe: &Recipe,
         _input: &InputSpec,
         _weights: &[HostTensor],
-        _to: &Path,
+        _to: &mut dyn Write,
     ) -> Result<(), EngineError> {
         Err(EngineError::Refused(format!("TorchScript is written by libtorch alone, not by {}", self.name())))
     }

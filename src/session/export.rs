@@ -1,8 +1,10 @@
 //! A checkpoint's model as TorchScript.
 
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::core::checkpoint::TrainState;
+use crate::core::io::SafeFile;
 use crate::core::tensor::HostTensor;
 use crate::core::weights::{WeightsError, write_safely};
 use crate::engine::archive;
@@ -24,15 +26,51 @@ pub fn export_script(
     let input = InputSpec { sample_shape: state.data.sample_shape.clone(), outputs: state.data.outputs };
     let mut failed = None;
     let written = write_safely(to, force, |temp| {
-        let made = train::guarded(|| Ok(engine.export_script(&state.recipe, &input, weights, temp)?));
-        made.map_err(|error| {
-            let problem = error.to_string();
-            failed = Some(error);
-            WeightsError::NotWeights { path: to.to_owned(), problem }
-        })
+        let disk = |source| WeightsError::Io { path: to.to_owned(), what: "write", source };
+        let mut file = Kept { out: BufWriter::new(SafeFile::create_new(temp).map_err(disk)?), failed: None };
+        let made = train::guarded(|| Ok(engine.export_script(&state.recipe, &input, weights, &mut file)?))
+            .and_then(|()| file.flush().map_err(|e| TrainError::Failed(e.to_string())));
+        match (made, file.failed.take()) {
+            (_, Some(source)) => Err(disk(source)),
+            (Ok(()), None) => Ok(()),
+            (Err(error), None) => {
+                let problem = error.to_string();
+                failed = Some(error);
+                Err(WeightsError::NotWeights { path: to.to_owned(), problem })
+            }
+        }
     });
     match failed {
         Some(error) => Err(error),
         None => Ok(written?),
+    }
+}
+
+/// A file that keeps what the disk said: an engine passes on the words at most.
+struct Kept {
+    out: BufWriter<SafeFile>,
+    failed: Option<io::Error>,
+}
+
+impl Kept {
+    fn keep<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|e| {
+            let words = io::Error::new(e.kind(), e.to_string());
+            if e.kind() != io::ErrorKind::Interrupted {
+                self.failed.get_or_insert(e);
+            }
+            words
+        })
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.keep(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.keep(flushed)
     }
 }

@@ -172,6 +172,48 @@ fn what_a_user_asks_for_on_a_broken_disk_fails_in_words_and_changes_nothing() {
     assert_eq!(left, ["home"]);
 }
 
+#[cfg(feature = "torch")]
+#[test]
+fn a_torchscript_file_that_a_broken_disk_cuts_off_is_said_and_leaves_nothing() {
+    let engine: Arc<dyn Engine> = Arc::new(crate::engine::torch::TorchEngine);
+    let place = Place::new(&["train.steps=1"]);
+    let run = place.finished(&engine);
+    let loaded = run.checkpoints().load(&run.checkpoints().names().pop().unwrap()).unwrap();
+    let out = place.folder.path().join("model.pt");
+    let export = |force| super::export_script(&*engine, &loaded.state, &loaded.weights, &out, force);
+    export(false).unwrap();
+    let whole = std::fs::read(&out).unwrap();
+    // A script is loaded and written again by other code than a model of the zoo.
+    let mut scripted = loaded.state.clone();
+    let script = place.folder.path().join("script.pt");
+    std::fs::copy(&out, &script).unwrap();
+    scripted.recipe.model.arch = format!("torchscript:{}", script.display());
+    let resave = || super::export_script(&*engine, &scripted, &loaded.weights, &out, true);
+    for (errno, advice) in ERRORS {
+        for fits in [0, 1, 100, whole.len() / 2, whole.len() - 1] {
+            let broken = fault::failing_after(place.folder.path(), fits as u64, errno);
+            let mut said = vec![export(true).unwrap_err().to_string()];
+            drop(broken);
+            let broken = fault::failing_after(place.folder.path(), fits as u64, errno);
+            said.push(resave().unwrap_err().to_string());
+            drop(broken);
+            for said in said {
+                assert!(said.contains("model.pt: cannot write: ") && said.contains(advice), "{fits} bytes: {said}");
+                assert!(!said.contains('\n') && !said.contains(".tmp"), "{said}");
+            }
+            assert!(std::fs::read(&out).unwrap() == whole, "the old file stands");
+        }
+    }
+    resave().unwrap();
+    let gone = super::export_script(&*engine, &loaded.state, &loaded.weights, &out.join("none/a.pt"), false);
+    let said = gone.unwrap_err().to_string();
+    assert!(said.contains("make the folder") && said.contains("model.pt/none"), "{said}");
+    assert!(export(false).unwrap_err().to_string().contains("--force"));
+    let mut left: Vec<_> = std::fs::read_dir(place.folder.path()).unwrap().flatten().map(|e| e.file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["home", "model.pt", "script.pt"]);
+}
+
 #[test]
 fn a_run_whose_folder_vanishes_goes_on_and_says_so_and_finds_it_again() {
     for comes_back in [true, false] {

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::LoadReport;
 use crate::core::checkpoint::CheckpointError;
+use crate::core::io::parent;
 use crate::core::tensor::DType;
 
 /// Why weights could not be read, mapped or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The system refused.
-    #[error("{}: cannot {what}: {source}", path.display())]
+    #[error("{}: cannot {what}: {source}{}", path.display(), advice(path, what, source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -189,6 +190,21 @@ impl WeightsError {
 
     fn file(path: &Option<PathBuf>) -> String {
         path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+    }
+}
+
+/// What to do about a file that cannot be written, for the end of a message.
+fn advice(path: &Path, what: &str, source: &io::Error) -> String {
+    use io::ErrorKind as K;
+    let folder = parent(path);
+    match source.kind() {
+        _ if what != "write" => String::new(),
+        K::NotFound | K::NotADirectory if !folder.is_dir() => {
+            format!("; make the folder {} first, or choose another one", folder.display())
+        }
+        K::PermissionDenied => format!("; choose another folder, or change the permissions of {}", folder.display()),
+        K::ReadOnlyFilesystem => "; choose a folder on a writable disk".to_owned(),
+        _ => format!("; {}", crate::core::io::advice(source)),
     }
 }
 

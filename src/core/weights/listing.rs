@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// The format of an archive that holds a model's code too.
+pub const TORCHSCRIPT: &str = "TorchScript";
+
 /// What a weights file holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct FileListing {

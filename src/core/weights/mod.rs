@@ -27,7 +27,7 @@ mod write_pth;
 pub use average::Average;
 pub use cast::cast;
 pub use error::WeightsError;
-pub use listing::{FileListing, TensorListing};
+pub use listing::{FileListing, TORCHSCRIPT, TensorListing};
 pub use mapping::map_onto;
 pub use open::{inspect, inspect_key, read, read_bytes, read_some};
 pub use read::read_safetensors;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -43,6 +44,8 @@ struct Script {
   // Parameters and buffers that are another one's tensor: the second name and the first.
   std::vector<std::pair<std::string, std::string>> tied;
   std::vector<Assigned> assigned;
+  // Buffers that its code changes in eval mode too, with their modules; unknown before the first such forward.
+  std::optional<std::vector<std::pair<at::Tensor, size_t>>> unsteady;
   // Whether any of its operators draws random numbers.
   bool random = false;
 

@@ -1,6 +1,7 @@
 //! TorchScript models: load, describe, run, save, and write one from source. Safe functions over the `script_*.cpp` files.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -99,10 +100,11 @@ impl Script {
     }
 
     /// Writes it in train or eval mode.
-    pub fn save(&self, path: &Path, training: bool) -> Result<()> {
-        let path = c_path(path)?;
-        // SAFETY: a live script and a valid string.
-        check(unsafe { raw::fl_script_save(self.0, path.as_ptr(), training.into()) })
+    pub fn save(&self, training: bool, to: &mut dyn Write) -> Result<()> {
+        let mut kept = Kept { to, failed: None };
+        // SAFETY: a live script; `sink` is called with `kept` alone, before this returns.
+        check(unsafe { raw::fl_script_save(self.0, training.into(), sink, kept.at()) })?;
+        kept.result()
     }
 }
 
@@ -110,6 +112,33 @@ impl Drop for Script {
     fn drop(&mut self) {
         // SAFETY: owned, freed once. Tensors that were handed out hold their own references.
         unsafe { raw::fl_script_free(self.0) }
+    }
+}
+
+/// Where an archive goes, and the first error there. libtorch's writer must hear of none: once a write has failed, its
+/// destructor throws, which ends the process.
+struct Kept<'a> {
+    to: &'a mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl Kept<'_> {
+    fn at(&mut self) -> *mut c_void {
+        (&raw mut *self).cast()
+    }
+
+    fn result(self) -> Result<()> {
+        self.failed.map_or(Ok(()), |e| Err(ShimError(format!("cannot write: {e}"))))
+    }
+}
+
+/// # Safety
+/// `to` is a [`Kept`] that nobody else uses now, and `bytes` has `n` of them.
+unsafe extern "C" fn sink(to: *mut c_void, bytes: *const u8, n: usize) {
+    // SAFETY: as said above.
+    let (kept, bytes) = unsafe { (&mut *to.cast::<Kept<'_>>(), std::slice::from_raw_parts(bytes, n)) };
+    if kept.failed.is_none() {
+        kept.failed = kept.to.write_all(bytes).err();
     }
 }
 
@@ -140,7 +169,7 @@ pub struct Attribute<'a> {
 }
 
 /// Compiles modules, the root first and parents before children, and writes them as one TorchScript archive.
-pub fn write(modules: &[Source<'_>], attributes: &[Attribute<'_>], training: bool, path: &Path) -> Result<()> {
+pub fn write(modules: &[Source<'_>], attributes: &[Attribute<'_>], training: bool, to: &mut dyn Write) -> Result<()> {
     let texts = |list: Vec<&str>| list.into_iter().map(c_text).collect::<Result<Vec<CString>>>();
     let pointers = |list: &[CString]| list.iter().map(|t| t.as_ptr()).collect::<Vec<*const c_char>>();
     let names = texts(modules.iter().map(|m| m.name).collect())?;
@@ -151,10 +180,11 @@ pub fn write(modules: &[Source<'_>], attributes: &[Attribute<'_>], training: boo
     let tensor_names = texts(attributes.iter().map(|a| a.name).collect())?;
     let parameter: Vec<u8> = attributes.iter().map(|a| u8::from(a.parameter)).collect();
     let tensors = TensorList::new(attributes.iter().map(|a| a.tensor));
-    let path = c_path(path)?;
+    let mut kept = Kept { to, failed: None };
     let (names_at, kinds_at) = (pointers(&names), pointers(&kinds));
     let (sources_at, tensor_names_at) = (pointers(&sources), pointers(&tensor_names));
-    // SAFETY: all lists of modules and all lists of tensors have the lengths given, and live until the call returns.
+    // SAFETY: all lists of modules and all lists of tensors have the lengths given, and live until the call returns, as
+    // `kept` does, which `sink` alone uses until then.
     check(unsafe {
         raw::fl_script_write(
             modules.len(),
@@ -168,9 +198,11 @@ pub fn write(modules: &[Source<'_>], attributes: &[Attribute<'_>], training: boo
             tensors.at(),
             parameter.as_ptr(),
             training.into(),
-            path.as_ptr(),
+            sink,
+            kept.at(),
         )
-    })
+    })?;
+    kept.result()
 }
 
 fn c_path(path: &Path) -> Result<CString> {

@@ -6,6 +6,8 @@ use super::raw::{G, T};
 
 /// `fl::Script*`.
 pub type S = *mut c_void;
+/// Takes bytes over; `to` is what it was given with.
+pub type Sink = unsafe extern "C" fn(to: *mut c_void, bytes: *const u8, n: usize);
 /// A message to free, or null.
 type E = *mut c_char;
 
@@ -24,7 +26,7 @@ unsafe extern "C" {
         out: *mut T,
         seen: *mut *mut c_char,
     ) -> E;
-    pub fn fl_script_save(script: S, path: *const c_char, training: c_int) -> E;
+    pub fn fl_script_save(script: S, training: c_int, sink: Sink, to: *mut c_void) -> E;
     #[allow(clippy::too_many_arguments)]
     pub fn fl_script_write(
         modules: usize,
@@ -38,6 +40,7 @@ unsafe extern "C" {
         values: *const T,
         parameter: *const u8,
         training: c_int,
-        path: *const c_char,
+        sink: Sink,
+        to: *mut c_void,
     ) -> E;
 }

@@ -217,6 +217,68 @@ void put_back(Script& s, bool keep) {
   }
 }
 
+// In eval mode no buffer of a module changes, whatever its code does: a batch norm that was traced in train mode learns
+// in every forward, and a counter counts. What changed in the first forward of all has its values back after each later.
+class Steady {
+ public:
+  Steady(Script& s, const uint8_t* training, bool all) : s_(s) {
+    if (s.unsteady) {
+      for (const auto& [buffer, module] : *s.unsteady) {
+        if (!training[module]) keep(buffer, module);
+      }
+      return;
+    }
+    if (!all) return;
+    for (size_t m = 0; m < s.modules.size(); ++m) {
+      const auto type = s.modules[m]->type();
+      for (size_t i = 0; i < type->numAttributes(); ++i) {
+        const IValue& value = s.modules[m]->getSlot(i);
+        if (type->is_buffer(i) && value.isTensor() && value.toTensor().defined()) keep(value.toTensor(), m);
+      }
+    }
+  }
+
+  // `ended`: the forward ran to its end, so that it has shown what it changes.
+  void put_back(bool ended) {
+    at::NoGradGuard guard;
+    if (!s_.unsteady && !kept_.empty()) {
+      std::vector<bool> changes(s_.modules.size(), false);
+      for (const auto& k : kept_) changes[k.module] = changes[k.module] || !same(k.buffer, k.copy);
+      if (ended) s_.unsteady.emplace();
+      std::vector<Kept> changed;
+      for (const auto& k : kept_) {
+        // The whole module: a mean of zeros stays the same where its variance does not.
+        if (!changes[k.module]) continue;
+        if (ended) s_.unsteady->emplace_back(k.buffer, k.module);
+        changed.push_back(k);
+      }
+      kept_ = std::move(changed);
+    }
+    // A handle of its own: autograd takes a buffer that changed between forward and backward for an error.
+    for (auto& k : kept_) k.buffer.variable_data().copy_(k.copy);
+  }
+
+ private:
+  struct Kept {
+    Tensor buffer;
+    Tensor copy;
+    size_t module;
+  };
+
+  // A number that is none is equal to itself here: nothing changed it.
+  static bool same(const Tensor& a, const Tensor& b) {
+    return a.is_floating_point() ? a.allclose(b, /*rtol=*/0, /*atol=*/0, /*equal_nan=*/true) : a.equal(b);
+  }
+
+  void keep(const Tensor& t, size_t module) {
+    at::NoGradGuard guard;
+    kept_.push_back({t, t.detach().clone(), module});
+  }
+
+  Script& s_;
+  std::vector<Kept> kept_;
+};
+
 std::string seen_json(const Script& s) {
   const auto list = [](const std::vector<int64_t>& sizes) {
     std::string text = "[";
@@ -277,6 +339,7 @@ char* fl_script_forward(Script* s, const Tensor* x, const uint8_t* training, con
     s->no_grad.assign(no_grad, no_grad + n);
     s->tracing = seen != nullptr;
     s->seen.clear();
+    Steady steady(*s, training, own == nullptr);
     IValue y;
     try {
       std::optional<Drawing> drawing;
@@ -285,9 +348,11 @@ char* fl_script_forward(Script* s, const Tensor* x, const uint8_t* training, con
       TORCH_CHECK(y.isTensor() && y.toTensor().defined(), "its forward gives ", y.tagKind(), ", not a tensor");
     } catch (...) {
       put_back(*s, false);
+      steady.put_back(false);
       throw;
     }
     put_back(*s, own != nullptr);
+    steady.put_back(true);
     if (seen != nullptr) *seen = fl::copied(seen_json(*s));
     *out = new Tensor(y.toTensor());
   });

@@ -1,19 +1,36 @@
 // Writing TorchScript: a loaded script with other weights, or a model of ours from the source of its layers.
 
 #include <c10/util/ArrayRef.h>
+#include <torch/csrc/jit/serialization/export.h>
 
 #include "script.h"
 
 using at::Tensor;
 using fl::Script;
 
+namespace {
+
+// Takes bytes over. It tells nobody that they could not be written: PyTorchStreamWriter's destructor throws after that,
+// which ends the process. Whoever waits at the other end of `to` knows.
+using Sink = void (*)(void* to, const void* bytes, size_t n);
+
+void save(torch::jit::Module& root, Sink sink, void* to) {
+  const auto take = [&](const void* bytes, size_t n) {
+    if (n > 0) sink(to, bytes, n);
+    return n;
+  };
+  torch::jit::ExportModule(root, take);
+}
+
+}  // namespace
+
 extern "C" {
 
 // Writes a script in train or eval mode.
-char* fl_script_save(Script* script, const char* path, int training) {
+char* fl_script_save(Script* script, int training, Sink sink, void* to) {
   return fl::script_guarded([&] {
     script->root.train(training != 0);
-    script->root.save(std::string(path));
+    save(script->root, sink, to);
   });
 }
 
@@ -21,7 +38,7 @@ char* fl_script_save(Script* script, const char* path, int training) {
 // definitions of `forward`; tensors have the number of their module and come in the order of registration.
 char* fl_script_write(size_t modules, const char* const* names, const char* const* kinds, const size_t* parents,
                       const char* const* sources, size_t tensors, const size_t* owners, const char* const* tensor_names,
-                      Tensor* const* values, const uint8_t* parameter, int training, const char* path) {
+                      Tensor* const* values, const uint8_t* parameter, int training, Sink sink, void* to) {
   return fl::script_guarded([&] {
     auto unit = std::make_shared<torch::jit::CompilationUnit>();
     std::vector<torch::jit::Module> built;
@@ -33,7 +50,8 @@ char* fl_script_write(size_t modules, const char* const* names, const char* cons
     for (size_t t = 0; t < tensors; ++t) {
       TORCH_CHECK(owners[t] < modules, "tensor ", tensor_names[t], " has no module");
       if (parameter[t]) {
-        built[owners[t]].register_parameter(tensor_names[t], *values[t], /*is_buffer=*/false);
+        // Python trains what asks for it.
+        built[owners[t]].register_parameter(tensor_names[t], values[t]->detach().set_requires_grad(true), /*is_buffer=*/false);
       } else {
         built[owners[t]].register_buffer(tensor_names[t], *values[t]);
       }
@@ -54,7 +72,7 @@ char* fl_script_write(size_t modules, const char* const* names, const char* cons
                     fl::script_words(e.what()));
       }
     }
-    built.at(0).save(std::string(path));
+    save(built.at(0), sink, to);
   });
 }
 

@@ -2,6 +2,7 @@
 //! sources.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use tch::{Device, Tensor};
@@ -21,7 +22,7 @@ pub fn tensors(weights: &[HostTensor]) -> Result<Weights, EngineError> {
 }
 
 /// Writes a script's archive with these weights in the place of its own; the code stays as it is.
-pub fn resave(archive: &Path, weights: &Weights, to: &Path) -> Result<(), EngineError> {
+pub fn resave(archive: &Path, weights: &Weights, to: &mut dyn Write) -> Result<(), EngineError> {
     let script = Script::load_to_save(archive).map_err(|e| cannot_load(archive, &e))?;
     let facts = read_facts(&script)?;
     check::trainable(&facts).map_err(|words| refused(archive, &words))?;
@@ -63,11 +64,11 @@ pub fn resave(archive: &Path, weights: &Weights, to: &Path) -> Result<(), Engine
         let words = format!("it lacks {} of the weights' {} tensors", weights.len() - used, weights.len());
         return Err(refused(archive, &words));
     }
-    Ok(script.save(to, false)?)
+    Ok(script.save(false, to)?)
 }
 
 /// Writes a model of ours with these weights.
-pub fn compile(root: &Node, weights: &Weights, to: &Path) -> Result<(), EngineError> {
+pub fn compile(root: &Node, weights: &Weights, to: &mut dyn Write) -> Result<(), EngineError> {
     let (mut modules, mut attributes) = (Vec::new(), Vec::new());
     let mut problem = None;
     root.walk(&mut |node, parent| {

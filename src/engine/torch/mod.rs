@@ -8,7 +8,7 @@ mod loss;
 pub(in crate::engine) mod tensors;
 mod trace;
 
-use std::path::Path;
+use std::io::Write;
 
 use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
 use super::ffi::ShimError;
@@ -69,7 +69,7 @@ impl Engine for TorchEngine {
         recipe: &Recipe,
         input: &InputSpec,
         weights: &[HostTensor],
-        to: &Path,
+        to: &mut dyn Write,
     ) -> Result<(), EngineError> {
         let weights = script::tensors(weights)?;
         match script::archive(&recipe.model.arch) {

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use super::header::shown;
 use super::kind::Kind;
-use super::listing::{FileListing, TensorListing};
+use super::listing::{FileListing, TORCHSCRIPT, TensorListing};
 use super::pickle::{Heap, Input, Loaded, TensorRef, load};
 use super::source::{Budget, Source};
 use super::state::{Collector, Wanted};
@@ -128,7 +128,7 @@ fn zip(source: &Source, budget: &Budget) -> Result<(Loaded, Places, Code, &'stat
     }
     let script = archive.entry("constants.pkl").is_some();
     let code = if script { Code::read(&archive, budget)? } else { Code::default() };
-    Ok((loaded, Places::Zip(archive), code, if script { "TorchScript" } else { "torch.save" }))
+    Ok((loaded, Places::Zip(archive), code, if script { TORCHSCRIPT } else { "torch.save" }))
 }
 
 /// Sums what is read.
