@@ -1,6 +1,7 @@
 """Makes TorchScript models with Python's PyTorch, and judges those that Frostline wrote, for tests/script_python.rs.
 
     script_reference.py make FOLDER           NAME.pt and NAME.safetensors of each model; prints one line of JSON a model
+    script_reference.py odd FOLDER            scripts that offer less: NAME.pt each
     script_reference.py check FILE TWIN       a script's names, values, logits, train and eval mode against the twin
     script_reference.py strict ARCH FILE TWIN loads a state dict strictly into torchvision's model and compares logits
 
@@ -97,6 +98,37 @@ def make(folder):
         print(json.dumps({"name": name, "modules": modules, "parameters": parameters, "buffers": buffers, "loss": loss.item(), "lr": LR}))
 
 
+class Taking(nn.Module):
+    """Uses a layer's parameters without calling the layer; three channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.inner = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+        self.fc = nn.Linear(4, 10)
+
+    def forward(self, x):
+        x = self.inner(torch.relu(self.conv(x)).mean([2, 3]))
+        return nn.functional.linear(x, self.fc.weight, self.fc.bias)
+
+
+class Pair(Taking):
+    def forward(self, x):
+        return self.conv(x), x
+
+
+def odd(folder):
+    def save(name, script):
+        script.save(os.path.join(folder, name + ".pt"))
+
+    save("taking", torch.jit.script(Taking()))
+    save("pair", torch.jit.script(Pair()))
+    save("half", torch.jit.script(Taking()).half())
+    save("optimized", torch.jit.optimize_for_inference(torch.jit.script(Own(0.0).eval())))
+    save("quantized", torch.jit.script(torch.ao.quantization.quantize_dynamic(Own(0.0), {nn.Linear}, dtype=torch.qint8)))
+    torch.save(Taking().state_dict(), os.path.join(folder, "state.pt"))
+
+
 def close(found, expected, what, tolerance):
     assert found.shape == expected.shape, (what, found.shape, expected.shape)
     far = (found - expected).abs().max().item() / max(expected.abs().max().item(), 1e-12)
@@ -149,4 +181,4 @@ def strict(arch, file, twin):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"make": make, "check": check, "strict": strict}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "odd": odd, "check": check, "strict": strict}[sys.argv[1]](*sys.argv[2:])

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use frostline::core::freeze::Plan;
-use frostline::core::recipe::{OnNan, OptimizerKind, Recipe};
+use frostline::core::recipe::{ModelSpec, OnNan, OptimizerKind, Recipe};
 use frostline::core::tensor::HostTensor;
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, Targets};
@@ -87,7 +87,8 @@ struct Pair {
 
 fn try_load(r: &Recipe, file: &Path, input: &InputSpec) -> Result<Box<dyn Learner>, EngineError> {
     let mut r = r.clone();
-    r.model.arch = format!("torchscript:{}", file.display());
+    let arch = format!("torchscript:{}", file.display());
+    r.model = ModelSpec { arch, num_classes: r.model.num_classes, ..ModelSpec::default() };
     TorchEngine.learner(&r, input, "cpu")
 }
 
@@ -204,6 +205,9 @@ fn a_script_is_saved_again_with_its_trained_weights() {
     assert!(e.to_string().contains("lack its tensor `conv1.weight`"), "{e}");
 }
 
+/// A script takes no keys that make a model of the zoo.
+const AS_IT_IS: &[&str] = &["model.dropout=0.0", "model.hidden=[64, 64]", "model.width=16"];
+
 /// The recipe of `support`, whose digits are an MLP's, as a script with dropout.
 fn mlp_file(folder: &Path) -> PathBuf {
     let place = Place::new(&["model.dropout=0.3"]);
@@ -219,7 +223,7 @@ fn a_script_with_dropout_resumes_to_the_last_bit() {
     let engine: Arc<dyn Engine> = Arc::new(TorchEngine);
     let folder = tempfile::tempdir().unwrap();
     let arch = format!("model.arch='torchscript:{}'", mlp_file(folder.path()).display());
-    resumes_exactly(&engine, &[&arch], &[Cut::Stop(2), Cut::Die(7), Cut::Stop(12)]);
+    resumes_exactly(&engine, &[&[arch.as_str()], AS_IT_IS].concat(), &[Cut::Stop(2), Cut::Die(7), Cut::Stop(12)]);
 }
 
 #[test]
@@ -227,7 +231,8 @@ fn a_run_goes_on_only_with_the_script_that_it_was_trained_with() {
     let engine: Arc<dyn Engine> = Arc::new(TorchEngine);
     let folder = tempfile::tempdir().unwrap();
     let file = mlp_file(folder.path());
-    let place = Place::new(&[&format!("model.arch='torchscript:{}'", file.display()), "train.steps=5"]);
+    let arch = format!("model.arch='torchscript:{}'", file.display());
+    let place = Place::new(&[&[arch.as_str(), "train.steps=5"], AS_IT_IS].concat());
     let run = place.finished(&engine);
     let bytes = std::fs::read(&file).unwrap();
     let refused = || match place.resume_with(&engine, &run, None, &["train.steps=7"]) {
@@ -259,6 +264,10 @@ fn what_does_not_fit_is_refused_in_words() {
     assert!(wrong(12, Some(12)).contains("model.num_classes = 12"), "{}", wrong(12, Some(12)));
     let shape = refusal(try_load(&r, &p.file, &InputSpec { sample_shape: vec![3, 9, 9], outputs: 10 }));
     assert!(shape.contains("does not take a sample of shape [3, 9, 9]") && !shape.contains('\n'), "{shape}");
+    let mut wider = r.clone();
+    wider.model.arch = format!("torchscript:{}", p.file.display());
+    let key = refusal(TorchEngine.learner(&wider, &p.input, "cpu"));
+    assert!(key.starts_with("model.hidden: a script's layers are as its code makes them"), "{key}");
 }
 
 #[test]

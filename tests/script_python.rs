@@ -13,7 +13,7 @@ use frostline::core::recipe::{OnNan, OptimizerKind, Recipe};
 use frostline::core::tensor::{DType, HostTensor};
 use frostline::core::weights;
 use frostline::engine::torch::TorchEngine;
-use frostline::engine::{Batch, Engine, InputSpec, Learner, StepInput, Targets};
+use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, Targets};
 
 type Tensors = BTreeMap<String, HostTensor>;
 
@@ -294,5 +294,44 @@ fn state_dicts_load_strictly_into_torchvision_and_give_the_same_logits() {
         let args = ["strict", "resnet18", &at(file), &at("twin.safetensors")];
         let said = python::run_script(&python, "script_reference.py", &args);
         eprintln!("{file}: {}", said.trim());
+    }
+}
+
+#[test]
+fn what_a_script_does_not_offer_is_refused_in_words() {
+    let Some(python) = python::python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    python::run_script(&python, "script_reference.py", &["odd", folder.path().to_str().unwrap()]);
+    let arch = |name: &str| format!("torchscript:{}", folder.path().join(name).display());
+    let input = InputSpec { sample_shape: vec![3, 8, 8], outputs: 10 };
+    let load = |name: &str| {
+        let mut r = Recipe::default();
+        r.model.arch = arch(name);
+        TorchEngine.learner(&r, &input, "cpu")
+    };
+    for (name, words) in [
+        ("pair.pt", "gives Tuple[Tensor, Tensor], not one tensor"),
+        ("half.pt", "its parameter `conv.weight` is float16 and the data is float32: call model.float()"),
+        ("optimized.pt", "optimize_for_inference"),
+        ("quantized.pt", "save the model before it is quantized"),
+        ("state.pt", "weights without code"),
+    ] {
+        match load(name).map(|_| ()) {
+            Err(EngineError::Refused(said)) => assert!(said.contains(words) && !said.contains('\n'), "{name}: {said}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    // A one-channel image can be repeated for it.
+    assert_eq!(TorchEngine.input_channels(&arch("taking.pt")), Some(3));
+    assert_eq!(TorchEngine.input_channels(&arch("gone.pt")), None);
+    // A layer that is not called cannot stop gradients; the plan before stays.
+    let mut l = load("taking.pt").unwrap();
+    let plan = |rule: &str, l: &dyn Learner| Plan::parse(&[rule.to_owned()]).unwrap().resolve(l.tree()).unwrap();
+    let no_grad = plan("no_grad fc", &*l);
+    let said = l.apply_freeze(&no_grad).unwrap_err().to_string();
+    assert!(said.contains("no_grad `fc`") && said.contains("use `freeze fc`"), "{said}");
+    for rule in ["no_grad inner", "freeze fc"] {
+        let plan = plan(rule, &*l);
+        l.apply_freeze(&plan).unwrap();
     }
 }

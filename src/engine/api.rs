@@ -145,7 +145,7 @@ pub trait Engine: Send + Sync {
     fn devices(&self) -> Vec<DeviceInfo>;
     /// Names of the zoo.
     fn architectures(&self) -> Vec<String>;
-    /// Channels that the architecture insists on; `None` where it takes what the data has.
+    /// Channels that the architecture insists on; `None` where it takes what the data has, or nobody knows.
     fn input_channels(&self, arch: &str) -> Option<usize>;
     /// Turns the recipe's `devices` into usable names, or says why not.
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError>;

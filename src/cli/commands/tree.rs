@@ -13,7 +13,7 @@ use crate::core::tree::{Learning, Totals, Tree, glob_covers};
 /// Arguments of `frostline tree`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A zoo name (resnet18), a recipe, a checkpoint (RUN@120) or a .safetensors file
+    /// A zoo name (resnet18), a recipe, a checkpoint (RUN@120), a TorchScript or a weights file
     #[arg(value_name = "MODEL|RECIPE|CKPT|FILE")]
     pub what: String,
     /// Try a freeze rule after those that are there (repeatable): "freeze layer1", "train fc", "no_grad conv1"
@@ -28,7 +28,7 @@ pub struct Args {
     /// Show each parameter
     #[arg(short, long)]
     pub params: bool,
-    /// Shape of one sample for a zoo name, as 3,224,224
+    /// Shape of one sample for a zoo name or a TorchScript file, as 3,224,224
     #[arg(long, value_name = "SHAPE", value_delimiter = ',')]
     pub input: Option<Vec<usize>>,
     /// Outputs of a zoo name's head

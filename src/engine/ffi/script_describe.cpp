@@ -1,5 +1,6 @@
 // A TorchScript model in words: modules, classes, names, hyper-parameters.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -133,10 +134,33 @@ std::vector<std::string> assigned(const c10::ClassTypePtr& type) {
   return names;
 }
 
+// Submodules whose parameters the class's code takes without calling them (`linear(x, self.fc.weight)`), as paths.
+std::vector<std::string> taken(const c10::ClassTypePtr& type) {
+  std::vector<std::string> paths;
+  for (torch::jit::Function* method : type->methods()) {
+    auto* graph = torch::jit::tryToGraphFunction(*method);
+    if (graph == nullptr) continue;
+    fl::each_node(graph->graph()->block(), [&](Node* node) {
+      if (node->kind() != torch::jit::prim::GetAttr) return;
+      const auto owner = node->input(0)->type()->cast<c10::ClassType>();
+      const auto slot = owner ? owner->findAttributeSlot(node->s(torch::jit::attr::name)) : std::nullopt;
+      if (!slot || !owner->is_parameter(*slot)) return;
+      std::string path;
+      const Value* at = node->input(0);
+      while (at->node()->kind() == torch::jit::prim::GetAttr) {
+        path = at->node()->s(torch::jit::attr::name) + (path.empty() ? "" : "." + path);
+        at = at->node()->input(0);
+      }
+      if (!path.empty() && std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
+    });
+  }
+  return paths;
+}
+
 std::string module_json(const fl::Script& s, size_t m) {
   const auto& object = s.modules[m];
   const auto type = object->type();
-  Parts parameters, buffers, values, state;
+  Parts parameters, buffers, values, state, used;
   const std::string path = s.path(m);
   for (size_t i = 0; i < type->numAttributes(); ++i) {
     const std::string name = type->getAttributeName(i);
@@ -160,6 +184,7 @@ std::string module_json(const fl::Script& s, size_t m) {
     const auto slot = type->findAttributeSlot(name);
     if (name != "training" && slot && !type->is_buffer(*slot)) state.add(quoted(name));
   }
+  for (const std::string& below : taken(type)) used.add(quoted(below));
   Parts parts;
   parts.add("name", quoted(s.names[m]));
   parts.add("parent", std::to_string(s.parents[m]));
@@ -169,6 +194,7 @@ std::string module_json(const fl::Script& s, size_t m) {
   parts.add("values", values.object());
   parts.add("operators", operators(type));
   parts.add("state", state.array());
+  parts.add("taken", used.array());
   return parts.object();
 }
 

@@ -60,7 +60,8 @@ void check_archive(const std::string& path) {
   const uintmax_t file = std::filesystem::file_size(path);
   caffe2::serialize::PyTorchStreamReader reader(path);
   TORCH_CHECK(reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl"),
-              "no TorchScript: it has no constants.pkl; torch.save writes such files, and torch.jit.save is needed");
+              "no TorchScript but weights without code, as torch.save writes them; name them as model.weights of a "
+              "model of the zoo, or save the model with torch.jit.script(model).save(\"model.pt\")");
   uintmax_t claimed = 0;
   for (const auto& record : reader.getAllRecords()) {
     const uintmax_t size = reader.getRecordSize(record);
@@ -201,6 +202,8 @@ void scan(Script& s) {
       const std::string kind = node->kind().toQualString();
       TORCH_CHECK(kind != "aten::from_file" && kind != "aten::save", "its code reads or writes files (", kind,
                   "), which no model needs");
+      TORCH_CHECK(kind.compare(0, 11, "quantized::") != 0, "its code computes with quantized numbers (", kind,
+                  "), through which nothing learns; save the model before it is quantized");
       s.random = s.random || draws(node);
       if (node->kind() == torch::jit::prim::SetAttr) {
         const auto type = node->input(0)->type()->cast<c10::ClassType>();

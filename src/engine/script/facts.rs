@@ -1,6 +1,6 @@
 //! What the shim says of a script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -38,6 +38,8 @@ pub struct Module {
     pub operators: Vec<Map<String, Value>>,
     /// Attributes that its code changes and that are no buffers.
     pub state: Vec<String>,
+    /// Modules below it, by their paths from here, whose parameters its code takes without calling them.
+    pub taken: Vec<String>,
 }
 
 /// An argument of `forward`.
@@ -53,6 +55,17 @@ pub struct Input {
 }
 
 impl Facts {
+    /// Modules whose parameters the code of another one takes without calling them, each with that other one.
+    pub fn taken(&self) -> Vec<(usize, usize)> {
+        let ids: HashMap<String, usize> = (0..self.modules.len()).map(|id| (self.path(id), id)).collect();
+        let of = |(user, module): (usize, &Module)| {
+            let path = self.path(user);
+            let below = module.taken.iter().filter_map(|p| ids.get(&super::join(&path, p)).copied());
+            below.map(|id| (id, user)).collect::<Vec<_>>()
+        };
+        self.modules.iter().enumerate().flat_map(of).collect()
+    }
+
     /// Dotted path of a module.
     pub fn path(&self, module: usize) -> String {
         let mut names = Vec::new();

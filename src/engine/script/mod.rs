@@ -35,6 +35,8 @@ pub struct Loaded {
     pub root: Node,
     /// What the user should know of it, in words.
     pub warnings: Vec<String>,
+    /// Modules that cannot run by themselves, since the code of another one, the second number, takes their parameters.
+    pub taken: Vec<(usize, usize)>,
     /// The archive that it was loaded from.
     pub fingerprint: Fingerprint,
 }
@@ -46,8 +48,26 @@ pub fn load(path: &Path, device: &str) -> Result<Loaded, EngineError> {
     let facts = read_facts(&script)?;
     check::trainable(&facts).map_err(|words| refused(path, &words))?;
     let warnings = check::warnings(&facts);
+    let taken = facts.taken();
     let root = node::tree(script, facts)?;
-    Ok(Loaded { root, warnings, fingerprint })
+    Ok(Loaded { root, warnings, taken, fingerprint })
+}
+
+/// Channels of the images that a script takes, where its first layer tells; a wrong archive is told of by [`load`].
+pub fn channels(path: &Path) -> Option<usize> {
+    let script = Script::load_to_save(path).ok()?;
+    let facts = read_facts(&script).ok()?;
+    let has_weight = |m: &facts::Module| m.parameters.iter().any(|p| p == "weight");
+    let first = facts.modules.iter().position(has_weight)?;
+    let module = facts.modules.get(first).filter(|m| m.class == "Conv2d")?;
+    let detail = detail::Layer::of(module, Some(&script.tensor(first, "weight").ok()?.size())).detail;
+    // Nothing else is the number of an image's planes: the layer is not the first that runs.
+    inputs(&detail).filter(|n| [1, 3].contains(n))
+}
+
+/// A layer's detail begins with its inputs: `3->64 7x7`.
+fn inputs(detail: &str) -> Option<usize> {
+    detail.split("->").next().and_then(|n| n.parse().ok())
 }
 
 fn read_facts(script: &Script) -> Result<Facts, EngineError> {
@@ -72,6 +92,13 @@ fn cannot_load(path: &Path, error: &ShimError) -> EngineError {
             &format!(
                 "{words}: libtorch 2.11 does not know it; remove it from the model, or script it with PyTorch 2.11"
             ),
+        );
+    }
+    if words.contains("attribute 'value' is undefined") {
+        return refused(
+            path,
+            "its code holds constants of a kind that no archive keeps; torch.jit.optimize_for_inference makes such: save \
+             the script without it",
         );
     }
     if words.contains("failed finding central directory") || words.contains("not a ZIP archive") {

@@ -14,8 +14,7 @@ pub fn guess(root: &Node) -> Vec<Vec<usize>> {
     });
     let images = |channels: usize| [224, 32, 28, 64, 8].map(|side| vec![channels, side, side]).to_vec();
     let Some((kind, detail, weight)) = first else { return images(3) };
-    // The detail begins with the inputs: `3->64 7x7`.
-    let inputs = detail.split("->").next().and_then(|n| n.parse::<usize>().ok());
+    let inputs = super::inputs(&detail);
     match (kind.as_str(), inputs, weight.len()) {
         ("Linear", Some(inputs), 2) => {
             // An MLP on images flattens them first.

@@ -26,12 +26,13 @@ impl TorchLearner {
         ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
         let generator = Generator::new(device_name, recipe.train.seed)?;
         let mut warnings = Vec::new();
-        let mut archive = None;
+        let (mut archive, mut taken) = (None, Vec::new());
         let (root, tree) = match script::archive(&recipe.model.arch) {
             Some(path) => {
                 let loaded = script::load(path, device_name)?;
                 let tree = fitting::script_tree(&loaded.root, recipe, input, device, &generator)?;
                 warnings = loaded.warnings;
+                taken = loaded.taken;
                 archive = Some(loaded.fingerprint);
                 (loaded.root, tree)
             }
@@ -74,6 +75,7 @@ impl TorchLearner {
             done: Vec::new(),
             warnings,
             archive,
+            taken,
             root,
             tree,
         };

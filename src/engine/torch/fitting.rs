@@ -1,10 +1,11 @@
 //! Whether a script fits a recipe and its data: what a script's code fixes cannot be built to measure.
 
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::learner::Result;
-use super::trace::{describe, forward};
-use crate::core::recipe::{Head, Recipe};
+use super::tensors::dtype;
+use super::trace::{describe, forward, full_name};
+use crate::core::recipe::{Head, ModelSpec, Recipe};
 use crate::core::tree::Tree;
 use crate::engine::api::{EngineError, InputSpec};
 use crate::engine::ffi::Generator;
@@ -27,11 +28,22 @@ pub fn script_tree(
                 .to_owned(),
         ));
     }
+    let (ours, none) = (&recipe.model, ModelSpec::default());
+    let set = [
+        ("dropout", ours.dropout != none.dropout),
+        ("hidden", ours.hidden != none.hidden),
+        ("width", ours.width != none.width),
+    ];
+    if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
+        return Err(EngineError::Refused(format!(
+            "model.{key}: a script's layers are as its code makes them; leave the key out, and change the model in Python"
+        )));
+    }
     if input.sample_shape.is_empty() {
         let fits = script::guess(root).into_iter().find(|s| forward(root, 2, s, device, generator).is_ok());
         return describe(root, fits.as_deref(), device, generator);
     }
-    let tree = describe(root, Some(&input.sample_shape), device, generator)?;
+    let tree = describe(root, Some(&input.sample_shape), device, generator).map_err(|e| explained(root, e))?;
     // A second pass, since one sample does not show a number of samples that was baked in.
     let two = forward(root, 2, &input.sample_shape, device, generator);
     match two {
@@ -40,6 +52,51 @@ pub fn script_tree(
         Err(e) => return Err(batch_size(&e.to_string())),
     }
     Ok(tree)
+}
+
+/// The error of a script's first forward, with what is likely to be done about it.
+fn explained(root: &Node, error: EngineError) -> EngineError {
+    let mut other = None;
+    root.walk(&mut |node, _| {
+        let slot = node.slots.iter().find(|s| s.parameter && s.tensor.kind() != Kind::Float);
+        other = other
+            .take()
+            .or_else(|| slot.and_then(|s| dtype(s.tensor.kind()).ok().map(|d| (full_name(node, &s.name), d))));
+    });
+    match (error, other) {
+        (EngineError::Refused(words), Some((name, dtype))) => EngineError::Refused(format!(
+            "{words}; its parameter `{name}` is {dtype} and the data is float32: call model.float() in Python before \
+             saving (train.precision chooses what is computed in)"
+        )),
+        (EngineError::Refused(words), None) => EngineError::Refused(format!(
+            "{words}; fit the data to what the script takes (data.image_size for images), or change the model in Python"
+        )),
+        (failed, _) => failed,
+    }
+}
+
+/// Refuses a no_grad that would stop nothing: on a module that never runs by itself, because the code of another one takes
+/// its parameters. `taken` has such modules, each with that other one.
+pub fn can_split(tree: &Tree, taken: &[(usize, usize)], no_grad: &[usize]) -> Result<()> {
+    for &whole in no_grad {
+        let Some(&(module, user)) =
+            taken.iter().find(|(m, user)| tree.is_within(*m, whole) && !tree.is_within(*user, whole))
+        else {
+            continue;
+        };
+        let path = |m: usize| tree.modules.get(m).map(|m| m.path.as_str()).unwrap_or_default();
+        let (by, instead) = match path(user) {
+            "" => ("the model".to_owned(), String::new()),
+            above => (format!("`{above}`"), format!(", or no_grad on `{above}`")),
+        };
+        return Err(EngineError::Refused(format!(
+            "no_grad `{}`: the script's code of {by} takes the parameters of `{}` and does not call it, so that gradients would go \
+             past it; use `freeze {0}`{instead}",
+            path(whole),
+            path(module)
+        )));
+    }
+    Ok(())
 }
 
 fn batch_size(why: &str) -> EngineError {

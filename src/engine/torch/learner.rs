@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use tch::{Device, Kind, Tensor};
 
+use super::fitting;
 use super::loss::Loss;
 use super::tensors::{fill, from_f32, from_host, to_host};
 use crate::core::freeze::{ParamState, Resolution};
@@ -77,6 +78,8 @@ pub struct TorchLearner {
     pub(super) pending: VecDeque<Pending>,
     pub(super) done: Vec<StepReport>,
     pub(super) warnings: Vec<String>,
+    /// Modules of a script that cannot run by themselves ([`fitting::can_split`]).
+    pub(super) taken: Vec<(usize, usize)>,
     /// The archive of a TorchScript model.
     pub(super) archive: Option<Fingerprint>,
 }
@@ -204,6 +207,7 @@ impl Learner for TorchLearner {
                 self.params.len()
             )));
         }
+        fitting::can_split(&self.tree, &self.taken, &plan.no_grad_modules)?;
         ffi::zero_grad(&self.all)?;
         for (entry, resolved) in self.params.iter().zip(&plan.params) {
             // A starved parameter is meant to learn: gradients may reach it again after the next change.

@@ -53,7 +53,10 @@ impl Engine for TorchEngine {
     }
 
     fn input_channels(&self, arch: &str) -> Option<usize> {
-        zoo::find(arch).and_then(|a| a.channels)
+        match script::archive(arch) {
+            Some(path) => script::channels(path),
+            None => zoo::find(arch).and_then(|a| a.channels),
+        }
     }
 
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
