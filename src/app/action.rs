@@ -34,14 +34,18 @@ pub enum Action {
     SortRuns,
     ReverseRuns,
     ToggleFreeze,
+    NoGrad,
     Apply,
     Discard,
     Undo,
+    Redo,
     StartRun,
     Fold,
     FoldAll,
     Unfold,
     ToggleFold,
+    NextMatch,
+    PreviousMatch,
     NextStaged,
     Pause,
     Stop,
@@ -134,15 +138,19 @@ table! {
     ReverseRuns     Runs "reverse-runs"       ""        ["O"]                "turn the order round";
 
     ToggleFreeze    Model "toggle-freeze"     "freeze/thaw" ["space"]        "freeze or thaw the parameter or module";
+    NoGrad          Model "no-grad"           "no grad" ["o"]                "put the module under no_grad, or lift it";
     Apply           Model "apply"             "apply"   ["a"]                "put the staged edits into force between two steps";
     Discard         Model "discard"           "discard" ["x"]                "forget the staged edits";
     Undo            Model "undo"              "undo"    ["u"]                "take the last edit back";
+    Redo            Model "redo"              "redo"    ["ctrl-r"]           "do the edit again that was taken back";
     StartRun        Model "start"             "start"   ["t"]                "start training this recipe";
     Fold            Model "fold"              ""        ["h" "left"]         "fold the module, or go to its parent";
     Unfold          Model "unfold"            ""        ["l" "right"]        "unfold the module";
     ToggleFold      Model "toggle-fold"       "fold"    ["enter"]            "fold or unfold the module";
     FoldAll         Model "fold-all"          ""        ["z"]                "fold everything, or unfold everything";
-    NextStaged      Model "next-staged"       ""        ["n"]                "go to the next staged edit";
+    NextMatch       Model "next-match"        ""        ["n"]                "go to the next match of the filter";
+    PreviousMatch   Model "previous-match"    ""        ["N"]                "go to the match before";
+    NextStaged      Model "next-staged"       ""        ["]"]                "go to the next staged edit";
 
     Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";
     Stop            Train "stop"              "stop"    ["s"]                "stop the run with a checkpoint; asks";

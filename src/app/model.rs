@@ -288,11 +288,13 @@ impl Model {
                 self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
             }
             Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && self.hosted.is_none(),
-            Action::ToggleFreeze => self.layers().is_some() && (draft || live),
+            Action::ToggleFreeze | Action::NoGrad => self.layers().is_some() && (draft || live),
             Action::Apply => staged && live && !draft,
             Action::Discard | Action::NextStaged => staged,
             Action::StartRun => draft && self.hosted.is_none(),
             Action::Undo => self.layers().is_some_and(Layers::can_undo),
+            Action::Redo => self.layers().is_some_and(Layers::can_redo),
+            Action::NextMatch | Action::PreviousMatch => self.layers().is_some_and(|l| l.filter().is_some()),
             Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => self.layers().is_some(),
             Action::Pause | Action::Stop | Action::Save | Action::Evaluate => live,
             Action::Resume => {

@@ -9,7 +9,7 @@ use super::Layers;
 pub enum FrostLine {
     /// The first parameter learns: there is no frost from the input on.
     None,
-    /// Above the visible row with this position.
+    /// Above the visible row with this position; behind the last one where what follows is filtered out.
     Above(usize),
     /// Everything is frozen.
     Below,
@@ -28,10 +28,13 @@ impl Layers {
             Some(0) => FrostLine::None,
             None => FrostLine::Below,
             Some(first) => {
-                let rows = self.rows();
-                let wholly_after = |r: &super::Row<'_>| r.node.params.iter().min() == Some(&first);
-                let holds = |r: &super::Row<'_>| r.folded && r.node.params.contains(&first);
-                rows.iter().position(|r| wholly_after(r) || holds(r)).map_or(FrostLine::Below, FrostLine::Above)
+                let after = |params: &[usize]| params.iter().min().is_some_and(|p| *p >= first);
+                let shown = self.visible();
+                let here = shown.iter().position(|&i| {
+                    let params = &self.nodes[i].params;
+                    after(params) || (self.folded.contains(&i) && params.contains(&first))
+                });
+                FrostLine::Above(here.unwrap_or(shown.len()))
             }
         };
         (line, frozen)

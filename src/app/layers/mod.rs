@@ -1,16 +1,24 @@
 //! The layer tree as the Model screen shows it: what is folded, where the cursor is, which edits are staged, and what
 //! the plan would be with them. Names no screen library; built on `core::tree` and `core::freeze`.
 
+mod edits;
+mod filter;
 mod frost;
 mod rows;
 
 use std::collections::HashSet;
 
-use crate::core::freeze::{Action, ParamState, Plan, Resolution};
+use crate::core::freeze::{ParamState, Plan, Resolution, ResolvedParam};
 use crate::core::tree::Tree;
 
+pub use edits::RulePreview;
+use edits::Step;
+use filter::Filter;
 pub use frost::FrostLine;
 pub use rows::{Node, NodeKind, NodeState, Row};
+
+/// Ends the reason of a starved parameter.
+const UNREACHED: &str = "no gradient reaches it";
 
 /// A tree with its plan in force and the edits staged on it.
 #[derive(Debug, Clone)]
@@ -18,14 +26,17 @@ pub struct Layers {
     tree: Tree,
     nodes: Vec<Node>,
     folded: HashSet<usize>,
+    /// Which nodes are shown, where not all are.
+    filter: Option<Filter>,
     /// Index into `nodes`.
     cursor: usize,
     /// Rules in force.
     rules: Vec<String>,
     base: Resolution,
-    /// Staged rules, with what they were before each edit.
+    /// Rules that would come after those in force.
     staged: Vec<String>,
-    history: Vec<Vec<String>>,
+    history: Vec<Step>,
+    undone: Vec<Step>,
     preview: Resolution,
     /// The staged rules were sent and not yet answered.
     applying: bool,
@@ -42,12 +53,14 @@ impl Layers {
         let mut layers = Self {
             nodes,
             folded: HashSet::new(),
+            filter: None,
             cursor: 0,
             rules: Vec::new(),
             preview: base.clone(),
             base,
             staged: Vec::new(),
             history: Vec::new(),
+            undone: Vec::new(),
             applying: false,
             tree,
         };
@@ -78,14 +91,9 @@ impl Layers {
         self.rules.iter().chain(&self.staged).cloned().collect()
     }
 
-    /// Staged rules, in order.
-    pub fn staged(&self) -> &[String] {
-        &self.staged
-    }
-
-    /// Whether the staged rules were sent and are not yet answered.
-    pub fn applying(&self) -> bool {
-        self.applying
+    /// States and reasons with the staged edits.
+    pub fn preview(&self) -> &Resolution {
+        &self.preview
     }
 
     /// The rules in force changed, by command or at the start.
@@ -95,6 +103,11 @@ impl Layers {
         if self.applying && self.staged.iter().all(|rule| rules.contains(rule)) {
             self.staged.clear();
             self.history.clear();
+            self.undone.clear();
+        }
+        // What is taken back or done again is what is staged, never what a run has in force.
+        for step in self.history.iter_mut().chain(&mut self.undone) {
+            step.rules.clone_from(&rules);
         }
         self.rules = rules;
         self.refresh();
@@ -105,7 +118,7 @@ impl Layers {
     pub fn set_states(&mut self, states: &[ParamState]) {
         for (known, state) in self.base.params.iter_mut().zip(states) {
             if known.state != *state && *state == ParamState::Starved {
-                known.reason = format!("{}; no gradient reaches it", known.reason).into();
+                known.reason = format!("{}; {UNREACHED}", known.reason).into();
             }
             known.state = *state;
         }
@@ -113,121 +126,55 @@ impl Layers {
     }
 
     fn refresh(&mut self) {
-        if self.staged.is_empty() {
-            self.preview = self.base.clone();
-            return;
-        }
-        match resolve(&self.tree, &self.all_rules()) {
-            Ok(preview) => self.preview = preview,
-            Err(_) => self.preview = self.base.clone(),
-        }
+        self.preview = match self.staged.is_empty() {
+            true => self.base.clone(),
+            false => self.resolved(&self.all_rules()).unwrap_or_else(|_| self.base.clone()),
+        };
     }
 
-    /// Freezes or thaws the node under the cursor: a module that learns wholly is frozen, any other is trained.
-    pub fn toggle(&mut self) -> Said {
-        if self.applying {
-            return Err("the staged edits are on their way; wait for the answer".to_owned());
+    /// What would come of these rules. What starves now is taken to starve on, unless the edits change what records
+    /// gradients: only the run can tell then.
+    fn resolved(&self, rules: &[String]) -> Result<Resolution, String> {
+        let mut resolved = resolve(&self.tree, rules)?;
+        if resolved.no_grad_modules == self.base.no_grad_modules {
+            let starved = |(_, p): &(usize, &ResolvedParam)| p.state == ParamState::Starved;
+            let params = self.base.params.iter().enumerate().filter(starved).map(|(i, _)| i);
+            resolved.mark_starved(params, UNREACHED);
         }
-        let Some(node) = self.nodes.get(self.cursor) else { return Ok(None) };
-        if node.params.is_empty() {
-            return Err(format!("{} has no parameters: nothing in it learns", node.label));
-        }
-        let all_learn = self.params(node).all(|s| matches!(s, ParamState::Trainable | ParamState::Starved));
-        let action = if all_learn { Action::Freeze } else { Action::Train };
-        let pattern = if node.path.is_empty() { "**".to_owned() } else { node.path.clone() };
-        let node = node.clone();
-
-        let before = self.staged.clone();
-        // What this edit overrides need not stay: the last rule that matches wins.
-        let inside = |p: &str| pattern == "**" || p == pattern || p.starts_with(&format!("{pattern}."));
-        self.staged.retain(|rule| !rule.split_once(' ').is_some_and(|(_, p)| inside(p)));
-        self.staged.push(format!("{} {pattern}", action.name()));
-        let resolved = match resolve(&self.tree, &self.all_rules()) {
-            Ok(resolved) => resolved,
-            Err(problem) => {
-                self.staged = before;
-                return Err(problem);
-            }
-        };
-        if resolved.states() == self.preview.states() {
-            self.staged = before;
-            let why = node.params.first().map_or("", |p| &*resolved.params[*p].reason);
-            return Err(format!("{} stays as it is: {why}", node.label));
-        }
-        self.history.push(before);
-        self.preview = resolved;
-        if self.preview.states() == self.base.states() {
-            self.staged.clear();
-        }
-        Ok(None)
+        Ok(resolved)
     }
 
     fn params<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = ParamState> + 'a {
         node.params.iter().filter_map(|p| self.preview.state(*p))
     }
 
-    /// Whether there is an edit to take back.
-    pub fn can_undo(&self) -> bool {
-        !self.applying && !self.history.is_empty()
-    }
-
-    /// Takes the last edit back; false when there is none.
-    pub fn undo(&mut self) -> bool {
-        let Some(before) = (if self.applying { None } else { self.history.pop() }) else { return false };
-        self.staged = before;
-        self.refresh();
-        true
-    }
-
-    /// Forgets the staged edits (`undo` brings them back); the number of rules forgotten.
-    pub fn discard(&mut self) -> usize {
-        if self.applying || self.staged.is_empty() {
-            return 0;
-        }
-        let gone = std::mem::take(&mut self.staged);
-        let n = gone.len();
-        self.history.push(gone);
-        self.refresh();
-        n
-    }
-
-    /// Takes the staged rules to send them. `Err` says why they are not to be sent.
-    pub fn begin_apply(&mut self) -> Result<Vec<String>, String> {
-        if self.applying {
-            return Err("the staged edits are on their way already".to_owned());
-        }
-        if self.staged.is_empty() {
-            return Err("nothing is staged; space freezes or thaws what is under the cursor".to_owned());
-        }
-        if self.preview.trainable() == 0 {
-            return Err("with these edits nothing would learn; leave at least one parameter trainable".to_owned());
-        }
-        self.applying = true;
-        Ok(self.staged.clone())
-    }
-
-    /// The run answered; refused edits stay staged.
-    pub fn end_apply(&mut self) {
-        self.applying = false;
-    }
-
     /// Parameters that learn with the staged edits: tensors, elements, and elements in all.
     pub fn totals(&self) -> Totals {
+        let mut totals = self.totals_of(&self.preview);
+        totals.staged = (0..self.tree.parameters.len()).filter(|p| self.is_staged(*p)).count();
+        totals
+    }
+
+    fn totals_of(&self, resolution: &Resolution) -> Totals {
         let mut totals = Totals::default();
         for (i, param) in self.tree.parameters.iter().enumerate() {
             totals.tensors += 1;
             totals.elements += param.count() as u64;
-            if self.preview.state(i) == Some(ParamState::Trainable) {
+            if resolution.state(i) == Some(ParamState::Trainable) {
                 totals.trainable_tensors += 1;
                 totals.trainable_elements += param.count() as u64;
             }
-            totals.staged += usize::from(self.is_staged(i));
         }
         totals
     }
 
     fn is_staged(&self, param: usize) -> bool {
-        self.preview.state(param) != self.base.state(param)
+        let meant = |r: &Resolution| match r.state(param) {
+            // Both are meant to learn; whether a gradient comes is not what the edits say.
+            Some(ParamState::Starved) => Some(ParamState::Trainable),
+            state => state,
+        };
+        !self.staged.is_empty() && meant(&self.preview) != meant(&self.base)
     }
 }
 

@@ -59,7 +59,11 @@ pub struct Row<'a> {
     pub in_force: NodeState,
     /// Whether a staged edit changes something in it.
     pub staged: bool,
-    /// Elements in it, and those that learn.
+    /// Whether its forward records no gradients, or would not with the staged edits.
+    pub no_grad: bool,
+    /// Whether the filter in force matches it itself.
+    pub matched: bool,
+    /// Elements in it.
     pub elements: u64,
     /// Elements that learn.
     pub trainable: u64,
@@ -131,19 +135,29 @@ fn last(path: &str) -> String {
 }
 
 impl Layers {
-    /// The visible lines.
-    pub fn rows(&self) -> Vec<Row<'_>> {
-        let mut rows = Vec::new();
+    /// Indices of the nodes that are visible, in order.
+    pub fn visible(&self) -> Vec<usize> {
+        let mut shown = Vec::new();
         let mut hidden_below: Option<usize> = None;
         for (index, node) in self.nodes.iter().enumerate() {
-            if hidden_below.is_some_and(|depth| node.depth > depth) {
+            if hidden_below.is_some_and(|depth| node.depth > depth) || !self.is_kept(index) {
                 continue;
             }
-            let folded = self.folded.contains(&index);
-            hidden_below = folded.then_some(node.depth);
-            rows.push(self.row(index, node, folded));
+            hidden_below = self.folded.contains(&index).then_some(node.depth);
+            shown.push(index);
         }
-        rows
+        shown
+    }
+
+    /// The line of a node.
+    pub fn row_of(&self, index: usize) -> Option<Row<'_>> {
+        let node = self.nodes.get(index)?;
+        Some(self.row(index, node, self.folded.contains(&index)))
+    }
+
+    /// The visible lines.
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        self.visible().into_iter().filter_map(|i| self.row_of(i)).collect()
     }
 
     pub(super) fn row<'a>(&'a self, index: usize, node: &'a Node, folded: bool) -> Row<'a> {
@@ -156,15 +170,21 @@ impl Layers {
             state: summary(node.params.iter().filter_map(|p| self.preview.state(*p))),
             in_force: summary(node.params.iter().filter_map(|p| self.base.state(*p))),
             staged: node.params.iter().any(|p| self.is_staged(*p)),
+            no_grad: matches!(node.kind, NodeKind::Module(m) if self.is_under_no_grad(m)),
+            matched: self.filter.as_ref().is_some_and(|f| f.matches.binary_search(&index).is_ok()),
             elements: node.params.iter().map(count).sum(),
             trainable: node.params.iter().filter(learns).map(count).sum(),
         }
     }
 
+    fn is_under_no_grad(&self, module: usize) -> bool {
+        let outer = &self.preview.no_grad_modules;
+        !outer.is_empty() && (outer.contains(&module) || self.tree.ancestors(module).any(|a| outer.contains(&a)))
+    }
+
     /// The node under the cursor.
     pub fn selected(&self) -> Option<Row<'_>> {
-        let node = self.nodes.get(self.cursor)?;
-        Some(self.row(self.cursor, node, self.folded.contains(&self.cursor)))
+        self.row_of(self.cursor)
     }
 
     /// Why the selected node is as it is; for a module, the reason of its first parameter that differs from the rest
@@ -187,13 +207,13 @@ impl Layers {
 
     /// Position of the cursor among the visible rows, and their number.
     pub fn position(&self) -> (usize, usize) {
-        let rows = self.rows();
-        (rows.iter().position(|r| r.index == self.cursor).unwrap_or(0), rows.len())
+        let shown = self.visible();
+        (shown.iter().position(|i| *i == self.cursor).unwrap_or(0), shown.len())
     }
 
     /// Moves the cursor by visible rows.
     pub fn go(&mut self, by: isize) {
-        let rows: Vec<usize> = self.rows().iter().map(|r| r.index).collect();
+        let rows = self.visible();
         let at = rows.iter().position(|i| *i == self.cursor).unwrap_or(0);
         let to = at.saturating_add_signed(by).min(rows.len().saturating_sub(1));
         self.cursor = rows.get(to).copied().unwrap_or(0);
@@ -212,8 +232,11 @@ impl Layers {
     /// Unfolds the module under the cursor; on an open one, goes to its first child.
     pub fn unfold(&mut self) {
         let has_children = self.nodes.get(self.cursor).is_some_and(|n| n.has_children);
-        if !self.folded.remove(&self.cursor) && has_children {
-            self.cursor += 1;
+        if !self.folded.remove(&self.cursor)
+            && has_children
+            && let Some(first) = self.visible().into_iter().find(|i| *i > self.cursor)
+        {
+            self.cursor = first;
         }
     }
 
@@ -241,13 +264,26 @@ impl Layers {
         let n = self.nodes.len();
         let staged = |i: &usize| matches!(self.nodes[*i].kind, NodeKind::Param(p) if self.is_staged(p));
         let Some(found) = (1..=n).map(|k| (self.cursor + k) % n.max(1)).find(staged) else { return false };
-        self.cursor = found;
-        let mut above = self.nodes[found].parent;
+        self.go_to(found);
+        true
+    }
+
+    /// Puts the cursor on a node, wherever it hides.
+    fn go_to(&mut self, node: usize) {
+        if !self.is_kept(node) {
+            let _ = self.set_filter("");
+        }
+        self.cursor = node;
+        self.unfold_to(node);
+    }
+
+    /// Unfolds all that is above a node.
+    pub(super) fn unfold_to(&mut self, node: usize) {
+        let mut above = self.nodes.get(node).and_then(|n| n.parent);
         while let Some(at) = above {
             self.folded.remove(&at);
-            above = self.nodes[at].parent;
+            above = self.nodes.get(at).and_then(|n| n.parent);
         }
-        true
     }
 }
 

@@ -2,17 +2,22 @@
 
 use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
+use crate::app::layers::{Layers, Said};
 use crate::app::model::{Model, Subject};
 use crate::app::run_view::Level;
 use crate::core::command::Command;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
-        Action::ToggleFreeze => toggle(model),
+        Action::ToggleFreeze => edit(model, |l| l.toggle()),
         Action::Apply => return apply(model),
         Action::StartRun => return start(model),
         Action::Discard => discard(model),
-        Action::Undo => try_with(model, |l| l.undo(), "no edit to take back"),
+        Action::NoGrad => edit(model, |l| l.toggle_no_grad()),
+        Action::Undo => turn(model, |l| l.undo(), "taken back", "no edit to take back"),
+        Action::Redo => turn(model, |l| l.redo(), "done again", "no edit to do again"),
+        Action::NextMatch => try_with(model, |l| l.go_to_match(true), "no filter is in force"),
+        Action::PreviousMatch => try_with(model, |l| l.go_to_match(false), "no filter is in force"),
         Action::NextStaged => try_with(model, |l| l.next_staged(), "nothing is staged"),
         Action::Fold => with(model, |l| l.fold()),
         Action::Unfold => with(model, |l| l.unfold()),
@@ -23,20 +28,28 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-fn with(model: &mut Model, change: impl FnOnce(&mut crate::app::layers::Layers)) {
+fn with(model: &mut Model, change: impl FnOnce(&mut Layers)) {
     if let Some(layers) = model.layers_mut() {
         change(layers);
     }
 }
 
 /// Says the words where the change did not happen.
-fn try_with(model: &mut Model, change: impl FnOnce(&mut crate::app::layers::Layers) -> bool, otherwise: &str) {
+fn try_with(model: &mut Model, change: impl FnOnce(&mut Layers) -> bool, otherwise: &str) {
     if !model.layers_mut().is_some_and(change) {
         model.say(Level::Info, otherwise);
     }
 }
 
-fn toggle(model: &mut Model) {
+/// Takes an edit back or does it again, and says which.
+fn turn(model: &mut Model, change: impl FnOnce(&mut Layers) -> Option<String>, did: &str, otherwise: &str) {
+    match model.layers_mut().and_then(change) {
+        Some(edit) => model.say(Level::Info, format!("{did}: {edit}")),
+        None => model.say(Level::Info, otherwise),
+    }
+}
+
+fn edit(model: &mut Model, change: impl FnOnce(&mut Layers) -> Said) {
     if model.layers().is_some() && !model.enabled(Action::ToggleFreeze) {
         let text = match model.shown() {
             Some(v) if v.status.is_live() && !v.is_followed() => {
@@ -47,7 +60,7 @@ fn toggle(model: &mut Model) {
         model.say(Level::Info, text);
         return;
     }
-    match model.layers_mut().map(|l| l.toggle()) {
+    match model.layers_mut().map(change) {
         Some(Ok(Some(said))) => model.say(Level::Info, said),
         Some(Err(problem)) => model.say(Level::Info, problem),
         Some(Ok(None)) | None => {}

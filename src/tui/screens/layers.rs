@@ -11,8 +11,10 @@ use crate::app::action::Action;
 use crate::app::format::count;
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
 use crate::app::model::{Busy, Subject};
+use crate::core::freeze::ParamState;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
+use crate::tui::widgets::table::{self, Column};
 use crate::tui::widgets::{text, window};
 
 pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
@@ -86,12 +88,15 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
     } else {
         parts.push((format!("  {}/{} tensors", totals.trainable_tensors, totals.tensors), Scope::TextDim));
     }
+    if let Some((filter, at, of)) = layers.filter() {
+        parts.push((format!("  /{filter} {at} of {of}"), Scope::Info));
+    }
     let spans = parts.into_iter().map(|(t, s)| Span::styled(look.glyphs.plain(&t), look.style(s)));
     f.render_widget(Line::from_iter(spans), area);
 }
 
 fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
-    let rows = layers.rows();
+    let shown = layers.visible();
     let (cursor, len) = layers.position();
     let (line, frozen) = layers.frost_line();
     // The frost line takes a line of its own among the rows.
@@ -100,6 +105,13 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
         FrostLine::Above(row) => Some(row),
         FrostLine::Below => Some(len),
     };
+    let columns = columns(usize::from(area.width));
+    let widths = table::layout(&columns, area.width.saturating_sub(2));
+    let head = u16::from(area.height >= 8);
+    if head > 0 {
+        draw_head(f, Rect { height: 1, ..area }, &columns, &widths, look);
+    }
+    let area = Rect { y: area.y + head, height: area.height - head, ..area };
     let height = usize::from(area.height);
     let shift = |row: usize| row + usize::from(at_line.is_some_and(|l| row >= l));
     let total = len + usize::from(at_line.is_some());
@@ -111,10 +123,40 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
             continue;
         }
         let row = if at_line.is_some_and(|l| y > l) { y - 1 } else { y };
-        if let Some(row) = rows.get(row) {
-            f.render_widget(draw_row(row, layers, usize::from(area.width), row.index == rows[cursor].index, look), at);
+        if let Some(row) = shown.get(row).and_then(|i| layers.row_of(*i)) {
+            let here = Some(&row.index) == shown.get(cursor);
+            f.render_widget(draw_row(&row, layers, &widths, here, look), at);
         }
     }
+}
+
+/// The columns; which leave first is told by their ranks.
+fn columns(width: usize) -> Vec<Column> {
+    let column = |title, width, right, rank| Column { title, width, grows: false, right, rank };
+    vec![
+        Column { grows: true, ..column("layer", if width >= 34 { 18 } else { 12 }, false, 0) },
+        column("kind, shape", (width / 4).clamp(16, 36) as u16, false, 2),
+        column("count", 7, true, 1),
+        column("state", if width >= 34 { 15 } else { 1 }, false, 0),
+    ]
+}
+
+const NAME: usize = 0;
+const KIND: usize = 1;
+const COUNT: usize = 2;
+
+fn draw_head(f: &mut Frame<'_>, area: Rect, columns: &[Column], widths: &[(usize, u16)], look: &Look) {
+    let mut text = "  ".to_owned();
+    for (i, width) in widths {
+        let title = match columns[*i].title {
+            "layer" => "  layer",
+            "state" => " state",
+            title => title,
+        };
+        text += &text::fit(title, usize::from(*width), columns[*i].right, look.glyphs.ellipsis);
+        text.push(' ');
+    }
+    f.render_widget(Line::styled(text, look.style(Scope::Heading)), area);
 }
 
 fn frost(width: usize, frozen: u64, line: FrostLine, look: &Look) -> Line<'static> {
@@ -137,16 +179,69 @@ fn state(state: NodeState, look: &Look) -> (&'static str, &'static str, Style) {
     }
 }
 
-fn draw_row(row: &Row<'_>, layers: &Layers, width: usize, here: bool, look: &Look) -> Line<'static> {
+fn draw_row(row: &Row<'_>, layers: &Layers, widths: &[(usize, u16)], here: bool, look: &Look) -> Line<'static> {
     let base = if here { look.style(Scope::Selection) } else { Style::new() };
-    let node = row.node;
-    let sign = match (node.has_children, row.folded) {
+    let e = look.glyphs.ellipsis;
+    let dim = look.style(Scope::TextDim).patch(base);
+    let staged = if row.staged { look.glyphs.staged } else { " " };
+    let mut spans = vec![Span::styled(format!("{staged} "), look.style(Scope::Staged).patch(base))];
+    for (i, width) in widths {
+        let width = usize::from(*width);
+        spans.push(match *i {
+            NAME => {
+                let scope = match (row.matched, row.node.kind) {
+                    (true, _) => Scope::Title,
+                    (false, NodeKind::Module(_)) => Scope::Text,
+                    (false, NodeKind::Param(_)) => Scope::TextDim,
+                };
+                Span::styled(name(row, width, look), look.style(scope).patch(base))
+            }
+            KIND => Span::styled(text::fit(&kind(row, layers), width, false, e), dim),
+            COUNT => {
+                let n = if row.elements == 0 { String::new() } else { count(row.elements) };
+                Span::styled(text::fit(&n, width, true, e), dim)
+            }
+            _ => {
+                let (label, style) = state_label(row, width, look);
+                Span::styled(text::fit(&label, width, false, e), style.patch(base))
+            }
+        });
+        spans.push(Span::styled(" ", base));
+    }
+    Line::from(spans).style(base)
+}
+
+fn name(row: &Row<'_>, width: usize, look: &Look) -> String {
+    let sign = match (row.node.has_children, row.folded) {
         (true, true) => look.glyphs.folded,
         (true, false) => look.glyphs.open,
         _ => look.glyphs.leaf,
     };
-    let (mark, word, style) = state(row.state, look);
-    let staged = if row.staged { look.glyphs.staged } else { " " };
+    let indent = (row.node.depth * 2).min(width / 2);
+    text::fit(&format!("{}{sign} {}", " ".repeat(indent), row.node.label), width, false, look.glyphs.ellipsis)
+}
+
+/// Class and hyper-parameters of a module, shape of a parameter.
+fn kind(row: &Row<'_>, layers: &Layers) -> String {
+    match row.node.kind {
+        NodeKind::Module(m) => {
+            let info = &layers.tree().modules[m];
+            let kind = if row.node.path.is_empty() { "" } else { info.kind.as_str() };
+            format!("{kind} {}", info.detail).trim().to_owned()
+        }
+        NodeKind::Param(p) => {
+            let sizes: Vec<String> = layers.tree().parameters[p].shape.iter().map(usize::to_string).collect();
+            format!("[{}]", sizes.join(", "))
+        }
+    }
+}
+
+fn state_label(row: &Row<'_>, width: usize, look: &Look) -> (String, Style) {
+    let (mark, word, style) = match row.state {
+        // Nothing in it learns, but gradients stop at it.
+        NodeState::Empty if row.no_grad => look.state(ParamState::NoGrad),
+        other => state(other, look),
+    };
     let word = match row.state {
         NodeState::Mixed => format!("mixed {:.0}%", 100.0 * row.trainable as f64 / row.elements.max(1) as f64),
         _ if row.staged && row.in_force != NodeState::Mixed => {
@@ -154,42 +249,7 @@ fn draw_row(row: &Row<'_>, layers: &Layers, width: usize, here: bool, look: &Loo
         }
         _ => word.to_owned(),
     };
-    let (kind, shape) = match node.kind {
-        NodeKind::Module(m) => {
-            let info = &layers.tree().modules[m];
-            let kind = if node.path.is_empty() { "" } else { info.kind.as_str() };
-            (format!("{kind} {}", info.detail), String::new())
-        }
-        NodeKind::Param(p) => {
-            let info = &layers.tree().parameters[p];
-            let sizes: Vec<String> = info.shape.iter().map(usize::to_string).collect();
-            (String::new(), format!("[{}]", sizes.join(", ")))
-        }
-    };
-    // From the right: state (15), count (8), then kind or shape where there is room; the name has the rest.
-    let state_width = if width >= 34 { 15 } else { 2 };
-    let count_width = if width >= 48 { 8 } else { 0 };
-    let kind_width = if width >= 70 { ((width - 50) / 2).clamp(16, 36) } else { 0 };
-    let name_width = width.saturating_sub(state_width + count_width + kind_width + 2);
-    let is_module = matches!(node.kind, NodeKind::Module(_));
-    let e = look.glyphs.ellipsis;
-    let indent = (node.depth * 2).min(name_width / 2);
-    let name = text::fit(&format!("{}{sign} {}", " ".repeat(indent), node.label), name_width, false, e);
-    let middle = if is_module { kind } else { shape };
-    let dim = look.style(Scope::TextDim);
-    let name_style = look.style(if is_module { Scope::Text } else { Scope::TextDim });
-    let mut spans = vec![Span::styled(format!("{staged} "), look.style(Scope::Staged).patch(base))];
-    spans.push(Span::styled(name, name_style.patch(base)));
-    if kind_width > 0 {
-        spans.push(Span::styled(text::fit(middle.trim(), kind_width, false, e), dim.patch(base)));
-    }
-    if count_width > 0 {
-        let n = if row.elements == 0 { String::new() } else { count(row.elements) };
-        spans.push(Span::styled(text::fit(&n, count_width - 1, true, e) + " ", dim.patch(base)));
-    }
-    let label = if state_width > 2 { format!(" {mark} {word}") } else { format!(" {mark}") };
-    spans.push(Span::styled(text::fit(&label, state_width, false, e), style.patch(base)));
-    Line::from(spans).style(base)
+    (if width > 2 { format!(" {mark} {word}") } else { mark.to_owned() }, style)
 }
 
 /// The whole name of what is under the cursor, and why it is as it is.
