@@ -16,6 +16,7 @@ pub enum Action {
     ShowModel,
     ShowTrain,
     ShowCheckpoints,
+    ShowCompare,
     NextScreen,
     PreviousScreen,
     Up,
@@ -28,11 +29,19 @@ pub enum Action {
     Redraw,
     OpenRun,
     NewRun,
+    NewRecipe,
     ResumeRun,
     RefreshRuns,
     FilterRuns,
     SortRuns,
     ReverseRuns,
+    MarkRun,
+    CompareRuns,
+    RenameRun,
+    TagRuns,
+    NoteRun,
+    DeleteRuns,
+    Lineage,
     ToggleFreeze,
     NoGrad,
     Apply,
@@ -54,6 +63,13 @@ pub enum Action {
     Resume,
     Export,
     Verify,
+    CompareAll,
+    NextMetric,
+    PreviousMetric,
+    MeasureDrift,
+    ShiftLeft,
+    ShiftRight,
+    RefreshCompare,
     PopupClose,
     PopupOpen,
     PopupUp,
@@ -64,6 +80,12 @@ pub enum Action {
     PopupBottom,
     PromptAccept,
     PromptCancel,
+    FormAccept,
+    FormCancel,
+    FormNext,
+    FormPrevious,
+    FormMore,
+    FormLess,
     ConfirmYes,
     ConfirmOther,
     ConfirmNo,
@@ -118,6 +140,7 @@ table! {
     ShowModel       Global "show-model"       ""        ["2"]                "go to Model";
     ShowTrain       Global "show-train"       ""        ["3"]                "go to Train";
     ShowCheckpoints Global "show-checkpoints" ""        ["4"]                "go to Checkpoints";
+    ShowCompare     Global "show-compare"     ""        ["5"]                "go to Compare";
     NextScreen      Global "next-screen"      ""        ["tab"]              "go to the next screen";
     PreviousScreen  Global "previous-screen"  ""        ["backtab"]          "go to the previous screen";
     Up              Global "up"               ""        ["k" "up"]           "one line up";
@@ -131,11 +154,19 @@ table! {
 
     OpenRun         Runs "open-run"           "open"    ["enter" "l" "right"] "open the run under the cursor";
     NewRun          Runs "new-run"            "new run" ["n"]                "start from a recipe of the current folder";
+    NewRecipe       Runs "new-recipe"         ""        ["T"]                "write a recipe from a template, and start from it";
     ResumeRun       Runs "resume-run"         "resume"  ["r"]                "go on where the run stopped";
+    MarkRun         Runs "mark-run"           "mark"    ["space"]            "mark the run, to compare, tag or delete several";
+    CompareRuns     Runs "compare-runs"       "compare" ["c"]                "compare the marked runs, or this one with the newest";
     RefreshRuns     Runs "refresh"            ""        ["f5"]               "read the run home again";
     FilterRuns      Runs "filter-runs"        "filter"  ["/"]                "list the runs that pass a filter";
     SortRuns        Runs "sort-runs"          "sort"    ["o"]                "order by the next column";
     ReverseRuns     Runs "reverse-runs"       ""        ["O"]                "turn the order round";
+    RenameRun       Runs "rename-run"         ""        ["R" "f2"]           "give the run another name";
+    TagRuns         Runs "tag-runs"           "tag"     ["t"]                "add and take off tags";
+    NoteRun         Runs "note-run"           ""        ["N"]                "write a note on the run";
+    DeleteRuns      Runs "delete-runs"        ""        ["D" "delete"]       "delete the marked runs, or this one; asks";
+    Lineage         Runs "lineage"            ""        ["L"]                "show where the run comes from, and its forks";
 
     ToggleFreeze    Model "toggle-freeze"     "freeze/thaw" ["space"]        "freeze or thaw the parameter or module";
     NoGrad          Model "no-grad"           "no grad" ["o"]                "put the module under no_grad, or lift it";
@@ -161,6 +192,14 @@ table! {
     Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";
     Verify          Checkpoints "verify"      "verify"  ["v"]                "check every byte of the checkpoints";
 
+    CompareAll      Compare "compare-all"     "all/differing" ["a"]          "show what is the same too, or what differs alone";
+    NextMetric      Compare "next-metric"     "metric"  ["]" "n"]            "chart the next metric";
+    PreviousMetric  Compare "previous-metric" ""        ["[" "N"]            "chart the metric before";
+    MeasureDrift    Compare "measure-drift"   "drift"   ["d"]                "measure how far forks went from where they began";
+    ShiftLeft       Compare "shift-left"      ""        ["h" "left"]         "show the runs further left";
+    ShiftRight      Compare "shift-right"     ""        ["l" "right"]        "show the runs further right";
+    RefreshCompare  Compare "refresh-compare" ""        ["f5"]               "read the runs again";
+
     PopupOpen       Popup "popup-open"        "choose"  ["enter"]            "choose the line";
     PopupClose      Popup "popup-close"       "close"   ["esc" "q" "?" "ctrl-c"] "close it";
     PopupUp         Popup "popup-up"          ""        ["k" "up" "ctrl-p"]  "one line up";
@@ -172,6 +211,13 @@ table! {
 
     PromptAccept    Prompt "prompt-accept"    "accept"  ["enter"]            "accept the text";
     PromptCancel    Prompt "prompt-cancel"    "cancel"  ["esc" "ctrl-c"]     "leave it";
+
+    FormAccept      Form "form-accept"        "write and open" ["enter"]     "write the recipe and open it";
+    FormNext        Form "form-next"          "next"    ["tab" "down"]       "go to the next field";
+    FormPrevious    Form "form-previous"      ""        ["backtab" "up"]     "go to the field before";
+    FormMore        Form "form-more"          "choose"  ["right"]            "the next choice, or one character on";
+    FormLess        Form "form-less"          ""        ["left"]             "the choice before, or one character back";
+    FormCancel      Form "form-cancel"        "cancel"  ["esc" "ctrl-c"]     "leave the form";
 
     ConfirmYes      Confirm "confirm-yes"     "yes"     ["y" "enter"]        "yes, do it";
     ConfirmOther    Confirm "confirm-other"   "leave it running" ["l"]       "leave it running";

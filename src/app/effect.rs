@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
+use crate::core::run::{RunEdit, RunStatus};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,8 +13,27 @@ pub enum Effect {
     ReadRuns,
     /// Read the recipes of these runs.
     ReadRunRecipes(Vec<String>),
+    /// Read curves for the run list.
+    ReadSparks(Vec<SparkJob>),
+    /// Change what the run list keeps about these runs.
+    EditRuns {
+        /// Their ids.
+        runs: Vec<String>,
+        /// The change.
+        edit: RunEdit,
+    },
+    /// Tell how much these runs take on disk.
+    WeighRuns(Vec<String>),
+    /// Delete these runs; the user was asked.
+    DeleteRuns(Vec<String>),
+    /// Read these runs to compare them.
+    Compare(Vec<String>),
+    /// Measure how far those of these runs that are forks went from where they began.
+    MeasureDrift(Vec<String>),
     /// List the current folder's recipes.
     ListRecipes,
+    /// Write a new recipe file.
+    WriteRecipe(RecipeJob),
     /// Read a recipe and build its model to see the layers.
     OpenDraft(PathBuf),
     /// Read a run's history.
@@ -56,6 +76,28 @@ pub enum Effect {
     Quit,
     /// Leave without waiting for the run: its last checkpoint stands.
     Abandon,
+}
+
+/// A recipe that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipeJob {
+    /// The file, relative to the current folder.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// Overwrite what is there.
+    pub force: bool,
+}
+
+/// A curve that is to be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparkJob {
+    /// The run.
+    pub run: String,
+    /// Its monitored metric.
+    pub monitor: String,
+    /// Its step and status as the list has them.
+    pub at: (u64, RunStatus),
 }
 
 /// What is to be started.

@@ -2,10 +2,13 @@
 
 use crate::core::event::{Metrics, Record};
 use crate::core::recipe::{Mode, Recipe};
-use crate::core::run::RunSummary;
+use crate::core::run::compare::LineageDrift;
+use crate::core::run::spark::Spark;
+use crate::core::run::{Comparison, RunSummary};
 use crate::core::series::Series;
 use crate::core::tree::Tree;
 
+use super::effect::SparkJob;
 use super::keys::Key;
 
 /// One thing that happened.
@@ -28,8 +31,37 @@ pub enum Message {
     Runs(Result<Vec<RunSummary>, String>),
     /// Recipes of runs, for a filter that asks for them.
     RunRecipes(Vec<(String, Recipe)>),
+    /// Curves for the run list.
+    Sparks(Vec<(SparkJob, Spark)>),
+    /// What the run list keeps was changed, or could not be; in words.
+    Edited(Result<String, String>),
+    /// How much runs take on disk.
+    Weighed(Vec<RunWeight>),
+    /// Runs were deleted.
+    Deleted {
+        /// Those that are gone.
+        gone: Vec<String>,
+        /// Why others are not.
+        problems: Vec<String>,
+    },
+    /// Runs were read to be compared.
+    Compared {
+        /// Their ids.
+        runs: Vec<String>,
+        /// What they have in common and what not.
+        result: Result<Box<Comparison>, String>,
+    },
+    /// Drift was measured.
+    Drifted {
+        /// The ids of all runs that are compared.
+        runs: Vec<String>,
+        /// That of each fork.
+        drifts: Vec<Result<LineageDrift, String>>,
+    },
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),
+    /// A recipe was written: the file, or what was wrong.
+    RecipeWritten(Result<std::path::PathBuf, RecipeProblem>),
     /// A recipe was read, and its model built to see the layers.
     Draft(Result<Box<DraftReady>, String>),
     /// A run's history was read.
@@ -84,6 +116,26 @@ pub enum Message {
     Terminate(&'static str),
     /// Something the user should know.
     Warning(String),
+}
+
+/// Why a recipe was not written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecipeProblem {
+    /// The file exists: the user is asked.
+    Exists(super::effect::RecipeJob),
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// How much a run takes on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunWeight {
+    /// The run.
+    pub run: String,
+    /// Its checkpoints.
+    pub checkpoints: usize,
+    /// Bytes of them.
+    pub bytes: u64,
 }
 
 /// A recipe file of the current folder.

@@ -5,11 +5,14 @@
 
 pub mod action;
 pub mod compare;
+pub mod compare_view;
 pub mod config;
 pub mod effect;
+pub mod form;
 pub mod format;
 pub mod keys;
 pub mod layers;
+pub mod lineage;
 pub mod message;
 pub mod model;
 pub mod overlay;
@@ -18,6 +21,7 @@ pub mod run_list;
 pub mod run_view;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod sparks;
 mod update;
 
 pub use effect::Effect;

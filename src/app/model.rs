@@ -9,6 +9,7 @@ use crate::core::recipe::Recipe;
 use crate::core::run::{RunId, RunStatus, RunSummary};
 
 use super::action::{ACTIONS, Action};
+use super::compare_view::CompareView;
 use super::effect::Effect;
 use super::keys::Keymap;
 use super::layers::Layers;
@@ -16,6 +17,7 @@ use super::overlay::{Confirm, Overlay};
 use super::place::{Place, Screen};
 use super::run_list::RunList;
 use super::run_view::{Level, RunView};
+use super::sparks::Sparks;
 
 /// How long a toast stands, in milliseconds.
 const TOAST_MS: u64 = 5_000;
@@ -95,6 +97,12 @@ pub struct Model {
     pub run_list: RunList,
     /// Line under the cursor.
     pub run_cursor: usize,
+    /// Curves of the runs that were seen.
+    pub sparks: Sparks,
+    /// Ids of the marked runs, in the order in which they were marked.
+    pub marks: Vec<String>,
+    /// Runs side by side.
+    pub compare: CompareView,
     /// Runs that were opened: the hosted one and the one on view.
     pub views: Vec<RunView>,
     /// The run on view.
@@ -139,6 +147,9 @@ impl Model {
             runs_problem: None,
             run_list: RunList::default(),
             run_cursor: 0,
+            sparks: Sparks::default(),
+            marks: Vec::new(),
+            compare: CompareView::default(),
             views: Vec::new(),
             shown: None,
             opening: None,
@@ -216,6 +227,24 @@ impl Model {
         self.runs.as_ref()?.get(*self.run_list.shown().get(self.run_cursor)?)
     }
 
+    /// The marked runs, in the list's order; where none is marked, the one under the cursor.
+    pub fn chosen_runs(&self) -> Vec<&RunSummary> {
+        let marked = |run: &&RunSummary| self.marks.iter().any(|id| run.id.as_str() == id);
+        let marked: Vec<&RunSummary> = self.runs.iter().flatten().filter(marked).collect();
+        if marked.is_empty() { self.selected_run().into_iter().collect() } else { marked }
+    }
+
+    /// What is to be read for the lines of the run list that can be seen. The streams of runs that are followed know better.
+    pub fn wanted_sparks(&mut self) -> Vec<Effect> {
+        let Some(runs) = self.runs.as_ref().filter(|_| self.screen == Screen::Runs) else { return Vec::new() };
+        let (shown, height) = (self.run_list.shown(), usize::from(self.size.1));
+        let first = self.run_cursor.saturating_sub(height / 2).min(shown.len().saturating_sub(height));
+        let seen = shown.iter().skip(first).take(height).filter_map(|i| runs.get(*i));
+        let followed = |run: &&RunSummary| self.views.iter().any(|v| v.is_followed() && v.id == run.id.as_str());
+        let jobs = self.sparks.wanted(seen.filter(|run| !followed(run)));
+        if jobs.is_empty() { Vec::new() } else { vec![Effect::ReadSparks(jobs)] }
+    }
+
     /// Arranges the run list anew, the cursor on the run on which it was.
     pub fn arrange_runs(&mut self, selected: Option<RunId>) -> Vec<Effect> {
         let Some(runs) = &self.runs else { return Vec::new() };
@@ -283,7 +312,15 @@ impl Model {
         let staged = self.layers().is_some_and(|l| !l.staged().is_empty());
         let draft = self.subject == Subject::Draft && self.draft.is_some();
         match action {
-            Action::OpenRun => self.selected_run().is_some(),
+            Action::OpenRun | Action::MarkRun | Action::RenameRun | Action::NoteRun | Action::Lineage => {
+                self.selected_run().is_some()
+            }
+            Action::TagRuns | Action::DeleteRuns => !self.chosen_runs().is_empty(),
+            Action::CompareRuns => self.runs.as_ref().is_some_and(|runs| runs.len() > 1),
+            Action::CompareAll | Action::NextMetric | Action::PreviousMetric => self.compare.comparison.is_some(),
+            Action::MeasureDrift => self.compare.has_forks() && !self.compare.measuring,
+            Action::ShiftLeft | Action::ShiftRight => self.compare.runs.len() > 1,
+            Action::RefreshCompare => !self.compare.runs.is_empty(),
             Action::FilterRuns | Action::SortRuns | Action::ReverseRuns => {
                 self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
             }

@@ -1,7 +1,9 @@
 //! What lies on top of a screen: a stack of these, the last one has the keyboard.
 
 use super::action::Action;
-use super::effect::{ExportJob, StartJob};
+use super::effect::{ExportJob, RecipeJob, StartJob};
+use super::form::Form;
+use super::lineage::Kin;
 use super::message::RecipeEntry;
 use super::place::Place;
 use crate::core::run::Filter;
@@ -33,8 +35,17 @@ pub enum Overlay {
         /// Line under the cursor.
         cursor: usize,
     },
+    /// A run's ancestors and forks.
+    Lineage {
+        /// The lines.
+        kin: Vec<Kin>,
+        /// Line under the cursor.
+        cursor: usize,
+    },
     /// A question.
     Confirm(Confirm),
+    /// The form of a new recipe.
+    Form(Box<Form>),
     /// A text field.
     Ask(Box<Ask>),
     /// A longer text, as of an error.
@@ -53,6 +64,7 @@ impl Overlay {
     pub fn place(&self) -> Place {
         match self {
             Self::Confirm(_) => Place::Confirm,
+            Self::Form(_) => Place::Form,
             Self::Ask(_) | Self::Palette { .. } => Place::Prompt,
             _ => Place::Popup,
         }
@@ -77,6 +89,12 @@ pub struct Ask {
 pub enum Purpose {
     /// The file of an export; its path is what is typed.
     ExportTo(ExportJob),
+    /// A run's name.
+    RenameRun(String),
+    /// Tags of these runs.
+    TagRuns(Vec<String>),
+    /// A run's note.
+    NoteRun(String),
     /// Which runs are listed; the filter that was in force before.
     FilterRuns {
         /// In force again when the field is left.
@@ -110,6 +128,10 @@ pub enum Consent {
     LeaveAtOnce,
     /// Start.
     Start(StartJob),
+    /// Write a recipe over a file that exists.
+    WriteRecipe(RecipeJob),
+    /// Delete these runs.
+    DeleteRuns(Vec<String>),
     /// Export over a file that exists.
     Export(ExportJob),
 }

@@ -11,11 +11,13 @@ pub enum Screen {
     Train,
     /// The history of one run.
     Checkpoints,
+    /// Runs side by side.
+    Compare,
 }
 
 impl Screen {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Runs, Self::Model, Self::Train, Self::Checkpoints];
+    pub const ALL: [Self; 5] = [Self::Runs, Self::Model, Self::Train, Self::Checkpoints, Self::Compare];
 
     /// Its name on the tab bar.
     pub fn title(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Screen {
             Self::Model => "Model",
             Self::Train => "Train",
             Self::Checkpoints => "Checkpoints",
+            Self::Compare => "Compare",
         }
     }
 
@@ -41,6 +44,7 @@ impl Screen {
             Self::Model => Place::Model,
             Self::Train => Place::Train,
             Self::Checkpoints => Place::Checkpoints,
+            Self::Compare => Place::Compare,
         }
     }
 }
@@ -58,10 +62,14 @@ pub enum Place {
     Train,
     /// The checkpoint list.
     Checkpoints,
+    /// Runs side by side.
+    Compare,
     /// A list or text on top of the screen.
     Popup,
     /// A text field: plain characters are typed.
     Prompt,
+    /// Several fields: plain characters are typed into the one with the cursor.
+    Form,
     /// A question.
     Confirm,
 }
@@ -69,7 +77,7 @@ pub enum Place {
 impl Place {
     /// Whether it lies on top of a screen; the global keys do not reach through.
     pub fn is_overlay(self) -> bool {
-        matches!(self, Self::Popup | Self::Prompt | Self::Confirm)
+        matches!(self, Self::Popup | Self::Prompt | Self::Form | Self::Confirm)
     }
 
     /// Whether a key of one place can be meant at the other.
@@ -85,8 +93,10 @@ impl Place {
             Self::Model => "Model",
             Self::Train => "Train",
             Self::Checkpoints => "Checkpoints",
+            Self::Compare => "Compare",
             Self::Popup => "Lists and texts on top",
             Self::Prompt => "Text fields",
+            Self::Form => "Forms",
             Self::Confirm => "Questions",
         }
     }

@@ -215,6 +215,7 @@ impl EventLoop {
             Screen::Train => {
                 self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live() || v.is_handed_over()))
             }
+            Screen::Compare => self.model.compare.is_live(),
             Screen::Model | Screen::Checkpoints => false,
         }
     }
@@ -230,6 +231,7 @@ impl EventLoop {
                 {
                     self.workers.effect(Effect::OpenRun(id.clone()));
                 }
+                (Screen::Compare, _) => self.workers.effect(Effect::Compare(self.model.compare.runs.clone())),
                 (Screen::Checkpoints, Some(_)) => self.refresh_run = Some(now),
                 _ => {}
             }

@@ -18,6 +18,7 @@ use crate::app::{Message, Model, update};
 use crate::core::event::Event;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
+use crate::core::run::spark::Spark;
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
     let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs };
@@ -68,7 +69,14 @@ fn with_runs(n: u64) -> Model {
     let statuses = [RunStatus::Running, RunStatus::Finished, RunStatus::Stopped, RunStatus::Failed, RunStatus::Crashed];
     let names = ["digits-head", "flowers with a very long name that goes on and on", "氷の層を溶かす実験"];
     let runs = (1..=n).map(|i| sample::run(i % 100, names[i as usize % 3], statuses[i as usize % 5])).collect();
-    update(&mut model, Message::Runs(Ok(runs)));
+    let effects = update(&mut model, Message::Runs(Ok(runs)));
+    for effect in effects {
+        if let crate::app::Effect::ReadSparks(jobs) = effect {
+            let curve = crate::core::series::Series::from_points((1..=40).map(|x| (f64::from(x), 1.0 / f64::from(x))));
+            let of = |job| (job, Spark { rate: Some(2.0), ..Spark::of("val/loss", &curve, 32) });
+            update(&mut model, Message::Sparks(jobs.into_iter().map(of).collect()));
+        }
+    }
     model
 }
 
@@ -219,6 +227,61 @@ fn what_lies_on_top() {
     snapshot!("messages", said, 80, 24);
 }
 
+fn compared(n: u64) -> Model {
+    let mut model = with_runs(n.max(2));
+    key(&mut model, "space ".repeat(n as usize).as_str());
+    key(&mut model, "c");
+    let runs = model.compare.runs.clone();
+    if n > 0 {
+        update(&mut model, Message::Compared { runs, result: Ok(Box::new(sample::comparison(n))) });
+    }
+    model
+}
+
+#[test]
+fn runs_side_by_side() {
+    let mut nothing = no_runs();
+    key(&mut nothing, "5");
+    snapshot!("compare_nothing", nothing, 80, 24);
+    snapshot!("compare_usual", compared(2), 80, 24);
+    let mut crowded = compared(9);
+    key(&mut crowded, "a pgdn l l ]");
+    snapshot!("compare_crowded", crowded, 120, 40);
+    snapshot!("compare_tiny", compared(2), 20, 5);
+    let mut model = compared(3);
+    update(&mut model, Message::Resize { width: 80, height: 24 });
+    insta::assert_snapshot!("compare_ascii", picture(&model, 80, 24, Glyphs::ASCII));
+}
+
+#[test]
+fn what_is_kept_about_runs() {
+    let mut marked = with_runs(5);
+    key(&mut marked, "space j space");
+    snapshot!("runs_marked", marked.clone(), 80, 24);
+    key(&mut marked, "D");
+    snapshot!("delete", marked, 80, 24);
+    let mut tags = with_runs(3);
+    key(&mut tags, "t");
+    snapshot!("tags", tags.clone(), 80, 24);
+    key(&mut tags, "ctrl-u - x");
+    snapshot!("tags_wrong", tags, 80, 24);
+    let mut form = with_runs(2);
+    key(&mut form, "T");
+    snapshot!("form", form.clone(), 80, 24);
+    key(&mut form, "down down down x tab tab right backtab backtab");
+    snapshot!("form_wrong", form.clone(), 110, 24);
+    snapshot!("form_tiny", form, 20, 5);
+    let mut family = with_runs(4);
+    let mut runs = family.runs.clone().unwrap();
+    for (child, parent) in [(0, 2), (1, 2), (2, 3)] {
+        runs[child].lineage.forked_from = Some(format!("{}@80", runs[parent].id));
+    }
+    runs[3].lineage.forked_from = Some("20250101-000000-aaaa@7".to_owned());
+    update(&mut family, Message::Runs(Ok(runs)));
+    key(&mut family, "j j L");
+    snapshot!("lineage", family, 80, 24);
+}
+
 fn all() -> Vec<Model> {
     let mut prompt = history(4);
     let job = ExportJob { run: String::new(), checkpoint: "step-00000040".to_owned(), path: "x".into(), force: false };
@@ -231,6 +294,12 @@ fn all() -> Vec<Model> {
     let mut models =
         vec![empty(), no_runs(), with_runs(120), draft(false), draft(true), live(), history(0), history(30)];
     models.push(prompt);
+    models.extend([compared(0), compared(2), compared(12)]);
+    for keys in ["space", "D", "t", "R", "N", "L", "T", "T tab tab x tab x"] {
+        let mut model = with_runs(4);
+        key(&mut model, keys);
+        models.push(model);
+    }
     let mut said = live();
     said.say(Level::Error, "a long message that must be wrapped ".repeat(9));
     models.push(said);

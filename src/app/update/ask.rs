@@ -5,7 +5,7 @@ use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::overlay::{Ask, Input, Overlay, Purpose};
 use crate::app::run_view::Level;
-use crate::core::run::Filter;
+use crate::core::run::{Filter, RunEdit, TagEdit};
 
 /// Puts a text field on top.
 pub(super) fn ask(model: &mut Model, title: impl Into<String>, text: impl Into<String>, purpose: Purpose) {
@@ -21,6 +21,9 @@ fn preview(model: &mut Model) {
     let said = match &ask.purpose {
         Purpose::ExportTo(_) => super::checkpoints::preview_export(text),
         Purpose::FilterRuns { .. } => super::runs::preview_filter(model, text),
+        Purpose::RenameRun(run) => super::keep::preview_name(model, run, text),
+        Purpose::TagRuns(runs) => super::keep::preview_tags(model, runs, text),
+        Purpose::NoteRun(_) => super::keep::preview_note(text),
     };
     if let Some(Overlay::Ask(ask)) = model.overlays.last_mut() {
         ask.preview = said;
@@ -37,7 +40,7 @@ pub(super) fn changed(model: &mut Model) -> Vec<Effect> {
             // On its way to being typed: what stood before stays in force.
             Err(_) => Vec::new(),
         },
-        Purpose::ExportTo(_) => Vec::new(),
+        _ => Vec::new(),
     };
     preview(model);
     effects
@@ -57,6 +60,13 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
             job.path = text.into();
             super::checkpoints::export(model, job)
         }
+        Purpose::RenameRun(run) => super::keep::edit(vec![run], RunEdit::Rename(text.to_owned())),
+        Purpose::NoteRun(run) => super::keep::edit(vec![run], RunEdit::Note(text.to_owned())),
+        Purpose::TagRuns(runs) => match TagEdit::parse(text) {
+            Ok(edit) => super::keep::edit(runs, RunEdit::Tags(edit)),
+            // The preview would have said so.
+            Err(_) => Vec::new(),
+        },
         // In force since it was typed.
         Purpose::FilterRuns { .. } => Vec::new(),
     }
@@ -66,6 +76,6 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
 pub(super) fn cancel(model: &mut Model, ask: Ask) -> Vec<Effect> {
     match ask.purpose {
         Purpose::FilterRuns { before } => super::runs::set_filter(model, before),
-        Purpose::ExportTo(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }

@@ -18,6 +18,13 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.run_list.take_recipes(recipes);
             return model.arrange_runs(selected);
         }
+        Message::RecipeWritten(result) => return super::form::written(model, result),
+        Message::Sparks(read) => model.sparks.take(read),
+        Message::Edited(result) => return super::keep::edited(model, result),
+        Message::Weighed(weights) => super::keep::weighed(model, &weights),
+        Message::Deleted { gone, problems } => return super::keep::deleted(model, &gone, problems),
+        Message::Compared { runs, result } => super::compare::compared(model, &runs, result.map(|c| *c)),
+        Message::Drifted { runs, drifts } => super::compare::drifted(model, &runs, drifts),
         Message::Runs(Err(problem)) => {
             model.runs_problem = Some(problem.clone());
             model.say(Level::Error, problem);
@@ -122,6 +129,12 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
             view.take_summary(run);
         }
     }
+    for view in &mut model.views {
+        if let Some(run) = runs.iter().find(|r| r.id.as_str() == view.id) {
+            view.name.clone_from(&run.name);
+        }
+    }
+    model.marks.retain(|id| runs.iter().any(|r| r.id.as_str() == id));
     model.runs = Some(runs);
     model.arrange_runs(selected)
 }
@@ -284,7 +297,7 @@ fn exported(model: &mut Model, result: Result<String, ExportProblem>) {
 }
 
 /// A problem that the user waited on: one line as a toast, several as a text to read.
-fn fail(model: &mut Model, title: &str, problem: &str) {
+pub(super) fn fail(model: &mut Model, title: &str, problem: &str) {
     if problem.lines().count() > 1 || problem.chars().count() > 100 {
         model.say(Level::Error, format!("{title}: {}", problem.lines().next().unwrap_or_default()));
         let lines = problem.lines().map(str::to_owned).collect();

@@ -4,6 +4,9 @@ mod ask;
 mod attach;
 mod background;
 mod checkpoints;
+mod compare;
+mod form;
+mod keep;
 mod layers;
 mod leave;
 mod overlays;
@@ -15,7 +18,7 @@ pub use runs::open_by_id;
 
 use super::action::Action;
 use super::effect::Effect;
-use super::keys::Key;
+use super::keys::{Code, Key};
 use super::message::Message;
 use super::model::{Model, Subject};
 use super::overlay::{Input, Overlay};
@@ -29,6 +32,12 @@ fn page(model: &Model) -> isize {
 
 /// Applies a message.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    let mut effects = apply(model, message);
+    effects.extend(model.wanted_sparks());
+    effects
+}
+
+fn apply(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Now(ms) => {
             model.now_ms = ms;
@@ -52,6 +61,13 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
 
 fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
     let place = model.place();
+    // In a form, keys that are no characters go between the fields first.
+    if place == Place::Form
+        && model.keymap.action(key, place).is_none_or(|_| matches!(key.code, Code::Char(_)) && !key.ctrl && !key.alt)
+        && let Some(effects) = form::edit(model, key)
+    {
+        return effects;
+    }
     if place == Place::Prompt
         && let Some(effects) = overlays::edit(model, key)
     {
@@ -72,6 +88,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Place::Model => layers::act(model, action),
         Place::Train => train::act(model, action),
         Place::Checkpoints => checkpoints::act(model, action),
+        Place::Compare => compare::act(model, action),
+        Place::Form => form::act(model, action),
         Place::Popup | Place::Prompt | Place::Confirm => overlays::act(model, action),
     }
 }
@@ -87,6 +105,7 @@ fn global(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowModel => return show(model, Screen::Model),
         Action::ShowTrain => return show(model, Screen::Train),
         Action::ShowCheckpoints => return show(model, Screen::Checkpoints),
+        Action::ShowCompare => return show(model, Screen::Compare),
         Action::NextScreen => return show(model, model.screen.cycle(1)),
         Action::PreviousScreen => return show(model, model.screen.cycle(-1)),
         Action::Up => go(model, -1),
@@ -111,7 +130,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
     if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
         return layers::act(model, Action::Discard);
     }
-    if model.screen != Screen::Runs {
+    if model.screen == Screen::Runs {
+        model.marks.clear();
+    } else {
         return show(model, Screen::Runs);
     }
     Vec::new()
@@ -120,6 +141,11 @@ fn back(model: &mut Model) -> Vec<Effect> {
 /// Goes to a screen, and reads what it needs.
 fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
     model.screen = screen;
+    if screen == Screen::Compare {
+        // Marks that were never compared are what is meant.
+        let first = model.compare.runs.is_empty() && model.marks.len() > 1;
+        return if first { compare::open(model) } else { compare::read(model) };
+    }
     let Some(view) = model.shown() else { return Vec::new() };
     match screen {
         Screen::Checkpoints => vec![Effect::ReadCheckpoints(view.id.clone())],
@@ -147,6 +173,7 @@ fn go(model: &mut Model, by: isize) {
             }
         }
         Screen::Train => {}
+        Screen::Compare => compare::go(model, by),
         Screen::Checkpoints => {
             if let Some(view) = model.shown_mut() {
                 let len = view.checkpoints.as_ref().map_or(0, Vec::len);

@@ -42,6 +42,7 @@ fn go(model: &mut Model, by: isize) {
         Some(Overlay::Help { scroll }) => move_within(scroll, crate::app::action::ACTIONS.len() + 16),
         Some(Overlay::Messages { scroll }) => move_within(scroll, messages),
         Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
+        Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
         _ => {}
     }
@@ -49,6 +50,11 @@ fn go(model: &mut Model, by: isize) {
 
 /// Enter in a list.
 fn open(model: &mut Model) -> Vec<Effect> {
+    if let Some(Overlay::Lineage { kin, cursor }) = model.overlays.last() {
+        let Some(run) = kin.get(*cursor).and_then(|k| k.run.clone()) else { return Vec::new() };
+        model.overlays.pop();
+        return super::runs::jump(model, &run);
+    }
     let Some(Overlay::Recipes { entries, cursor }) = model.overlays.last() else {
         model.overlays.pop();
         return Vec::new();
@@ -106,6 +112,11 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
         Consent::LeaveRunning => super::leave::leave_running(model),
         Consent::StopAndLeave => super::leave::stop_and_leave(model, "user"),
         Consent::LeaveAtOnce => vec![Effect::Abandon],
+        Consent::WriteRecipe(mut job) => {
+            job.force = true;
+            vec![Effect::WriteRecipe(job)]
+        }
+        Consent::DeleteRuns(runs) => vec![Effect::DeleteRuns(runs)],
         Consent::Start(job) => super::train::start(model, job),
         Consent::Export(mut job) => {
             job.force = true;
@@ -145,7 +156,7 @@ pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
     typed.then(|| if changed { super::ask::changed(model) } else { Vec::new() })
 }
 
-fn type_key(input: &mut Input, key: Key) -> bool {
+pub(super) fn type_key(input: &mut Input, key: Key) -> bool {
     match (key.code, key.ctrl, key.alt) {
         (Code::Char(c), false, false) => input.insert(c.encode_utf8(&mut [0; 4])),
         (Code::Char('w'), true, _) | (Code::Backspace, _, true) => input.delete_word(),
@@ -169,6 +180,7 @@ pub(super) fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
             return super::ask::changed(model);
         }
         Some(Overlay::Palette { input, .. }) => input.insert(text.trim()),
+        Some(Overlay::Form(form)) => super::form::paste(form, text.trim()),
         _ => model.say(Level::Info, "pasted text has no place here"),
     }
     Vec::new()

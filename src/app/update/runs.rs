@@ -15,8 +15,28 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.overlays.push(Overlay::Recipes { entries: None, cursor: 0 });
             vec![Effect::ListRecipes]
         }
+        Action::NewRecipe => {
+            super::form::open(model);
+            Vec::new()
+        }
         Action::OpenRun => open(model),
         Action::ResumeRun => resume(model),
+        Action::MarkRun => {
+            mark(model);
+            Vec::new()
+        }
+        Action::CompareRuns => super::compare::open(model),
+        Action::RenameRun | Action::TagRuns | Action::NoteRun => {
+            super::keep::act(model, action);
+            Vec::new()
+        }
+        Action::DeleteRuns => super::keep::delete(model),
+        Action::Lineage => {
+            let Some(id) = model.selected_run().map(|r| r.id.to_string()) else { return Vec::new() };
+            let (kin, cursor) = crate::app::lineage::family(model.runs.as_deref().unwrap_or_default(), &id);
+            model.overlays.push(Overlay::Lineage { kin, cursor });
+            Vec::new()
+        }
         Action::FilterRuns => {
             let before = model.run_list.filter.clone();
             let text = before.as_str().to_owned();
@@ -34,6 +54,32 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Marks the run under the cursor, or takes its mark off, and goes on to the next one.
+fn mark(model: &mut Model) {
+    let Some(id) = model.selected_run().map(|r| r.id.to_string()) else { return };
+    if model.marks.contains(&id) {
+        model.marks.retain(|m| *m != id);
+    } else {
+        model.marks.push(id);
+    }
+    model.run_cursor = (model.run_cursor + 1).min(model.run_list.shown().len().saturating_sub(1));
+}
+
+/// Puts the cursor on a run, though the filter hides it.
+pub(super) fn jump(model: &mut Model, id: &str) -> Vec<Effect> {
+    let Some(target) = model.runs.iter().flatten().find(|r| r.id.as_str() == id).map(|r| r.id.clone()) else {
+        return Vec::new();
+    };
+    model.screen = Screen::Runs;
+    let mut effects = model.arrange_runs(Some(target.clone()));
+    if model.selected_run().is_none_or(|r| r.id != target) {
+        model.say(Level::Info, "the filter hid it and was taken away");
+        model.run_list.filter = Filter::default();
+        effects.extend(model.arrange_runs(Some(target)));
+    }
+    effects
 }
 
 /// Puts a filter into force.

@@ -1,5 +1,7 @@
 //! Transitions, by the keys a user types.
 
+mod runs;
+
 use super::*;
 use crate::app::effect::{ExportJob, StartJob};
 use crate::app::keys::Keymap;
@@ -61,14 +63,20 @@ fn step(model: &mut Model, step: u64, loss: f64) {
 #[test]
 fn number_keys_and_tab_go_to_the_screens() {
     let mut model = model();
-    for (key, screen) in [("2", Screen::Model), ("3", Screen::Train), ("4", Screen::Checkpoints), ("1", Screen::Runs)] {
+    for (key, screen) in [
+        ("2", Screen::Model),
+        ("3", Screen::Train),
+        ("4", Screen::Checkpoints),
+        ("5", Screen::Compare),
+        ("1", Screen::Runs),
+    ] {
         keys(&mut model, key);
         assert_eq!(model.screen, screen);
     }
     keys(&mut model, "tab tab");
     assert_eq!(model.screen, Screen::Train);
     keys(&mut model, "backtab backtab backtab");
-    assert_eq!(model.screen, Screen::Checkpoints);
+    assert_eq!(model.screen, Screen::Compare);
     keys(&mut model, "esc");
     assert_eq!(model.screen, Screen::Runs);
 }

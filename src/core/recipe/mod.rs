@@ -8,6 +8,7 @@ mod check;
 mod data;
 mod document;
 mod error;
+mod fill;
 mod load;
 mod model;
 mod optimizer;
@@ -19,6 +20,7 @@ mod train;
 
 pub use data::*;
 pub use error::{Place, Problem, RecipeError};
+pub use fill::filled;
 pub use model::*;
 pub use optimizer::*;
 pub use schedule::*;

@@ -19,6 +19,12 @@ impl RunDir {
         Self { id, path }
     }
 
+    /// A run by its folder, which is named by its id; `None` where the name is none. Nothing is read.
+    pub fn at(path: &Path) -> Option<Self> {
+        let id = path.file_name()?.to_str()?.parse().ok()?;
+        Some(Self::new(id, path.to_owned()))
+    }
+
     /// The run's id.
     pub fn id(&self) -> &RunId {
         &self.id

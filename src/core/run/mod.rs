@@ -19,6 +19,7 @@ mod meta;
 pub mod metrics;
 mod progress;
 pub mod sort;
+pub mod spark;
 mod status;
 mod summary;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What lies on top of a screen.
 
+mod form;
 mod help;
+mod lineage;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -26,6 +28,8 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Messages { scroll } => messages(f, area, *scroll, model, look),
         Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
         Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
+        Overlay::Lineage { kin, cursor } => lineage::draw(f, area, kin, *cursor, look),
+        Overlay::Form(form) => form::draw(f, area, form, look),
         Overlay::Confirm(ask) => confirm(f, area, ask, model, look),
         Overlay::Ask(ask) => draw_ask(f, area, ask, look),
         Overlay::Text { title, lines, scroll } => {
@@ -80,7 +84,7 @@ fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, curso
     };
     let Some(entries) = entries else { return say(f, &["looking for recipes…"]) };
     if entries.is_empty() {
-        return say(f, &["No *.toml file is here.", "`frostline new demo.toml` writes one to start from."]);
+        return say(f, &["No *.toml file is here.", "`T` on the run list writes one to start from."]);
     }
     let inner = popup::draw(f, area, look, title, 76, entries.len() as u16);
     let height = usize::from(inner.height);

@@ -1,6 +1,7 @@
 //! The whole picture: header, one of the screens, footer, and what lies on top. Drawing changes nothing.
 
 mod checkpoints;
+mod compare;
 mod frame;
 mod layers;
 mod runs;
@@ -27,6 +28,7 @@ pub fn draw(f: &mut Frame<'_>, model: &Model, look: &Look) {
         Screen::Model => layers::draw(f, parts.body, model, look),
         Screen::Train => train::draw(f, parts.body, model, look),
         Screen::Checkpoints => checkpoints::draw(f, parts.body, model, look),
+        Screen::Compare => compare::draw(f, parts.body, model, look),
     }
     frame::footer(f, parts.footer, model, look);
     for overlay in &model.overlays {

@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod gauge;
 pub mod popup;
+pub mod spark;
 pub mod table;
 pub mod text;
 

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
+use super::keep;
 use super::{Job, Places, next};
-use crate::app::effect::Effect;
+use crate::app::effect::{Effect, SparkJob};
 use crate::app::message::{CheckpointRow, Message, OpenedRun, RecipeEntry};
+use crate::app::sparks::POINTS;
 use crate::core::checkpoint::policy;
 use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
-use crate::core::run::{MetricsReader, RunDir, RunSummary, StoreError};
+use crate::core::run::spark::Spark;
+use crate::core::run::{Comparison, MetricsReader, RunDir, RunSummary, StoreError};
 use crate::core::series::Series;
 use crate::tui::post::Post;
 
@@ -23,6 +26,23 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
             Effect::ReadRunRecipes(ids) => {
                 let read = |id: String| Some((id.clone(), places.home.find(&id).ok()?.meta().ok()?.recipe));
                 Message::RunRecipes(ids.into_iter().filter_map(read).collect())
+            }
+            Effect::WriteRecipe(job) => Message::RecipeWritten(keep::write_recipe(&places.cwd, job)),
+            Effect::ReadSparks(jobs) => {
+                let runs = places.home.path().join("runs");
+                let read = |job: SparkJob| {
+                    let spark = RunDir::at(&runs.join(&job.run)).map(|dir| Spark::read(&dir, &job.monitor, POINTS));
+                    (job, spark.unwrap_or_default())
+                };
+                Message::Sparks(jobs.into_iter().map(read).collect())
+            }
+            Effect::EditRuns { runs, edit } => Message::Edited(keep::edit(&places.home, &runs, &edit)),
+            Effect::WeighRuns(runs) => Message::Weighed(keep::weigh(&places.home, runs)),
+            Effect::DeleteRuns(runs) => keep::delete(&places.home, &runs),
+            Effect::Compare(runs) => {
+                let dirs = runs.iter().map(|id| places.home.find(id)).collect::<Result<Vec<_>, _>>();
+                let result = dirs.and_then(|dirs| Comparison::read(&dirs)).map(Box::new).map_err(|e| e.to_string());
+                Message::Compared { runs, result }
             }
             Effect::ListRecipes => Message::Recipes(recipes(&places.cwd)),
             Effect::OpenRun(id) => {
@@ -43,7 +63,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
 
 /// The run list, newest first.
 fn runs(places: &Places) -> Result<Vec<RunSummary>, StoreError> {
-    Ok(places.home.runs()?.iter().map(RunDir::summary).collect())
+    places.home.summaries()
 }
 
 /// A run's history from its files.

@@ -7,6 +7,7 @@
 mod engine;
 mod files;
 mod hosts;
+mod keep;
 mod weights;
 
 use std::collections::VecDeque;
@@ -75,7 +76,7 @@ impl Workers {
     pub fn effect(&self, effect: Effect) {
         let queue = match effect {
             Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::Start(_) => &self.engine,
-            Effect::Verify { .. } | Effect::Export(_) => &self.weights,
+            Effect::Verify { .. } | Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
             Effect::Attach(_) | Effect::HandOver { .. } => &self.hosts,
             _ => &self.files,
         };

@@ -8,6 +8,7 @@ use crate::app::effect::{Effect, ExportJob};
 use crate::app::format::bytes;
 use crate::app::message::{ExportProblem, Message};
 use crate::core::checkpoint::load_path;
+use crate::core::run::compare::lineage_drift;
 use crate::core::weights::{WeightsError, write_safetensors};
 use crate::tui::post::Post;
 
@@ -20,6 +21,14 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 post.message(Message::Verified { run: run.clone(), name, damage })
             }),
             Job::Effect(Effect::Export(job)) => post.message(Message::Exported(export(places, job))),
+            Job::Effect(Effect::MeasureDrift(runs)) => {
+                let drift = |id| {
+                    let run = places.home.find(id);
+                    run.and_then(|run| lineage_drift(&places.home, &run)).map_err(|e| e.to_string()).transpose()
+                };
+                let drifts = runs.iter().filter_map(|id| drift(id.as_str())).collect();
+                post.message(Message::Drifted { runs, drifts })
+            }
             _ => true,
         };
         if !open {

@@ -5,10 +5,12 @@
 
 mod reader;
 mod record;
+mod sample;
 mod table;
 mod writer;
 
 pub use reader::{MetricsReader, last_step};
 pub use record::Item;
+pub use sample::Sample;
 pub use table::{MetricsTable, RowRef};
 pub use writer::{MetricsFlush, MetricsWriter};

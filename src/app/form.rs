@@ -1,0 +1,327 @@
+//! The form of a new recipe: a field for each key that one sets first, checked by the recipe's own rules while one types.
+
+use std::path::Path;
+
+use super::overlay::Input;
+use crate::core::freeze::PLAN_PRESETS;
+use crate::core::recipe::{Recipe, filled};
+
+/// How a field's text becomes a TOML value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// The file to write; no key of the recipe.
+    File,
+    /// Text.
+    Word,
+    /// A number; what is none is said by the recipe's rules.
+    Number,
+    /// A list, set apart by commas.
+    List,
+    /// The name of a preset of the freeze plan.
+    Preset,
+}
+
+/// One field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Its name on the form.
+    pub label: &'static str,
+    /// The recipe's key; empty for the file.
+    pub key: &'static str,
+    /// What stands where nothing is filled in.
+    pub hint: &'static str,
+    /// What is filled in.
+    pub input: Input,
+    /// Values that left and right go through.
+    pub choices: &'static [&'static str],
+    /// Only those can be chosen.
+    pub closed: bool,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+    shape: Shape,
+}
+
+/// The form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Form {
+    /// The fields.
+    pub fields: Vec<Field>,
+    /// The field that has the keyboard.
+    pub cursor: usize,
+    /// What is wrong and belongs to no field.
+    pub problems: Vec<String>,
+    /// The recipe as it stands.
+    pub text: String,
+}
+
+const ARCHS: &[&str] = &["resnet8", "resnet14", "resnet20", "resnet18", "resnet34", "resnet50", "mlp"];
+const SOURCES: &[&str] = &["digits", "image-folder", "cifar10", "mnist", "tensors"];
+const PRESETS: &[&str] = &["all", "head only", "last 2 blocks", "biases only", "norms only"];
+
+impl Default for Form {
+    fn default() -> Self {
+        let field = |label, key, shape, text: &str, hint| Field {
+            label,
+            key,
+            hint,
+            input: Input::with(text),
+            choices: &[],
+            closed: false,
+            problem: None,
+            shape,
+        };
+        let choice = |field: Field, choices, closed| Field { choices, closed, ..field };
+        let presets: &'static [&'static str] = if presets_known() { PRESETS } else { &["all"] };
+        let mut form = Self {
+            fields: vec![
+                field("file", "", Shape::File, "new.toml", "the recipe's file, in this folder"),
+                field("name", "name", Shape::Word, "", "the file's name"),
+                choice(
+                    field("model", "model.arch", Shape::Word, "resnet8", "a zoo name, or torchscript:FILE"),
+                    ARCHS,
+                    false,
+                ),
+                field("classes out", "model.num_classes", Shape::Number, "", "from the data"),
+                choice(
+                    field("weights", "model.weights", Shape::Word, "", "none; a file, RUN@best, DEFAULT"),
+                    &["", "DEFAULT"],
+                    false,
+                ),
+                choice(field("data", "data.source", Shape::Word, "digits", ""), SOURCES, true),
+                field("path", "data.path", Shape::Word, "", "where the data lie; digits need none"),
+                field("classes", "data.classes", Shape::List, "", "all; or 0, 1, 2"),
+                choice(field("what learns", "freeze.rules", Shape::Preset, "all", ""), presets, true),
+                choice(field("optimizer", "optimizer.kind", Shape::Word, "adamw", ""), &["adamw", "adam", "sgd"], true),
+                field("rate", "optimizer.lr", Shape::Number, "3e-3", "1e-3"),
+                field("epochs", "train.epochs", Shape::Number, "10", "10"),
+                field("batch", "train.batch_size", Shape::Number, "32", "32"),
+                choice(
+                    field("devices", "train.devices", Shape::List, "cpu", "auto"),
+                    &["cpu", "auto", "cuda:0", "all"],
+                    false,
+                ),
+            ],
+            cursor: 0,
+            problems: Vec::new(),
+            text: String::new(),
+        };
+        form.check();
+        form
+    }
+}
+
+fn presets_known() -> bool {
+    PRESETS.iter().all(|name| PLAN_PRESETS.iter().any(|p| p.name == *name))
+}
+
+impl Field {
+    /// The TOML value; `None` where nothing is filled in.
+    fn value(&self) -> Option<String> {
+        let text = self.input.text.trim();
+        if text.is_empty() || self.shape == Shape::File {
+            return None;
+        }
+        Some(match self.shape {
+            Shape::Word | Shape::File => quoted(text),
+            Shape::Number => number(text),
+            Shape::List => {
+                let items: Vec<String> = text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(number).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Shape::Preset => {
+                // The template says "everything learns" by having no rules.
+                let preset = PLAN_PRESETS.iter().find(|p| p.name == text && text != "all");
+                let rules: Vec<String> = preset.iter().flat_map(|p| p.rules).map(|r| quoted(r)).collect();
+                format!("[{}]", rules.join(", "))
+            }
+        })
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A number as it was typed; anything else as text, which the recipe's rules refuse with their own words.
+fn number(text: &str) -> String {
+    let is_number =
+        text.replace('_', "").parse::<f64>().is_ok() && text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if is_number { text.to_owned() } else { quoted(text) }
+}
+
+impl Form {
+    /// The file to write.
+    pub fn file(&self) -> &str {
+        self.fields.first().map_or("", |f| f.input.text.trim())
+    }
+
+    /// The field that has the keyboard.
+    pub fn field_mut(&mut self) -> Option<&mut Field> {
+        self.fields.get_mut(self.cursor)
+    }
+
+    /// Goes `by` fields further, round the end.
+    pub fn go(&mut self, by: isize) {
+        let n = self.fields.len().max(1).cast_signed();
+        self.cursor = (self.cursor.cast_signed() + by).rem_euclid(n).unsigned_abs();
+    }
+
+    /// The next choice of the field, or one character on in a text.
+    pub fn turn(&mut self, by: isize) {
+        let Some(field) = self.field_mut() else { return };
+        if field.choices.is_empty() {
+            field.input.go(by);
+            return;
+        }
+        let n = field.choices.len().cast_signed();
+        let at = field.choices.iter().position(|c| *c == field.input.text.trim());
+        let to = at.map_or(0, |at| (at.cast_signed() + by).rem_euclid(n)).unsigned_abs();
+        field.input = Input::with(field.choices.get(to).copied().unwrap_or_default());
+        self.check();
+    }
+
+    /// Whether the form can be written as it stands.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty() && self.fields.iter().all(|f| f.problem.is_none())
+    }
+
+    /// The first field with a problem.
+    pub fn first_problem(&self) -> Option<(usize, &str)> {
+        self.fields.iter().enumerate().find_map(|(i, f)| Some((i, f.problem.as_deref()?)))
+    }
+
+    /// Writes the recipe anew and sets down what is wrong with each field.
+    pub fn check(&mut self) {
+        /// Keys of the template that do not go with the fields are left out, one after the other.
+        const TRIES: usize = 8;
+        let file = self.file().to_owned();
+        let mut values: Vec<(&str, Option<String>)> =
+            self.fields.iter().filter(|f| !f.key.is_empty()).map(|f| (f.key, f.value())).collect();
+        let mut dropped: Vec<String> = Vec::new();
+        let mut problems = Vec::new();
+        for _ in 0..TRIES {
+            values.truncate(self.fields.len() - 1);
+            let mut all = values.clone();
+            all.extend(dropped.iter().map(|key| (key.as_str(), None)));
+            self.text = filled(&all);
+            problems = match Recipe::parse(&self.text, &file, Path::new(""), &[]) {
+                Ok(_) => Vec::new(),
+                Err(error) => error.problems().to_vec(),
+            };
+            let foreign = |key: &str| !key.is_empty() && !self.fields.iter().any(|f| f.key == key);
+            let new: Vec<String> = problems
+                .iter()
+                .filter(|p| foreign(&p.key) && !dropped.contains(&p.key))
+                .map(|p| p.key.clone())
+                .collect();
+            if new.is_empty() {
+                break;
+            }
+            dropped.extend(new);
+        }
+        for field in &mut self.fields {
+            let own = problems.iter().find(|p| {
+                p.key == field.key || field.shape == Shape::List && p.key.starts_with(&format!("{}[", field.key))
+            });
+            field.problem = own.filter(|_| !field.key.is_empty()).map(|p| p.message.clone());
+        }
+        let claimed = |message: &str| self.fields.iter().any(|f| f.problem.as_deref() == Some(message));
+        self.problems = problems
+            .iter()
+            .filter(|p| !claimed(&p.message))
+            .map(|p| if p.key.is_empty() { p.message.clone() } else { format!("{}: {}", p.key, p.message) })
+            .collect();
+        let wrong = match file.as_str() {
+            "" => Some("a file is to be named, as new.toml"),
+            name if !name.ends_with(".toml") || name == ".toml" => Some("a recipe's file ends in .toml"),
+            _ => None,
+        };
+        if let Some(field) = self.fields.first_mut() {
+            field.problem = wrong.map(str::to_owned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(form: &mut Form, label: &str, text: &str) {
+        let field = form.fields.iter_mut().find(|f| f.label == label).unwrap();
+        field.input = Input::with(text);
+        form.check();
+    }
+
+    fn problem(form: &Form, label: &str) -> Option<String> {
+        form.fields.iter().find(|f| f.label == label).unwrap().problem.clone()
+    }
+
+    #[test]
+    fn the_form_as_it_opens_is_a_recipe() {
+        let form = Form::default();
+        assert!(form.is_good(), "{form:?}");
+        assert!(presets_known());
+        assert!(form.text.starts_with("# A Frostline recipe"), "comments and all");
+    }
+
+    #[test]
+    fn what_is_wrong_stands_at_its_field_in_the_recipes_own_words() {
+        let mut form = Form::default();
+        set(&mut form, "rate", "fast");
+        let said = problem(&form, "rate").unwrap();
+        assert!(said.contains("number"), "{said}");
+        set(&mut form, "rate", "-1");
+        assert!(problem(&form, "rate").is_some());
+        set(&mut form, "rate", "1e-3");
+        assert_eq!(problem(&form, "rate"), None);
+        set(&mut form, "batch", "0");
+        set(&mut form, "file", "x");
+        assert!(problem(&form, "batch").is_some() && problem(&form, "file").is_some() && !form.is_good());
+        assert_eq!(form.first_problem().unwrap().0, 0);
+    }
+
+    #[test]
+    fn data_that_need_a_path_ask_for_one() {
+        let mut form = Form::default();
+        set(&mut form, "data", "image-folder");
+        assert!(problem(&form, "path").is_some(), "{form:?}");
+        set(&mut form, "path", "photos \"of\" flowers");
+        assert!(form.is_good(), "{form:?}");
+    }
+
+    #[test]
+    fn keys_of_the_template_that_do_not_fit_are_left_out() {
+        let mut form = Form::default();
+        for arch in ARCHS {
+            set(&mut form, "model", arch);
+            assert!(form.is_good(), "{arch}: {:?}", form.problems);
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_is_in_the_recipe() {
+        let mut form = Form::default();
+        set(&mut form, "classes", "0, 1,2");
+        set(&mut form, "what learns", "head only");
+        set(&mut form, "devices", "cuda:0, cuda:1");
+        set(&mut form, "classes out", "3");
+        let recipe = Recipe::parse(&form.text, "new.toml", Path::new(""), &[]).unwrap();
+        assert_eq!(recipe.freeze.rules, ["freeze preset:all", "train preset:head"]);
+        assert_eq!((recipe.model.num_classes, recipe.train.devices.len(), recipe.data.classes.len()), (Some(3), 2, 3));
+    }
+
+    #[test]
+    fn choices_go_round_and_texts_move_their_cursor() {
+        let mut form = Form::default();
+        form.go(-1);
+        assert_eq!(form.cursor, form.fields.len() - 1);
+        form.turn(1);
+        assert_eq!(form.fields[form.cursor].input.text, "auto");
+        form.turn(-1);
+        form.turn(-1);
+        assert_eq!(form.fields[form.cursor].input.text, "all");
+        form.go(1);
+        form.turn(-1);
+        assert_eq!(form.fields[0].input.cursor, "new.toml".len() - 1);
+    }
+}

@@ -1,0 +1,92 @@
+//! The form of a new recipe.
+
+use crate::app::action::Action;
+use crate::app::effect::{Effect, RecipeJob};
+use crate::app::form::Form;
+use crate::app::keys::Key;
+use crate::app::message::RecipeProblem;
+use crate::app::model::{Busy, Model};
+use crate::app::overlay::{Confirm, Consent, Overlay};
+use crate::app::place::Screen;
+use crate::app::run_view::Level;
+use std::path::PathBuf;
+
+/// Puts the form on top.
+pub(super) fn open(model: &mut Model) {
+    model.overlays.push(Overlay::Form(Box::default()));
+}
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let Some(Overlay::Form(form)) = model.overlays.last_mut() else { return Vec::new() };
+    match action {
+        Action::FormNext => form.go(1),
+        Action::FormPrevious => form.go(-1),
+        Action::FormMore => form.turn(1),
+        Action::FormLess => form.turn(-1),
+        Action::FormCancel => {
+            model.overlays.pop();
+        }
+        Action::FormAccept if form.is_good() => {
+            return vec![Effect::WriteRecipe(RecipeJob {
+                path: form.file().into(),
+                text: form.text.clone(),
+                force: false,
+            })];
+        }
+        Action::FormAccept => {
+            let wrong = form.first_problem().map(|(at, words)| (at, words.to_owned()));
+            let words = wrong.as_ref().map(|(_, words)| words).or(form.problems.first()).cloned().unwrap_or_default();
+            form.cursor = wrong.map_or(form.cursor, |(at, _)| at);
+            model.say(Level::Warning, words);
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// A key that is typed into the field with the cursor.
+pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
+    let Some(Overlay::Form(form)) = model.overlays.last_mut() else { return None };
+    let field = form.field_mut()?;
+    if field.closed {
+        return None;
+    }
+    let before = field.input.text.clone();
+    let typed = super::overlays::type_key(&mut field.input, key);
+    if field.input.text != before {
+        form.check();
+    }
+    typed.then(Vec::new)
+}
+
+/// Text that was pasted.
+pub(super) fn paste(form: &mut Form, text: &str) {
+    if let Some(field) = form.field_mut().filter(|f| !f.closed) {
+        field.input.insert(text);
+        form.check();
+    }
+}
+
+/// The recipe was written, or not.
+pub(super) fn written(model: &mut Model, result: Result<PathBuf, RecipeProblem>) -> Vec<Effect> {
+    match result {
+        Ok(path) => {
+            model.overlays.retain(|o| !matches!(o, Overlay::Form(_)));
+            model.say(Level::Good, format!("{} written", path.display()));
+            model.screen = Screen::Model;
+            model.busy = Some(Busy::Draft(path.clone()));
+            vec![Effect::OpenDraft(path)]
+        }
+        Err(RecipeProblem::Failed(problem)) => {
+            super::background::fail(model, "The recipe cannot be written", &problem);
+            Vec::new()
+        }
+        Err(RecipeProblem::Exists(job)) => {
+            let title = "Overwrite the recipe?".to_owned();
+            let lines = vec![format!("{} exists already; what is in it would be lost.", job.path.display())];
+            let yes = Consent::WriteRecipe(job);
+            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
+            Vec::new()
+        }
+    }
+}
