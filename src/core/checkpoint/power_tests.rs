@@ -12,7 +12,7 @@ use crate::core::io::{self, fault};
 use crate::core::recipe::Recipe;
 use crate::core::run::{Lineage, RunDir, RunHome};
 use crate::core::tensor::HostTensor;
-use crate::core::weights::{read_safetensors, write_safetensors};
+use crate::core::weights::{self, WeightsError, write_pth, write_safetensors};
 
 /// What the weights of a checkpoint are filled with, for the steps that must load.
 type Expected = BTreeMap<u64, BTreeSet<u32>>;
@@ -230,13 +230,18 @@ fn checkpoints_that_are_set_aside_are_there_or_still_in_their_place() {
 
 #[test]
 fn an_export_is_the_old_file_or_the_whole_new_one() {
+    export_survives(|path, weights, force| write_safetensors(path, weights, &BTreeMap::new(), force));
+    export_survives(write_pth);
+}
+
+fn export_survives(write: impl Fn(&Path, &[HostTensor], bool) -> Result<(), WeightsError>) {
     let folder = scratch();
-    let path = folder.path().join("out.safetensors");
+    let path = folder.path().join("out");
     let recording = trace::record(folder.path());
     let (old, new) = (weights(1), weights(2));
-    write_safetensors(&path, &old, &BTreeMap::new(), false).unwrap();
+    write(&path, &old, false).unwrap();
     recording.mark(1);
-    write_safetensors(&path, &new, &BTreeMap::new(), true).unwrap();
+    write(&path, &new, true).unwrap();
     recording.mark(2);
     let (mut disk, mut mark, mut states) = (Disk::new(), 0, 0);
     for op in recording.ops() {
@@ -247,8 +252,8 @@ fn an_export_is_the_old_file_or_the_whole_new_one() {
         for fates in disk.fates() {
             let found = scratch();
             disk.lay(&fates, found.path());
-            let there = found.path().join("out.safetensors");
-            let read = there.exists().then(|| read_safetensors(&there).unwrap());
+            let there = found.path().join("out");
+            let read = there.exists().then(|| weights::read(&there, None).unwrap().into_tensors().unwrap());
             let fits = match mark {
                 0 => read.as_ref().is_none_or(|t| *t == old),
                 1 => read.as_ref().is_some_and(|t| *t == old || *t == new),

@@ -1,22 +1,31 @@
-//! A file that somebody else writes (a library that wants a path), put in its place when it is whole.
+//! A file that is written beside its place, by us or by a library that wants a path, and put there when it is whole.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{fsync_dir, parent, rename, temp_beside};
+use super::{SafeFile, fsync_dir, parent, rename, temp_beside};
 
 /// A hidden name beside a file's place. What lies under it is removed on drop, unless it was put in place.
 #[derive(Debug)]
 pub struct Beside {
     temp: PathBuf,
     target: PathBuf,
+    /// Whether it is written by us.
+    #[cfg_attr(not(test), allow(dead_code, reason = "only the write trace of the tests asks for it"))]
+    ours: bool,
 }
 
 impl Beside {
     /// A name beside this place. Nothing is there yet.
     pub fn new(target: &Path) -> Self {
-        Self { temp: temp_beside(target), target: target.to_owned() }
+        Self { temp: temp_beside(target), target: target.to_owned(), ours: false }
+    }
+
+    /// Creates the file, to be written here. It need not be flushed: [`Self::put`] does that.
+    pub fn create(&mut self) -> io::Result<SafeFile> {
+        self.ours = true;
+        SafeFile::create_new(&self.temp)
     }
 
     /// Where to write.
@@ -54,9 +63,11 @@ impl Beside {
     #[cfg(test)]
     fn note(&self) -> io::Result<()> {
         use super::trace::{Op, note};
-        let bytes = fs::read(&self.temp)?;
-        note(&self.temp, Op::Create);
-        note(&self.temp, |path| Op::Write(path, bytes));
+        if !self.ours {
+            let bytes = fs::read(&self.temp)?;
+            note(&self.temp, Op::Create);
+            note(&self.temp, |path| Op::Write(path, bytes));
+        }
         note(&self.temp, Op::Sync);
         Ok(())
     }

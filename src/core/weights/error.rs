@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LoadReport;
+use super::header::shown_path;
 use crate::core::checkpoint::CheckpointError;
 use crate::core::io::parent;
 use crate::core::tensor::DType;
@@ -12,7 +13,7 @@ use crate::core::tensor::DType;
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The system refused.
-    #[error("{}: cannot {what}: {source}{}", path.display(), advice(path, what, source))]
+    #[error("{}: cannot {what}: {source}{}", shown_path(path), advice(path, what, source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -22,7 +23,7 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// The path is not a weights file.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown_path(path))]
     NotWeights {
         /// The path.
         path: PathBuf,
@@ -30,7 +31,7 @@ pub enum WeightsError {
         problem: String,
     },
     /// The file is damaged, or its header lies.
-    #[error("{}: damaged {format} file: {problem}", path.display())]
+    #[error("{}: damaged {format} file: {problem}", shown_path(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -40,7 +41,10 @@ pub enum WeightsError {
         problem: String,
     },
     /// A tensor has an element type that models here do not use.
-    #[error("{}: tensor `{tensor}` has type {dtype}, which cannot be loaded; convert it to float32 first", path.display())]
+    #[error(
+        "{}: tensor `{tensor}` has type {dtype}, which cannot be loaded; convert it to float32 first",
+        shown_path(path)
+    )]
     UnsupportedType {
         /// The file.
         path: PathBuf,
@@ -50,7 +54,10 @@ pub enum WeightsError {
         dtype: String,
     },
     /// A tensor is of a kind that has no plain values.
-    #[error("{}: tensor `{tensor}` {what} cannot be loaded; leave it out with model.load.drop, or save it as a plain tensor", path.display())]
+    #[error(
+        "{}: tensor `{tensor}` {what} cannot be loaded; leave it out with model.load.drop, or save it as a plain tensor",
+        shown_path(path)
+    )]
     OtherTensor {
         /// The file.
         path: PathBuf,
@@ -61,8 +68,8 @@ pub enum WeightsError {
     },
     /// A view that repeats its elements.
     #[error(
-        "{}: tensor `{tensor}` would take {bytes} bytes, more than its file and 64 MiB: it repeats what it holds; save it with .contiguous()          or leave it out with model.load.drop",
-        path.display()
+        "{}: tensor `{tensor}` would take {bytes} bytes, more than its file and 64 MiB: it repeats what it holds; save it with .contiguous() or leave it out with model.load.drop",
+        shown_path(path)
     )]
     TooLarge {
         /// The file.
@@ -73,7 +80,7 @@ pub enum WeightsError {
         bytes: u64,
     },
     /// No state dict under this key.
-    #[error("{}: there is nothing under model.load.key = \"{key}\"{}", path.display(), places(there))]
+    #[error("{}: there is nothing under model.load.key = \"{key}\"{}", shown_path(path), places(there))]
     NoKey {
         /// The file.
         path: PathBuf,
@@ -135,13 +142,13 @@ pub enum WeightsError {
         to: DType,
     },
     /// The file exists.
-    #[error("{}: exists already; choose another name, or overwrite it with --force", path.display())]
+    #[error("{}: exists already; choose another name, or overwrite it with --force", shown_path(path))]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// The tensors cannot be written in this format.
-    #[error("{}: cannot write as {format}: {problem}", path.display())]
+    #[error("{}: cannot write as {format}: {problem}", shown_path(path))]
     Unwritable {
         /// The file.
         path: PathBuf,
@@ -189,7 +196,7 @@ impl WeightsError {
     }
 
     fn file(path: &Option<PathBuf>) -> String {
-        path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+        path.as_ref().map(|path| format!("{}: ", shown_path(path))).unwrap_or_default()
     }
 }
 

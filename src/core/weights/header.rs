@@ -64,11 +64,15 @@ pub(super) fn read(source: &Source, budget: &Budget) -> Result<Header, WeightsEr
     budget.take(length).map_err(too_large)?;
     let mut bytes = vec![0; length as usize];
     source.read_exact_at(&mut bytes, 8).map_err(io)?;
+    let text = text_memory(&bytes);
+    budget.take(text).map_err(too_large)?;
     let raw = parse(&bytes, budget)
         .map_err(|e| WeightsError::damaged(path, format!("its header does not parse: {}", shown(&e.to_string()))))?;
     drop(bytes);
-    budget.give_back(length);
-    let tensors = check(raw.tensors, size - 8 - length).map_err(|problem| WeightsError::damaged(path, problem))?;
+    budget.give_back(length + text);
+    let mut tensors = check(raw.tensors, size - 8 - length).map_err(|problem| WeightsError::damaged(path, problem))?;
+    tensors.shrink_to_fit();
+    budget.give_back((2 * size_of_val(tensors.as_slice())) as u64);
     Ok(Header { tensors, metadata: raw.metadata, data: 8 + length })
 }
 
@@ -79,6 +83,26 @@ fn parse(bytes: &[u8], budget: &Budget) -> serde_json::Result<RawHeader> {
     let raw = HeaderSeed(budget).deserialize(&mut json)?;
     json.end()?;
     Ok(raw)
+}
+
+/// What the parser may take beside the values that are counted: a text with escapes is collected before it is looked at, and a message about it
+/// holds it again.
+pub(super) fn text_memory(json: &[u8]) -> u64 {
+    let (mut longest, mut start, mut at) = (0, None, 0);
+    while let Some(byte) = json.get(at) {
+        match (byte, start) {
+            (b'"', None) => start = Some(at),
+            (b'"', Some(from)) => {
+                longest = longest.max(at - from);
+                start = None;
+            }
+            (b'\\', Some(_)) => at += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    longest = longest.max(start.map_or(0, |from| json.len() - from));
+    6 * longest as u64
 }
 
 /// The tensors by place, if together they cover `data` bytes, each once.
@@ -116,9 +140,19 @@ fn check(mut tensors: Vec<(String, TensorInfo)>, data: u64) -> Result<Vec<(Strin
 /// Characters of foreign text shown in a message.
 const SHOWN: usize = 160;
 
+/// Characters that break a line or turn its order round.
+fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A path in a message: on one line.
+pub(super) fn shown_path(path: &std::path::Path) -> String {
+    path.to_string_lossy().chars().map(|c| if misleads(c) { '?' } else { c }).collect()
+}
+
 /// Text from a file in a message: on one line, not endless.
 pub(super) fn shown(text: &str) -> String {
-    let clean: String = text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let clean: String = text.chars().take(SHOWN).map(|c| if misleads(c) { '?' } else { c }).collect();
     if text.chars().nth(SHOWN).is_some() { format!("{clean}…") } else { clean }
 }
 
@@ -159,7 +193,7 @@ struct RawHeader {
 /// Reads it, within the budget.
 struct HeaderSeed<'a>(&'a Budget);
 
-/// Memory that a tensor's name and place take until they are listed, beside its text, in bytes.
+/// Memory that a tensor's name and place take until they are listed, beside its text, in bytes; while they are read and sorted three times what is kept.
 const ENTRY: usize = 3 * size_of::<(String, TensorInfo)>() + size_of::<TensorListing>() + 64;
 /// The same of a remark.
 const REMARK: usize = 128;

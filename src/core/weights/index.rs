@@ -8,7 +8,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::WeightsError;
-use super::header::shown;
+use super::header::{shown, text_memory};
 use super::source::{Budget, Source};
 use super::trouble::Trouble;
 
@@ -29,6 +29,8 @@ pub(super) fn read(source: &Source, budget: &Budget) -> Result<Shards, WeightsEr
     budget.take(source.size()).map_err(|e| trouble(e.into()))?;
     let mut bytes = vec![0; source.size() as usize];
     source.read_exact_at(&mut bytes, 0).map_err(|e| trouble(e.into()))?;
+    let text = text_memory(&bytes);
+    budget.take(text).map_err(|e| trouble(e.into()))?;
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let found = IndexSeed(budget).deserialize(&mut json).and_then(|map| json.end().map(|()| map));
     let found = found.map_err(|e| damaged(format!("it does not parse: {}", shown(&e.to_string()))))?;
@@ -36,7 +38,7 @@ pub(super) fn read(source: &Source, budget: &Budget) -> Result<Shards, WeightsEr
         return Err(WeightsError::not_weights(path, "is JSON without a weight_map, so no index of weights"));
     };
     drop(bytes);
-    budget.give_back(source.size());
+    budget.give_back(source.size() + text);
     let mut shards: Shards = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for (tensor, file) in map {

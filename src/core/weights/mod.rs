@@ -13,6 +13,7 @@ mod kind;
 mod listing;
 mod mapping;
 mod open;
+mod parallel;
 mod pickle;
 mod read;
 mod report;
@@ -37,5 +38,7 @@ pub use state::StateDict;
 pub use write::{write_safely, write_safetensors};
 pub use write_pth::write_pth;
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod tests;

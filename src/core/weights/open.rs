@@ -13,7 +13,7 @@ use super::source::{Budget, Source};
 use super::state::{Collector, StateDict, Wanted};
 use super::torch::{self, TorchFile};
 use super::trouble::Trouble;
-use crate::core::checkpoint::{self, STATE, WEIGHTS};
+use crate::core::checkpoint::{self, OPTIMIZER, STATE, WEIGHTS};
 
 /// Lists weights of any kind: names, shapes, types, facts. Reads headers, the pickle and the zip directory, no tensors.
 ///
@@ -57,6 +57,7 @@ pub fn read_some(path: &Path, key: Option<&str>, wanted: &Wanted<'_>) -> Result<
     if is_checkpoint(path) {
         // Through the checkpoint's own reader, which proves the checksums.
         let listing = inspect_key(path, key)?;
+        check_files(path)?;
         let mut tensors = checkpoint::load_path(path)?.weights;
         tensors.retain(|t| wanted(&t.name));
         return Ok(StateDict { path: path.to_owned(), tensors, shared: Vec::new(), listing });
@@ -81,6 +82,17 @@ pub fn read_bytes(name: &str, bytes: Vec<u8>, key: Option<&str>) -> Result<State
 /// A folder that a run wrote.
 fn is_checkpoint(path: &Path) -> bool {
     path.is_dir() && path.join(STATE).is_file() && path.join(WEIGHTS).is_file()
+}
+
+/// A checkpoint's other files, before its reader opens them: a pipe would be waited for.
+fn check_files(folder: &Path) -> Result<(), WeightsError> {
+    let other = [STATE, OPTIMIZER].iter().map(|name| folder.join(name));
+    match other.into_iter().find(|file| file.exists() && !file.is_file()) {
+        Some(file) => {
+            Err(WeightsError::not_weights(&file, "is no file, so the folder is no checkpoint that can be read"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Weights whose tensors can be read.
@@ -158,9 +170,9 @@ impl Opened {
                     "is an index itself, not a part of a sharded file",
                 ));
             }
-            let file = File::open(shard, kind, key, &budget)?;
+            let mut file = File::open(shard, kind, key, &budget)?;
             let names: HashSet<String> = names.into_iter().collect();
-            let mut part = file.listing();
+            let mut part = file.take_listing();
             part.tensors.retain(|t| names.contains(&t.name));
             if part.tensors.len() < names.len() {
                 let there: HashSet<&str> = part.tensors.iter().map(|t| t.name.as_str()).collect();
@@ -180,7 +192,7 @@ impl Opened {
     fn into_listing(self) -> FileListing {
         match (self.listing, self.parts.into_iter().next()) {
             (Some(listing), _) => listing,
-            (None, Some(part)) => part.file.into_listing(),
+            (None, Some(mut part)) => part.file.take_listing(),
             (None, None) => FileListing::default(),
         }
     }
@@ -233,7 +245,8 @@ impl File {
         }
     }
 
-    fn listing(&self) -> FileListing {
+    /// The listing, which a torch file gives once.
+    fn take_listing(&mut self) -> FileListing {
         match self {
             Self::Safetensors(_, header) => FileListing {
                 tensors: header.list(),
@@ -241,14 +254,7 @@ impl File {
                 format: "safetensors".into(),
                 ..FileListing::default()
             },
-            Self::Torch(file) => file.listing().clone(),
-        }
-    }
-
-    fn into_listing(self) -> FileListing {
-        match self {
-            Self::Torch(file) => file.into_listing(),
-            Self::Safetensors(..) => self.listing(),
+            Self::Torch(file) => file.take_listing(),
         }
     }
 }

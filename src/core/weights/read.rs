@@ -20,6 +20,9 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<HostTensor>, WeightsError> {
     Ok(out.tensors)
 }
 
+/// A place in the file, and a part of memory with it.
+const PLACE: usize = 32;
+
 /// Reads the wanted tensors into `out`.
 pub(super) fn read_tensors(
     source: &Source,
@@ -29,6 +32,12 @@ pub(super) fn read_tensors(
     out: &mut Collector,
 ) -> Result<(), WeightsError> {
     let path = source.path();
+    let first = out.tensors.len();
+    let count = header.tensors.iter().filter(|(name, _)| wanted(name)).count();
+    let table = count * (size_of::<HostTensor>() + PLACE);
+    budget.take(table as u64).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
+    out.tensors.reserve_exact(count);
+    let mut places = Vec::with_capacity(count);
     for (name, info) in &header.tensors {
         if !wanted(name) {
             continue;
@@ -40,14 +49,11 @@ pub(super) fn read_tensors(
         // The header was checked against the file's size, so this is memory for bytes that exist.
         let (from, to) = info.data_offsets;
         let bytes = to - from;
-        let memory =
-            (bytes + name.len() + size_of_val(info.shape.as_slice())) as u64 + 2 * size_of::<HostTensor>() as u64;
-        budget.take(memory).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
-        let mut data = vec![0; bytes];
-        source
-            .read_exact_at(&mut data, header.data + from as u64)
-            .map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
-        out.tensors.push(HostTensor { name: name.clone(), dtype, shape: info.shape.clone(), data });
+        let memory = bytes + name.len() + size_of_val(info.shape.as_slice());
+        budget.take(memory as u64).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
+        places.push(header.data + from as u64);
+        out.tensors.push(HostTensor { name: name.clone(), dtype, shape: info.shape.clone(), data: vec![0; bytes] });
     }
-    Ok(())
+    let parts = out.tensors[first..].iter_mut().zip(places).map(|(t, at)| (t.data.as_mut_slice(), at)).collect();
+    source.read_parts(parts).map_err(|e| Trouble::from(e).at(path, "safetensors"))
 }

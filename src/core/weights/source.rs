@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -18,6 +18,8 @@ use super::WeightsError;
 #[derive(Clone)]
 pub(super) struct Source {
     bytes: Rc<dyn ReaderAt>,
+    /// The same file for reading from several threads; none of bytes in memory.
+    file: Option<Rc<File>>,
     size: u64,
     path: PathBuf,
     /// Device and inode; none of bytes in memory.
@@ -27,17 +29,21 @@ pub(super) struct Source {
 impl Source {
     /// Opens a file. What is no file is refused before it is opened: opening a pipe would wait for its other end.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
-        let size = check_is_file(path)?;
-        let file = File::open(path).map_err(WeightsError::io(path, "open"))?;
-        let identity = file.metadata().ok().map(|m| (m.dev(), m.ino()));
-        Ok(Self { bytes: Rc::new(FileReader::from(file)), size, path: path.to_owned(), identity })
+        check_is_file(path, &std::fs::metadata(path).map_err(WeightsError::io(path, "read"))?)?;
+        let file = open_at_once(path).map_err(WeightsError::io(path, "open"))?;
+        // Another file may have come to that name meanwhile.
+        let meta = file.metadata().map_err(WeightsError::io(path, "read"))?;
+        let size = check_is_file(path, &meta)?;
+        let identity = Some((meta.dev(), meta.ino()));
+        let twin = file.try_clone().ok().map(Rc::new);
+        Ok(Self { bytes: Rc::new(FileReader::from(file)), file: twin, size, path: path.to_owned(), identity })
     }
 
     /// Bytes in memory, under a name for messages.
     pub fn memory(name: &str, bytes: Vec<u8>) -> Result<Self, WeightsError> {
         let (path, size) = (PathBuf::from(name), bytes.len() as u64);
         check_size(&path, size)?;
-        Ok(Self { size, bytes: Rc::new(bytes), path, identity: None })
+        Ok(Self { size, bytes: Rc::new(bytes), file: None, path, identity: None })
     }
 
     pub fn path(&self) -> &Path {
@@ -57,6 +63,16 @@ impl Source {
     /// Fills `buffer` from `offset` on, or fails.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.bytes.read_exact_at(buffer, offset)
+    }
+
+    /// Fills each of the parts from its place on, or fails. Long ones are read by several threads, because most of the time goes into
+    /// pages of memory that the system gives for the first time.
+    pub fn read_parts(&self, parts: Vec<(&mut [u8], u64)>) -> io::Result<()> {
+        let total: usize = parts.iter().map(|(part, _)| part.len()).sum();
+        match &self.file {
+            Some(file) if total >= MANY => super::parallel::read(file, parts),
+            _ => parts.into_iter().try_for_each(|(part, at)| self.read_exact_at(part, at)),
+        }
     }
 
     /// The first bytes, at most as many as fit.
@@ -83,9 +99,14 @@ impl Source {
     }
 }
 
+/// Opens without waiting, as one would at a pipe.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    std::fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
+}
+
 /// The file's size, or in words what is there instead.
-fn check_is_file(path: &Path) -> Result<u64, WeightsError> {
-    let meta = std::fs::metadata(path).map_err(WeightsError::io(path, "read"))?;
+fn check_is_file(path: &Path, meta: &std::fs::Metadata) -> Result<u64, WeightsError> {
     if meta.is_dir() {
         return Err(WeightsError::not_weights(path, "is a folder, not a weights file"));
     }
@@ -103,8 +124,11 @@ fn check_size(path: &Path, size: u64) -> Result<u64, WeightsError> {
     }
 }
 
+/// From so many bytes on, several threads read.
+const MANY: usize = 8 << 20;
+
 /// What reading may take beyond the file's size, in bytes.
-const SLACK: u64 = 64 << 20;
+pub(super) const SLACK: u64 = 64 << 20;
 /// Of it, kept for buffers and for what is not counted one by one.
 const RESERVE: u64 = 12 << 20;
 
@@ -129,5 +153,10 @@ impl Budget {
 
     pub fn give_back(&self, bytes: u64) {
         self.0.set(self.0.get().saturating_add(bytes));
+    }
+
+    #[cfg(test)]
+    pub fn left(&self) -> u64 {
+        self.0.get()
     }
 }

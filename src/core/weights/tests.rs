@@ -218,6 +218,53 @@ fn a_foreign_prefix_is_named_and_stripped() {
 }
 
 #[test]
+fn what_is_proposed_loads_the_whole_file() {
+    let tree = small_resnet();
+    for prefix in ["module.", "model.", "backbone.", "net.", "module.model.", "encoder.base.backbone."] {
+        let file = state_dict(&tree, prefix);
+        let text = problems(file.clone(), &LoadSpec::default());
+        let said = text.split("model.load.strip_prefix = \"").nth(1).and_then(|rest| rest.split('"').next());
+        assert_eq!(said, Some(prefix), "{text}");
+        let load = LoadSpec { strip_prefix: said.map(str::to_owned), ..LoadSpec::default() };
+        assert!(mapped(file, &load).unwrap().1.is_strict(), "{prefix}");
+    }
+    // A backbone with another head beside it: most names begin with the prefix, and the rest is named.
+    let mut file = state_dict(&tree, "backbone.");
+    file.retain(|t| !t.name.starts_with("backbone.fc."));
+    file.push(tensor("projector.0.weight", &[4, 4]));
+    let text = problems(file.clone(), &LoadSpec::default());
+    assert!(text.contains("names begin with `backbone.`: set model.load.strip_prefix = \"backbone.\""), "{text}");
+    let load = LoadSpec {
+        strip_prefix: Some("backbone.".into()),
+        drop: vec!["projector".into()],
+        head: Head::New,
+        ..LoadSpec::default()
+    };
+    let (_, report) = mapped(file, &load).unwrap();
+    assert_eq!((report.dropped.as_slice(), report.is_strict()), (&["projector.0.weight".to_owned()][..], true));
+    // Nothing is proposed where no prefix helps.
+    let text = problems(vec![tensor("a.b", &[1]), tensor("a.c", &[1])], &LoadSpec::default());
+    assert!(!text.contains("strip_prefix ="), "{text}");
+}
+
+#[test]
+fn counters_of_batch_norms_may_be_missing_and_are_taken_where_they_are() {
+    let tree = small_resnet();
+    let all = state_dict(&tree, "");
+    let counters = |names: &[String]| names.iter().filter(|n| n.ends_with("num_batches_tracked")).count();
+    let mut without = all.clone();
+    without.retain(|t| !t.name.ends_with("num_batches_tracked"));
+    let (_, report) = mapped(without, &LoadSpec::default()).unwrap();
+    assert!(report.is_strict() && report.missing.is_empty() && report.hints.is_empty());
+    assert_eq!((counters(&report.defaulted), counters(&report.matched)), (17, 0));
+    let (loaded, report) = mapped(all.clone(), &LoadSpec::default()).unwrap();
+    assert_eq!((report.defaulted.len(), counters(&report.matched)), (0, 17));
+    let one =
+        |tensors: &[HostTensor]| tensors.iter().find(|t| t.name.ends_with("num_batches_tracked")).unwrap().clone();
+    assert_eq!(one(&loaded).data, one(&all).data);
+}
+
+#[test]
 fn a_prefix_that_the_model_has_is_proposed_and_added() {
     let inner = state_dict(&small_resnet(), "");
     let outer = Tree::from_tensors([("net.conv1.weight", &[2usize, 3][..], DType::Float32)]);

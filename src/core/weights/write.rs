@@ -1,13 +1,18 @@
 //! Writing a state dict as safely as a checkpoint: beside its place, flushed, then moved there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::WeightsError;
-use crate::core::io;
+use super::header::shown;
+use crate::core::io::{Beside, SafeFile};
 use crate::core::tensor::HostTensor;
+
+/// What a header is padded to, in bytes, so that the tensors are aligned.
+const ALIGN: usize = 8;
 
 /// Writes tensors and metadata (`format = "pt"` is added). An existing file is replaced with `force` only. When this returns, the file survives
 /// a power cut; before, its place is untouched.
@@ -17,25 +22,52 @@ pub fn write_safetensors(
     metadata: &BTreeMap<String, String>,
     force: bool,
 ) -> Result<(), WeightsError> {
-    let unwritable =
-        |problem: String| WeightsError::Unwritable { path: path.to_owned(), format: "safetensors", problem };
-    let mut views = Vec::with_capacity(tensors.len());
-    for t in tensors {
-        let view = TensorView::new(t.dtype.into(), t.shape.clone(), &t.data)
-            .map_err(|e| unwritable(format!("tensor `{}`: {e}", t.name)))?;
-        views.push((t.name.as_str(), view));
+    let (header, order) = header(tensors, metadata).map_err(|problem| WeightsError::Unwritable {
+        path: path.to_owned(),
+        format: "safetensors",
+        problem,
+    })?;
+    write_file(path, force, |file| {
+        // Each tensor straight from its memory: large writes need no buffer, and small ones are joined.
+        let mut out = io::BufWriter::with_capacity(SMALL, file);
+        out.write_all(&header)?;
+        order.iter().try_for_each(|tensor| out.write_all(&tensor.data))?;
+        out.flush()
+    })
+}
+
+/// Writes of more bytes than this are passed on as they are.
+const SMALL: usize = 256 << 10;
+
+/// Length and JSON, and the tensors in the order of their data: as the `safetensors` crate has it, larger elements first, so that each is
+/// aligned, then by name.
+fn header<'a>(
+    tensors: &'a [HostTensor],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(Vec<u8>, Vec<&'a HostTensor>), String> {
+    let mut order: Vec<&HostTensor> = tensors.iter().collect();
+    order.sort_by(|a, b| b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(&b.name)));
+    if let Some(pair) = order.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(format!("there are two tensors `{}`", shown(&pair[0].name)));
+    }
+    let mut infos = Vec::with_capacity(order.len());
+    let mut end = 0;
+    for t in &order {
+        let elements = t.shape.iter().try_fold(t.dtype.size(), |n, size| n.checked_mul(*size));
+        if elements != Some(t.data.len()) {
+            return Err(format!("tensor `{}`: {} bytes are not its shape {:?}", shown(&t.name), t.data.len(), t.shape));
+        }
+        let from = end;
+        end += t.data.len();
+        let info = TensorInfo { dtype: t.dtype.into(), shape: t.shape.clone(), data_offsets: (from, end) };
+        infos.push((t.name.clone(), info));
     }
     let mut remarks: HashMap<String, String> = metadata.clone().into_iter().collect();
     remarks.entry("format".into()).or_insert_with(|| "pt".into());
-
-    write_safely(path, force, |temp| {
-        safetensors::serialize_to_file(views, Some(remarks), temp).map_err(|e| match e {
-            safetensors::SafeTensorError::IoError(source) => {
-                WeightsError::Io { path: path.to_owned(), what: "write", source }
-            }
-            other => unwritable(other.to_string()),
-        })
-    })
+    let metadata = Metadata::new(Some(remarks), infos).map_err(|e| e.to_string())?;
+    let mut json = serde_json::to_vec(&metadata).map_err(|e| e.to_string())?;
+    json.resize(json.len().next_multiple_of(ALIGN), b' ');
+    Ok(([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat(), order))
 }
 
 /// Lets `write` make a file beside the place, flushes it and moves it there. An existing file is replaced with `force` only, and nothing of it is
@@ -49,6 +81,26 @@ pub fn write_safely(
     force: bool,
     write: impl FnOnce(&Path) -> Result<(), WeightsError>,
 ) -> Result<(), WeightsError> {
+    check_place(path, force)?;
+    let temp = Beside::new(path);
+    write(temp.path())?;
+    put(temp, path, force)
+}
+
+/// [`write_safely`] of a file that is written here.
+pub(super) fn write_file(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut SafeFile) -> io::Result<()>,
+) -> Result<(), WeightsError> {
+    check_place(path, force)?;
+    let mut temp = Beside::new(path);
+    let written = temp.create().and_then(|mut file| write(&mut file));
+    written.map_err(WeightsError::io(path, "write"))?;
+    put(temp, path, force)
+}
+
+fn check_place(path: &Path, force: bool) -> Result<(), WeightsError> {
     if path.is_dir() {
         let problem = "is a folder; name the file to write".to_owned();
         return Err(WeightsError::NotWeights { path: path.to_owned(), problem });
@@ -56,10 +108,12 @@ pub fn write_safely(
     if !force && path.symlink_metadata().is_ok() {
         return Err(WeightsError::Exists { path: path.to_owned() });
     }
-    let temp = io::Beside::new(path);
-    write(temp.path())?;
+    Ok(())
+}
+
+fn put(temp: Beside, path: &Path, force: bool) -> Result<(), WeightsError> {
     temp.put(force).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => WeightsError::Exists { path: path.to_owned() },
+        io::ErrorKind::AlreadyExists => WeightsError::Exists { path: path.to_owned() },
         _ => WeightsError::Io { path: path.to_owned(), what: "write", source },
     })
 }

@@ -1,7 +1,6 @@
 //! Writing a state dict as `torch.save` does since PyTorch 1.6: a zip archive of stored entries with a pickle of an OrderedDict,
 //! which `torch.load(weights_only=True)` takes (<https://docs.pytorch.org/docs/stable/notes/serialization.html>).
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use rawzip::extra_fields::ExtraFieldId;
 use rawzip::{Header, ZipArchiveWriter};
 
 use super::WeightsError;
-use super::write::write_safely;
+use super::write::write_file;
 use crate::core::tensor::{DType, HostTensor};
 
 /// Folder of all entries.
@@ -25,12 +24,7 @@ const FIELD_HEADER: u64 = 4;
 /// Writes tensors for `torch.load`. An existing file is replaced with `force` only. When this returns, the file survives a power cut; before, its
 /// place is untouched.
 pub fn write_pth(path: &Path, tensors: &[HostTensor], force: bool) -> Result<(), WeightsError> {
-    write_safely(path, force, |temp| {
-        let file = File::create_new(temp).map_err(WeightsError::io(path, "write"))?;
-        archive(BufWriter::with_capacity(1 << 20, file), tensors)
-            .and_then(|mut out| out.flush())
-            .map_err(WeightsError::io(path, "write"))
-    })
+    write_file(path, force, |file| archive(BufWriter::with_capacity(1 << 20, file), tensors)?.flush())
 }
 
 /// Writes the archive.
@@ -42,7 +36,15 @@ pub(super) fn archive<W: Write>(out: W, tensors: &[HostTensor]) -> io::Result<W>
         entry(&mut zip, &format!("data/{i}"), &tensor.data)?;
     }
     entry(&mut zip, "version", b"3\n")?;
-    zip.finish().map_err(io::Error::other)
+    zip.finish().map_err(disk)
+}
+
+/// What the disk said, not what the zip writer makes of it.
+fn disk(error: rawzip::Error) -> io::Error {
+    match error.into_kind() {
+        rawzip::ErrorKind::IO(error) => error,
+        other => io::Error::other(rawzip::Error::from(other)),
+    }
 }
 
 fn entry<W: Write>(zip: &mut ZipArchiveWriter<W>, name: &str, data: &[u8]) -> io::Result<()> {
@@ -50,11 +52,11 @@ fn entry<W: Write>(zip: &mut ZipArchiveWriter<W>, name: &str, data: &[u8]) -> io
     let begin = zip.stream_offset() + LOCAL_HEADER + name.len() as u64 + FIELD_HEADER;
     let padding = vec![b'Z'; (begin.next_multiple_of(ALIGN) - begin) as usize];
     let file = zip.new_file(name.as_str()).extra_field(PADDING, &padding, Header::LOCAL);
-    let (mut entry, config) = file.and_then(rawzip::ZipFileBuilder::start).map_err(io::Error::other)?;
+    let (mut entry, config) = file.and_then(rawzip::ZipFileBuilder::start).map_err(disk)?;
     let mut writer = config.wrap(&mut entry);
     writer.write_all(data)?;
-    let (_, sums) = writer.finish().map_err(io::Error::other)?;
-    entry.finish(sums).map_err(io::Error::other)?;
+    let (_, sums) = writer.finish().map_err(disk)?;
+    entry.finish(sums).map_err(disk)?;
     Ok(())
 }
 

@@ -10,6 +10,10 @@ use crate::core::weights::trouble::{Result, refused};
 
 /// PyTorch's limit of dimensions.
 const MAX_DIMS: usize = 64;
+/// More arguments than any function that rebuilds a tensor has, and more parts than a persistent id.
+const MAX_ARGS: usize = 16;
+/// Longest key of a storage, in bytes. PyTorch's are numbers.
+const MAX_KEY: u64 = 1 << 10;
 
 impl<R: Read> Machine<'_, R> {
     /// The value of `callee(*args)`: of PyTorch's own functions what they would return, of everything else an inert object.
@@ -55,6 +59,8 @@ impl<R: Read> Machine<'_, R> {
         let dict = self.heap.add_dict()?;
         let Some(first) = self.heap.items(args).first().copied() else { return Ok(dict) };
         let mut items = Vec::new();
+        // What was made once can be named in a few bytes again and again, so that looking at it is paid for.
+        self.heap.budget.take(8 * (self.heap.items(first).len() + self.heap.pairs(first).len()) as u64)?;
         for pair in self.heap.items(first) {
             if let [key, value] = *self.heap.items(*pair) {
                 self.heap.budget.take(2 * size_of::<[Id; 2]>() as u64)?;
@@ -70,7 +76,8 @@ impl<R: Read> Machine<'_, R> {
     /// Protocol 2 writes bytes as a text of the same code points.
     fn encode(&mut self, text: Id) -> Result<Id> {
         let Value::Str(span) = self.heap.get(text) else { return Ok(text) };
-        let length = self.heap.bytes(span).len() as u64;
+        // Twice while it grows.
+        let length = 2 * span.length();
         self.heap.budget.take(length)?;
         let bytes: Vec<u8> = self.heap.text(span).chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect();
         self.heap.budget.give_back(length);
@@ -83,7 +90,7 @@ impl<R: Read> Machine<'_, R> {
 
     /// `_rebuild_tensor_v2(storage, storage_offset, size, stride, requires_grad, backward_hooks, metadata)`; v3 has the dtype before the metadata.
     fn tensor(&mut self, args: Id, v3: bool) -> Result<Id> {
-        let args = self.heap.items(args).to_vec();
+        let args = self.few(args)?;
         let (Some(&storage), Some(&offset), Some(&size), Some(&stride)) =
             (args.first(), args.get(1), args.get(2), args.get(3))
         else {
@@ -129,7 +136,7 @@ impl<R: Read> Machine<'_, R> {
 
     /// Kinds of tensors that are named, but not read.
     fn other_tensor(&mut self, args: Id, what: &'static str) -> Result<Id> {
-        let args = self.heap.items(args).to_vec();
+        let args = self.few(args)?;
         let element = args.first().and_then(|s| match self.heap.get(*s) {
             Value::Storage(n) => self.heap.storage(n).map(|s| s.element),
             _ => None,
@@ -138,6 +145,14 @@ impl<R: Read> Machine<'_, R> {
         let sizes = args.iter().find_map(|a| self.numbers(*a).ok().filter(|n| !n.is_empty())).unwrap_or_default();
         let strides = vec![0; sizes.len()];
         self.heap.add_tensor(None, element.unwrap_or(Element::byte()), 0, &sizes, &strides, Some(what))
+    }
+
+    /// A copy of arguments, of which there are few.
+    fn few(&self, args: Id) -> Result<Vec<Id>> {
+        match self.heap.items(args) {
+            items if items.len() <= MAX_ARGS => Ok(items.to_vec()),
+            items => self.wrong(&format!("a tensor or storage is made of {} values", items.len())),
+        }
     }
 
     /// A tuple or list of sizes.
@@ -161,16 +176,20 @@ impl<R: Read> Machine<'_, R> {
 
     /// `('storage', class, key, location, numel)`, in old files with a sixth for views of a storage, or `('module', class, …)`.
     pub fn persistent(&mut self, id: Id) -> Result<Id> {
-        let parts = self.heap.items(id).to_vec();
-        let kind = parts.first().and_then(|p| self.heap.str(*p)).map(std::borrow::Cow::into_owned);
-        match (kind.as_deref(), parts.as_slice()) {
-            (Some("storage"), [_, class, key, _, numel, rest @ ..]) => {
+        let parts = self.few(id)?;
+        let kind = match parts.first().map(|p| self.heap.get(*p)) {
+            Some(Value::Str(span) | Value::Bytes(span)) => self.heap.bytes(span),
+            _ => b"",
+        };
+        match (kind, parts.as_slice()) {
+            (b"storage", [_, class, key, _, numel, rest @ ..]) => {
                 let name = self.heap.global(*class).unwrap_or_default().into_owned();
                 let Some(element) = Element::of_storage(&name) else {
                     return refused(format!("has a storage of class `{}`, which is not known", shown(&name)));
                 };
                 let key = match self.heap.get(*key) {
-                    Value::Str(span) => span,
+                    Value::Str(span) if span.length() <= MAX_KEY => span,
+                    Value::Str(_) => return self.wrong("a storage has an endless key"),
                     Value::Int(n) => {
                         let digits = n.to_string();
                         self.heap.add_text(digits.len() as u64, |out| {
@@ -188,7 +207,7 @@ impl<R: Read> Machine<'_, R> {
                 self.heap.add_storage(StorageRef { key, element, base, numel, whole })
             }
             // Old files keep a module's source beside its class.
-            (Some("module"), [_, class, ..]) => Ok(*class),
+            (b"module", [_, class, ..]) => Ok(*class),
             _ => refused("has a pickle with persistent ids that are not PyTorch's"),
         }
     }

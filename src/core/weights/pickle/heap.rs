@@ -17,6 +17,13 @@ pub struct Span {
     length: u32,
 }
 
+impl Span {
+    /// Bytes, items or numbers.
+    pub fn length(self) -> u64 {
+        self.length.into()
+    }
+}
+
 /// A value. Sixteen bytes; whatever is longer lies elsewhere in the heap.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
@@ -108,6 +115,8 @@ const FALSE: Id = Id(1);
 const TRUE: Id = Id(2);
 const ZERO: u32 = 3;
 
+/// Of a text that is no UTF-8 so many bytes are shown.
+const FOREIGN_TEXT: usize = 64 << 10;
 /// A text longer than this, in bytes, gets no room for more after it.
 const LONG_TEXT: u64 = 1 << 20;
 
@@ -175,9 +184,14 @@ impl Heap {
         self.text.get(start..start + span.length as usize).unwrap_or_default()
     }
 
-    /// A text's characters; what is no UTF-8 is replaced.
+    /// A text's characters; what is no UTF-8 is replaced, and of a long text of that kind the start alone is kept: it would grow to three
+    /// times its size.
     pub fn text(&self, span: Span) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes(span))
+        let bytes = self.bytes(span);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => String::from_utf8_lossy(&bytes[..bytes.len().min(FOREIGN_TEXT)]),
+        }
     }
 
     /// The text, where the value is one.

@@ -2,10 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use crate::core::weights::source::Budget;
 use crate::core::weights::trouble::{Result, damaged};
 
 /// Bytes read at once.
 const BUFFER: usize = 64 << 10;
+/// Bytes that may follow a pickle.
+const TRAILER: u64 = 64 << 10;
 
 /// A reader that knows how much is left and where it is.
 pub struct Input<R> {
@@ -65,20 +68,42 @@ impl<R: Read> Input<R> {
         damaged(format!("its pickle claims a text of {n} bytes at byte {}, where {} are left", self.at, self.left))
     }
 
-    /// Appends what stands before the next line break, at most `limit` bytes.
-    pub fn line(&mut self, limit: u64, out: &mut Vec<u8>) -> Result<()> {
+    /// Reads what stands before the next line break, at most `limit` bytes, into an empty `out`, whose capacity is taken from the budget.
+    pub fn line(&mut self, limit: u64, out: &mut Vec<u8>, budget: &Budget) -> Result<()> {
         let limit = limit.min(self.left);
-        let before = out.len();
-        let read = (&mut self.inner).take(limit).read_until(b'\n', out)? as u64;
-        self.use_up(read)?;
-        if out.len() == before || out.pop() != Some(b'\n') {
-            return damaged(format!("its pickle has an endless line before byte {}", self.at));
+        loop {
+            let ahead = self.inner.fill_buf()?;
+            let room = usize::try_from(limit - out.len() as u64).unwrap_or(usize::MAX).min(ahead.len());
+            let piece = &ahead[..room];
+            let (line, found) = match piece.iter().position(|b| *b == b'\n') {
+                Some(end) => (&piece[..end], true),
+                None => (piece, false),
+            };
+            let need = out.len() + line.len();
+            if need > out.capacity() {
+                let larger = need.max(2 * out.capacity());
+                budget.take((larger - out.capacity()) as u64)?;
+                out.reserve_exact(larger - out.len());
+            }
+            out.extend_from_slice(line);
+            let used = line.len() + usize::from(found);
+            self.inner.consume(used);
+            self.use_up(used as u64)?;
+            if found {
+                return Ok(());
+            }
+            if used == 0 || out.len() as u64 >= limit {
+                return damaged(format!("its pickle has an endless line before byte {}", self.at));
+            }
         }
-        Ok(())
     }
 
-    /// Reads to the end, so that a reader below sees (and sums) every byte.
+    /// Reads to the end, so that a reader below sees (and sums) every byte. Nothing that matters comes after the pickle's end, so more than
+    /// a little is not believed.
     pub fn drain(mut self) -> Result<()> {
+        if self.left > TRAILER {
+            return damaged(format!("{} bytes follow the end of its pickle", self.left));
+        }
         std::io::copy(&mut (&mut self.inner).take(self.left), &mut std::io::sink())?;
         Ok(())
     }

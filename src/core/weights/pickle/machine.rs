@@ -27,6 +27,8 @@ pub fn load<R: Read>(input: &mut Input<R>, budget: &Budget) -> Result<Loaded> {
 
 /// Longest line of the text protocols, in bytes.
 const LINE: u64 = 64 << 20;
+/// Longest name of a class or function with its module, in bytes. Names are looked at again and again.
+const NAME: u64 = 4 << 10;
 
 pub(super) struct Machine<'a, R> {
     pub heap: Heap,
@@ -362,17 +364,27 @@ impl<R: Read> Machine<'_, R> {
     }
 
     fn line(&mut self) -> Result<Span> {
-        let mut line = Vec::new();
-        self.input.line(LINE, &mut line)?;
-        self.heap.add_text(line.len() as u64, |out| {
-            out.extend_from_slice(&line);
-            Ok(())
+        self.with_line(|heap, line| {
+            heap.add_text(line.len() as u64, |out| {
+                out.extend_from_slice(line);
+                Ok(())
+            })
         })
+    }
+
+    /// Reads a line, which is paid for as long as it is there.
+    fn with_line<T>(&mut self, look: impl FnOnce(&mut Heap, &[u8]) -> Result<T>) -> Result<T> {
+        let mut line = Vec::new();
+        self.input.line(LINE, &mut line, &self.heap.budget)?;
+        let looked = look(&mut self.heap, &line);
+        self.heap.budget.give_back(line.capacity() as u64);
+        looked
     }
 
     fn line_text(&mut self) -> Result<String> {
         let mut line = Vec::new();
-        self.input.line(1000, &mut line)?;
+        self.input.line(1000, &mut line, &self.heap.budget)?;
+        self.heap.budget.give_back(line.capacity() as u64);
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 
@@ -409,17 +421,19 @@ impl<R: Read> Machine<'_, R> {
 
     /// A text of protocol 0: Python's `repr` of it.
     fn quoted_line(&mut self) -> Result<()> {
-        let mut line = Vec::new();
-        self.input.line(LINE, &mut line)?;
-        let inner = match line.as_slice() {
-            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
-            _ => return self.wrong("a text has no quotes"),
-        };
-        let span = self.heap.add_text(inner.len() as u64, |out| {
-            unescape(inner, out);
-            Ok(())
+        let span = self.with_line(|heap, line| match line {
+            [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => heap
+                .add_text(inner.len() as u64, |out| {
+                    unescape(inner, out);
+                    Ok(())
+                })
+                .map(Some),
+            _ => Ok(None),
         })?;
-        self.push_value(Value::Str(span))
+        match span {
+            Some(span) => self.push_value(Value::Str(span)),
+            None => self.wrong("a text has no quotes"),
+        }
     }
 
     fn long(&mut self, length: u64) -> Result<()> {
@@ -450,10 +464,12 @@ impl<R: Read> Machine<'_, R> {
 
     /// The two lines of GLOBAL and INST as `module.name`.
     fn dotted_lines(&mut self) -> Result<Span> {
-        let mut name = Vec::new();
-        self.input.line(LINE, &mut name)?;
+        let (mut name, mut second) = (Vec::new(), Vec::new());
+        self.input.line(NAME, &mut name, &self.heap.budget)?;
+        self.input.line(NAME, &mut second, &self.heap.budget)?;
+        self.heap.budget.give_back((name.capacity() + second.capacity()) as u64);
         name.push(b'.');
-        self.input.line(LINE, &mut name)?;
+        name.extend(second);
         self.heap.add_text(name.len() as u64, |out| {
             out.extend_from_slice(&name);
             Ok(())
@@ -461,6 +477,9 @@ impl<R: Read> Machine<'_, R> {
     }
 
     fn joined(&mut self, module: Span, name: Span) -> Result<Span> {
+        if module.length() + name.length() > NAME {
+            return self.wrong("a class has an endless name");
+        }
         let whole = [self.heap.bytes(module), b".", self.heap.bytes(name)].concat();
         self.heap.add_text(whole.len() as u64, |out| {
             out.extend_from_slice(&whole);

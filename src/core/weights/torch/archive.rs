@@ -24,12 +24,19 @@ pub struct Entry {
     /// Bytes in the archive.
     packed: u64,
     header: u64,
+    /// Bytes of its name.
+    name: u64,
     deflated: bool,
     /// `None`: written without (`torch.serialization.set_crc32_options(False)` writes 0).
     pub crc: Option<u32>,
 }
 
 impl Entry {
+    /// Whether it must be unpacked.
+    pub fn is_packed(&self) -> bool {
+        self.deflated
+    }
+
     /// What tells it from all others.
     pub fn place(&self) -> u64 {
         self.header
@@ -52,7 +59,13 @@ pub enum Bytes {
 }
 
 fn zip_trouble(error: rawzip::Error) -> Trouble {
-    Trouble::Damaged(format!("its zip directory is wrong: {}", shown(&error.to_string())))
+    match error.into_kind() {
+        rawzip::ErrorKind::IO(error) => error.into(),
+        other => {
+            let words = rawzip::Error::from(other).to_string();
+            Trouble::Damaged(format!("its zip directory is wrong: {}", shown(&words)))
+        }
+    }
 }
 
 impl Archive {
@@ -108,7 +121,9 @@ impl Archive {
     /// A small entry as a whole; `None` where there is none or it is longer than `limit`.
     pub fn small(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(entry) = self.entry(name).filter(|e| e.size <= limit) else { return Ok(None) };
-        let mut bytes = Vec::new();
+        // No more room than the archive can fill.
+        let most = if entry.deflated { entry.packed.saturating_mul(MAX_RATIO) } else { entry.packed };
+        let mut bytes = Vec::with_capacity(usize::try_from(entry.size.min(most)).unwrap_or(0));
         self.reader(&entry)?.take(limit).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
@@ -129,10 +144,10 @@ fn list(
         if record.is_dir() {
             continue;
         }
-        let name = record.file_path();
+        let length = record.file_path().as_ref().len() as u64;
+        let name = String::from_utf8_lossy(record.file_path().as_ref()).into_owned();
         // Twice: in this list and in the table by names, each of them a growing one.
-        budget.take(2 * (2 * size_of::<(String, Entry)>() as u64 + name.as_ref().len() as u64 + 32))?;
-        let name = String::from_utf8_lossy(name.as_ref()).into_owned();
+        budget.take(2 * (2 * size_of::<(String, Entry)>() + name.capacity() + 32) as u64)?;
         if record.flags().is_encrypted() {
             return refused(format!("is an encrypted zip archive (`{}`)", shown(&name)));
         }
@@ -146,6 +161,7 @@ fn list(
             size: record.uncompressed_size_hint(),
             packed: record.compressed_size_hint(),
             header: record.local_header_offset(),
+            name: length,
             deflated,
             crc: Some(record.crc32()).filter(|crc| *crc != 0),
         };
@@ -162,6 +178,8 @@ fn list(
     Ok(listed)
 }
 
+/// Deflate makes at most so many bytes of one.
+const MAX_RATIO: u64 = 1032;
 /// The fixed part of a local header, in bytes.
 const LOCAL_HEADER: u64 = 30;
 
@@ -174,8 +192,7 @@ fn check_places(listed: &[(String, Entry)], size: u64) -> Result<()> {
         if entry.header < end {
             return damaged(format!("the zip entry `{}` overlaps another one", shown(name)));
         }
-        let after =
-            entry.header.checked_add(LOCAL_HEADER + name.len() as u64).and_then(|n| n.checked_add(entry.packed));
+        let after = entry.header.checked_add(LOCAL_HEADER + entry.name).and_then(|n| n.checked_add(entry.packed));
         match after {
             Some(after) if after <= size => end = after,
             _ => return damaged(format!("the zip entry `{}` reaches beyond the file's end", shown(name))),

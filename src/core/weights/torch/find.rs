@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::graph::{Key, child, children, is_container, is_module, script_class};
+use super::graph::{Key, MAX_NAME, child, children, is_container, is_module, script_class};
 use super::script::Code;
 use super::walk::{Found, Walk};
 use crate::core::weights::pickle::{Heap, Id, Value};
@@ -142,7 +142,7 @@ impl<'a> Graph<'a> {
         let mut parts = Vec::new();
         let mut at = id;
         while let Some((parent, key)) = self.parents.get(&at) {
-            parts.push(key.name(self.heap)?);
+            parts.push(key.name(self.heap).filter(|name| name.len() <= MAX_NAME)?);
             at = *parent;
             if parts.len() > MAX_STEPS {
                 return None;

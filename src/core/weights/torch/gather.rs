@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rawzip::ReaderAt;
 
-use crate::core::weights::trouble::Result;
+use crate::core::weights::trouble::{Result, refused};
 
 /// Whether a view is row-major without gaps.
 pub fn is_contiguous(sizes: &[u64], strides: &[u64]) -> bool {
@@ -23,17 +23,22 @@ const WINDOW: u64 = 256 << 10;
 /// Elements that lie farther apart than this are read one by one.
 const NEAR: u64 = 4 << 10;
 
+/// How often a view may read what it lies in, before it is given up: one that jumps to and fro could go on for hours.
+const MAX_PASSES: u64 = 16;
+
 /// A part of a source, read piece by piece.
 pub struct Window<'a> {
     source: &'a dyn ReaderAt,
     within: Range<u64>,
     start: u64,
     bytes: Vec<u8>,
+    /// What may still be read, in bytes.
+    left: u64,
 }
 
 impl<'a> Window<'a> {
     pub fn of(source: &'a dyn ReaderAt, within: Range<u64>) -> Self {
-        Self { source, start: within.start, within, bytes: Vec::new() }
+        Self { source, start: within.start, within, bytes: Vec::new(), left: 0 }
     }
 
     /// `length` bytes at `at`; `ahead`: what follows is wanted too.
@@ -41,8 +46,16 @@ impl<'a> Window<'a> {
         let held = self.start..self.start + self.bytes.len() as u64;
         if at < held.start || at + length > held.end {
             let rest = self.within.end.saturating_sub(at);
-            let wanted = if ahead { WINDOW.max(length).min(rest) } else { length };
-            self.bytes.resize(wanted.max(length) as usize, 0);
+            let wanted = if ahead { WINDOW.max(length).min(rest) } else { length }.max(length);
+            self.left = match self.left.checked_sub(wanted.max(NEAR)) {
+                Some(left) => left,
+                None => {
+                    return refused(
+                        "has a tensor that repeats what it holds in too wild an order; save it with .contiguous()",
+                    );
+                }
+            };
+            self.bytes.resize(wanted as usize, 0);
             self.start = at;
             self.source.read_exact_at(&mut self.bytes, at)?;
         }
@@ -68,6 +81,9 @@ pub fn gather(window: &mut Window<'_>, start: u64, element: u64, sizes: &[u64], 
         dims.push(Dim { size: *size, stride: *stride, out: out_stride });
         out_stride *= *size;
     }
+    // A view that visits each place once reads its part of the file once or twice.
+    let part = window.within.end - window.within.start;
+    window.left = MAX_PASSES * (part + out_stride * element) + WINDOW;
     let mut out = vec![0; (out_stride * element) as usize];
     dims.retain(|d| d.size != 1);
     // In the source's order, so that the window moves forward.
@@ -100,7 +116,11 @@ pub fn gather(window: &mut Window<'_>, start: u64, element: u64, sizes: &[u64], 
 fn row(window: &mut Window<'_>, from: u64, to: u64, element: u64, dim: Dim, out: &mut [u8]) -> Result<()> {
     let step = dim.stride * element;
     // As many elements as the window holds.
-    let at_once = (WINDOW - element).checked_div(step).map_or(dim.size, |n| (n + 1).min(dim.size));
+    let at_once = match (WINDOW - element).checked_div(step) {
+        _ if step > NEAR => 1,
+        Some(n) => (n + 1).min(dim.size),
+        None => dim.size,
+    };
     let mut done = 0;
     while done < dim.size {
         let count = at_once.min(dim.size - done);

@@ -2,6 +2,9 @@
 
 use crate::core::weights::pickle::{Heap, Id, Value};
 
+/// Longest name of a child, in bytes.
+pub const MAX_NAME: usize = 4 << 10;
+
 /// A child's name.
 #[derive(Debug, Clone, Copy)]
 pub enum Key {
@@ -10,13 +13,17 @@ pub enum Key {
 }
 
 impl Key {
-    /// As a part of a dotted name; `None` for keys that are no text and no number.
+    /// As a part of a dotted name; `None` for keys that are no text and no number. Of a text longer than [`MAX_NAME`] only so much that it is
+    /// still seen to be too long.
     pub fn name(self, heap: &Heap) -> Option<String> {
         match self {
             Self::Index(i) => Some(i.to_string()),
             Self::Value(id) => match heap.get(id) {
                 Value::Int(n) => Some(n.to_string()),
-                Value::Str(span) => Some(heap.text(span).into_owned()),
+                Value::Str(span) => {
+                    let bytes = heap.bytes(span);
+                    Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME + 1)]).into_owned())
+                }
                 _ => None,
             },
         }
@@ -53,7 +60,7 @@ fn is_named(heap: &Heap, key: Key, name: &str) -> bool {
             Value::Int(n) => n.to_string() == name,
             _ => false,
         },
-        Key::Index(i) => i.to_string() == name,
+        Key::Index(i) => name.starts_with(|c: char| c.is_ascii_digit()) && i.to_string() == name,
     }
 }
 

@@ -110,6 +110,8 @@ fn no_tensors(heap: &Heap, key: Option<&str>) -> String {
     }
 }
 
+/// Longest pickle that is unpacked, in bytes: a packed one of a few can make hours of work.
+const MAX_PACKED_PICKLE: u64 = 256 << 20;
 /// Longest text of `byteorder` and the like, in bytes.
 const SMALL: u64 = 64;
 
@@ -119,6 +121,12 @@ fn zip(source: &Source, budget: &Budget) -> Result<(Loaded, Places, Code, &'stat
         return refused("was written on a big-endian machine, which is not read; load it in Python and save it anew");
     }
     let Some(entry) = archive.entry("data.pkl") else { return damaged("it has no data.pkl") };
+    if entry.is_packed() && entry.size > MAX_PACKED_PICKLE {
+        return refused(format!(
+            "has a packed data.pkl that claims {} bytes; unpack the archive and save it anew",
+            entry.size
+        ));
+    }
     let mut hashed = Hashed { inner: archive.reader(&entry)?, hash: crc32fast::Hasher::new(), bytes: 0 };
     let mut input = Input::new(&mut hashed, entry.size);
     let loaded = load(&mut input, budget)?;
@@ -171,12 +179,8 @@ fn bytes_of(heap: &Heap, tensor: &TensorRef) -> u64 {
 type View<'a> = (Option<u32>, pickle::Element, u64, &'a [u64], &'a [u64]);
 
 impl TorchFile {
-    pub fn listing(&self) -> &FileListing {
-        &self.listing
-    }
-
-    pub fn into_listing(self) -> FileListing {
-        self.listing
+    pub fn take_listing(&mut self) -> FileListing {
+        std::mem::take(&mut self.listing)
     }
 
     /// Reads the wanted tensors into `out`, in the state dict's order. Of tensors that are one in Python (tied weights) each gets its bytes as long as the

@@ -8,8 +8,8 @@ use super::archive::{Archive, Bytes, Entry};
 use super::gather::{Window, gather, is_contiguous};
 use crate::core::weights::header::shown;
 use crate::core::weights::pickle::{Heap, StorageRef, TensorRef};
-use crate::core::weights::source::Source;
-use crate::core::weights::trouble::{Result, damaged};
+use crate::core::weights::source::{SLACK, Source};
+use crate::core::weights::trouble::{Result, damaged, refused};
 
 /// Where a file keeps its storages.
 pub enum Places {
@@ -27,7 +27,12 @@ pub struct Storages {
     proved: HashSet<u64>,
     /// The last storage that had to be inflated.
     inflated: Option<(Vec<u8>, Vec<u8>)>,
+    /// Bytes that were inflated so far.
+    unpacked: u64,
 }
+
+/// Tensors that take turns in packed storages have them unpacked again and again: so many times the memory that there is.
+const MAX_UNPACKED: u64 = 16;
 
 /// Folders that hold storages: of today's files, of TorchScript's old ones.
 const FOLDERS: [&str; 2] = ["data/", "tensors/"];
@@ -40,7 +45,7 @@ enum Place {
 
 impl Storages {
     pub fn new(source: Source, places: Places) -> Self {
-        Self { source, places, proved: HashSet::new(), inflated: None }
+        Self { source, places, proved: HashSet::new(), inflated: None, unpacked: 0 }
     }
 
     /// Whether every storage is there and as long as the pickle says. Reads no data.
@@ -150,6 +155,10 @@ impl Storages {
             None => {}
         }
         let Places::Zip(archive) = &self.places else { return damaged("a storage is not in the file") };
+        self.unpacked = self.unpacked.saturating_add(entry.size);
+        if self.unpacked > MAX_UNPACKED.saturating_mul(self.source.size().saturating_add(SLACK)) {
+            return refused("has tensors that take turns in packed storages; unpack the archive and save it anew");
+        }
         heap.budget.take(entry.size)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(usize::try_from(entry.size).unwrap_or(usize::MAX))?;
