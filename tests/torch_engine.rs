@@ -356,7 +356,7 @@ fn a_restored_learner_goes_on_with_the_same_bits() {
     for spec in ["adamw", "adamw-amsgrad", "sgd-nesterov", "sgd-dampening"] {
         let mut r = recipe("mlp");
         r.optimizer = optimizer(spec);
-        r.model.dropout = 0.3;
+        r.model.dropout = Some(0.3);
         let mut a = learner(&r);
         for n in 0..3 {
             step(&mut *a, n);
@@ -479,7 +479,7 @@ fn what_never_learns_has_no_optimizer_state() {
 #[test]
 fn evaluation_changes_nothing_and_counts_hits() {
     let mut r = recipe("resnet8");
-    r.model.dropout = 0.5;
+    r.model.dropout = Some(0.5);
     let mut l = learner(&r);
     step(&mut *l, 0);
     let before = l.snapshot().unwrap();
@@ -495,7 +495,7 @@ fn evaluation_changes_nothing_and_counts_hits() {
 #[test]
 fn dropout_draws_from_seed_and_step_alone() {
     let mut r = recipe("mlp");
-    r.model.dropout = 0.5;
+    r.model.dropout = Some(0.5);
     let losses = |seed: u64| {
         let mut l = learner(&r);
         l.step(&StepInput { seed, ..input(0, &[batch(0)]) }).unwrap();

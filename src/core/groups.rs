@@ -66,7 +66,7 @@ pub fn groups(spec: &OptimizerSpec, tree: &Tree) -> Result<Vec<Group>, GroupErro
 }
 
 /// How many blocks lie between each parameter and the end of the model; 0 in the last. Blocks are those of `preset:last:N`. What lies in
-/// none (a vision transformer's `class_token`) counts with the first, as it feeds it.
+/// none (a vision transformer's `class_token` and `pos_embedding`) counts with the first, as it feeds it.
 fn depths(tree: &Tree) -> Vec<usize> {
     let blocks = blocks(tree);
     let last = blocks.len().saturating_sub(1);
@@ -178,7 +178,7 @@ mod tests {
             ("encoder.0", "Linear", &["weight"], &[]),
             ("head", "Linear", &["weight"], &[]),
         ]);
-        assert_eq!(depths(&tree), [2, 2, 1, 1, 0]);
+        assert_eq!(depths(&tree), [2, 2, 2, 1, 0]);
         assert_eq!(depths(&Tree::default()), [0usize; 0]);
     }
 }

@@ -75,17 +75,27 @@ pub(super) fn find(pattern: &Pattern, tree: &Tree, index: &Index) -> Matches {
     }
 }
 
-/// The top-level parts that own parameters, in order, by index; a wrapper with a single such part is looked into. What `preset:last:N` counts.
+/// What holds a model's blocks by the habit of torchvision and others, and is none itself.
+const BODIES: [&str; 5] = ["backbone", "blocks", "encoder", "features", "layers"];
+
+/// The parts that own parameters, in order, by index: those at the top, where a wrapper with a single such part is looked into, as are
+/// [`BODIES`]. What `preset:last:N` counts.
 pub fn blocks(tree: &Tree) -> Vec<usize> {
     let counts = tree.parameter_counts();
+    let parts = |of: usize| tree.children(of).into_iter().filter(|&c| counts[c] > 0).collect::<Vec<_>>();
     let mut at = 0;
     loop {
-        let parts: Vec<_> = tree.children(at).into_iter().filter(|&c| counts[c] > 0).collect();
-        match parts[..] {
+        let inside = parts(at);
+        match inside[..] {
             [only] if !tree.children(only).is_empty() && counts[only] == counts[at] => at = only,
-            _ => return parts,
+            _ => return inside.into_iter().flat_map(|part| opened(tree, &parts, part)).collect(),
         }
     }
+}
+
+fn opened(tree: &Tree, parts: &dyn Fn(usize) -> Vec<usize>, part: usize) -> Vec<usize> {
+    let inside = if BODIES.contains(&tree.modules[part].name()) { parts(part) } else { Vec::new() };
+    if inside.is_empty() { vec![part] } else { inside.into_iter().flat_map(|p| opened(tree, parts, p)).collect() }
 }
 
 fn everything(tree: &Tree) -> Matches {

@@ -114,6 +114,24 @@ fn last_blocks_looks_into_a_wrapper_and_norms_leaves_containers_alone() {
 }
 
 #[test]
+fn last_blocks_looks_into_what_holds_the_blocks() {
+    let tree = tree_of(&[
+        ("", "VisionTransformer", &["class_token"], &[]),
+        ("encoder", "Encoder", &["pos_embedding"], &[]),
+        ("encoder.layers", "Sequential", &[], &[]),
+        ("encoder.layers.encoder_layer_0", "EncoderBlock", &["weight"], &[]),
+        ("encoder.layers.encoder_layer_1", "EncoderBlock", &["weight"], &[]),
+        ("encoder.ln", "LayerNorm", &["weight"], &[]),
+        ("heads", "Sequential", &[], &[]),
+        ("heads.head", "Linear", &["weight"], &[]),
+    ]);
+    let r = resolve(&tree, &["freeze **", "train preset:last:3"]);
+    assert_eq!(r.trainable(), 3);
+    assert_eq!(state(&tree, &r, "encoder.layers.encoder_layer_1.weight"), ParamState::Trainable);
+    assert_eq!(state(&tree, &r, "encoder.layers.encoder_layer_0.weight"), ParamState::Frozen);
+}
+
+#[test]
 fn no_grad_takes_the_module_and_only_a_rule_on_it_lifts_it() {
     let tree = small_resnet();
     let layer1 = tree.module("layer1").unwrap();

@@ -47,25 +47,37 @@ impl NamedWeights {
     pub fn label(&self) -> String {
         format!("{} {}", self.arch, self.name)
     }
+}
 
-    /// A name in the file to the name in torchvision's model: DenseNet's files are older than its present names.
-    pub fn present_name(&self, name: &str) -> String {
-        if !self.arch.starts_with("densenet") {
-            return name.to_owned();
-        }
-        // `denselayer1.norm.1.weight` is `denselayer1.norm1.weight` today.
-        match name.rsplit_once(".denselayer") {
-            Some((before, layer)) => {
-                let layer = layer
-                    .replace(".norm.1.", ".norm1.")
-                    .replace(".norm.2.", ".norm2.")
-                    .replace(".conv.1.", ".conv1.")
-                    .replace(".conv.2.", ".conv2.");
-                format!("{before}.denselayer{layer}")
-            }
-            None => name.to_owned(),
-        }
+/// A name in a weights file to the name in torchvision's model of this architecture: files of DenseNets and vision
+/// transformers are older than the present names.
+pub fn present_name(arch: &str, name: &str) -> String {
+    if arch.starts_with("vit_") {
+        // `encoder_layer_0.mlp.linear_1.weight` is `encoder_layer_0.mlp.0.weight` today.
+        return name.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.");
     }
+    if !arch.starts_with("densenet") {
+        return name.to_owned();
+    }
+    // `denselayer1.norm.1.weight` is `denselayer1.norm1.weight` today.
+    match name.rsplit_once(".denselayer") {
+        Some((before, layer)) => {
+            let layer = layer
+                .replace(".norm.1.", ".norm1.")
+                .replace(".norm.2.", ".norm2.")
+                .replace(".conv.1.", ".conv1.")
+                .replace(".conv.2.", ".conv2.");
+            format!("{before}.denselayer{layer}")
+        }
+        None => name.to_owned(),
+    }
+}
+
+/// The architectures that torchvision publishes weights for.
+pub fn architectures() -> Vec<&'static str> {
+    let mut names: Vec<&str> = table::TABLE.iter().map(|w| w.arch).collect();
+    names.dedup();
+    names
 }
 
 /// Whether a recipe's `model.weights` is meant as a name of torchvision's, as against a file, a folder or `RUN@step`.

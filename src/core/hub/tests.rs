@@ -234,14 +234,15 @@ fn names_are_torchvisions() {
 }
 
 #[test]
-fn old_names_of_densenets_are_the_present_ones() {
-    let densenet = find("densenet121", "DEFAULT").unwrap();
+fn old_names_are_the_present_ones() {
     let old = "features.denseblock1.denselayer1.norm.1.running_mean";
-    assert_eq!(densenet.present_name(old), "features.denseblock1.denselayer1.norm1.running_mean");
+    assert_eq!(present_name("densenet121", old), "features.denseblock1.denselayer1.norm1.running_mean");
     let conv = "features.denseblock4.denselayer16.conv.2.weight";
-    assert_eq!(densenet.present_name(conv), "features.denseblock4.denselayer16.conv2.weight");
-    assert_eq!(densenet.present_name("features.norm0.weight"), "features.norm0.weight");
-    assert_eq!(find("resnet18", "DEFAULT").unwrap().present_name("a.norm.1.b"), "a.norm.1.b");
+    assert_eq!(present_name("densenet121", conv), "features.denseblock4.denselayer16.conv2.weight");
+    assert_eq!(present_name("densenet121", "features.norm0.weight"), "features.norm0.weight");
+    assert_eq!(present_name("resnet18", "a.norm.1.b"), "a.norm.1.b");
+    let mlp = "encoder.layers.encoder_layer_11.mlp.linear_2.bias";
+    assert_eq!(present_name("vit_b_16", mlp), "encoder.layers.encoder_layer_11.mlp.3.bias");
 }
 
 #[test]

@@ -18,8 +18,13 @@ pub struct ModelSpec {
     pub load: LoadSpec,
     /// Hidden widths of `mlp`.
     pub hidden: Vec<usize>,
-    /// Dropout probability of models that have dropout (`mlp`).
-    pub dropout: f64,
+    /// Dropout probability of models that have dropout; the architecture's own when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// Probability with which the last block of models with stochastic depth is left out, falling to 0 at the first; the
+    /// architecture's own when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stochastic_depth: Option<f64>,
     /// Width of the small ResNets' first stage.
     pub width: usize,
 }
@@ -32,7 +37,8 @@ impl Default for ModelSpec {
             weights: None,
             load: LoadSpec::default(),
             hidden: vec![64, 64],
-            dropout: 0.0,
+            dropout: None,
+            stochastic_depth: None,
             width: 16,
         }
     }

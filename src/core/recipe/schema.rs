@@ -86,6 +86,7 @@ const MODEL: &[Field] = &[
     f("load", Kind::Table(LOAD)),
     f("hidden", Kind::List(&Kind::Whole(1), 0, MANY)),
     f("dropout", BELOW_ONE),
+    f("stochastic_depth", BELOW_ONE),
     f("width", Kind::Whole(1)),
 ];
 

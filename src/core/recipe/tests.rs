@@ -231,6 +231,8 @@ fn defaults() -> Vec<(String, toml::Value)> {
 fn full() -> Recipe {
     let mut recipe = parse(MLP);
     recipe.model.num_classes = Some(3);
+    recipe.model.dropout = Some(0.1);
+    recipe.model.stochastic_depth = Some(0.1);
     recipe.model.weights = Some("/w.pth".to_owned());
     recipe.model.load.key = Some("state_dict".to_owned());
     recipe.model.load.strip_prefix = Some("module.".to_owned());

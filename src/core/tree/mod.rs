@@ -77,9 +77,9 @@ impl ModuleInfo {
         self.family().ends_with("Norm")
     }
 
-    /// Whether this drops activations at random (`Dropout`, `Dropout2d`, `AlphaDropout`…), by its class name.
+    /// Whether this drops activations at random (`Dropout`, `Dropout2d`, `AlphaDropout`, `StochasticDepth`…), by its class name.
     pub fn is_dropout(&self) -> bool {
-        self.family().ends_with("Dropout")
+        self.family().ends_with("Dropout") || self.kind == "StochasticDepth"
     }
 
     /// The class name without its dimensions.

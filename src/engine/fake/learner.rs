@@ -33,7 +33,7 @@ impl FakeLearner {
     pub fn new(seed: u64, quirks: Quirks, recipe: &Recipe, input: &InputSpec) -> Result<Self, EngineError> {
         let width = recipe.model.width.clamp(2, 64);
         let tree = tree::build(input, width);
-        let net = Net::new(mix(seed, recipe.train.seed), input, width, recipe.model.dropout);
+        let net = Net::new(mix(seed, recipe.train.seed), input, width, recipe.model.dropout.unwrap_or(0.0));
         let slots = vec![Slots::new(); tree.parameters.len()];
         let groups = groups(&recipe.optimizer, &tree).map_err(|e| EngineError::Refused(e.to_string()))?;
         let reports = VecDeque::new();

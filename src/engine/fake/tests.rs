@@ -6,7 +6,7 @@ use crate::engine::{Batch, StepInput, Targets};
 fn learner(quirk: impl Fn(FakeEngine) -> FakeEngine) -> Box<dyn Learner> {
     let mut recipe = Recipe::default();
     recipe.model.arch = "mlp".to_owned();
-    recipe.model.dropout = 0.2;
+    recipe.model.dropout = Some(0.2);
     recipe.optimizer.kind = OptimizerKind::Sgd;
     recipe.optimizer.lr = 0.1;
     recipe.optimizer.momentum = 0.9;

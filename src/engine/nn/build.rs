@@ -15,8 +15,10 @@ pub enum Init {
     Ones,
     /// U(-bound, bound).
     Uniform(f64),
-    /// N(0, std²).
+    /// N(0, std²). Stands for `trunc_normal_` too, whose bounds of ±2 lie beyond 50 standard deviations in the zoo.
     Normal(f64),
+    /// This value everywhere.
+    Constant(f64),
 }
 
 impl Init {
@@ -28,17 +30,28 @@ impl Init {
     pub fn kaiming_fan_out(fan_out: i64) -> Self {
         Self::Normal((2.0 / fan_out as f64).sqrt())
     }
+    /// `xavier_uniform_`: U(±sqrt(6 / (fan_in + fan_out))).
+    pub fn xavier_uniform(fan_in: i64, fan_out: i64) -> Self {
+        Self::Uniform((6.0 / (fan_in + fan_out) as f64).sqrt())
+    }
 }
 
 /// Makes nodes and their tensors, on the CPU, so that the bits do not depend on the device.
 pub struct Build {
     generator: Generator,
+    /// Tensors keep whatever memory holds.
+    blank: bool,
 }
 
 impl Build {
     /// A builder whose draws depend on the seed and the order of calls alone.
     pub fn new(seed: u64) -> Result<Self> {
-        Ok(Self { generator: Generator::new("cpu", seed)? })
+        Ok(Self { generator: Generator::new("cpu", seed)?, blank: false })
+    }
+
+    /// A builder of tensors without values, which costs next to nothing: for whoever asks for names and shapes only.
+    pub fn blank() -> Result<Self> {
+        Ok(Self { generator: Generator::new("cpu", 0)?, blank: true })
     }
 
     /// A float32 parameter.
@@ -69,9 +82,13 @@ impl Build {
 
     fn filled(&self, shape: &[i64], init: Init) -> Result<Tensor> {
         let options = (Kind::Float, Device::Cpu);
+        if self.blank {
+            return Ok(Tensor::f_empty(shape, options)?);
+        }
         Ok(match init {
             Init::Zeros => Tensor::f_zeros(shape, options)?,
             Init::Ones => Tensor::f_ones(shape, options)?,
+            Init::Constant(value) => Tensor::f_full(shape, value, options)?,
             Init::Uniform(bound) => {
                 let t = Tensor::f_empty(shape, options)?;
                 self.generator.uniform(&t, -bound, bound)?;

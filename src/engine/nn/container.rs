@@ -4,16 +4,26 @@ use tch::Tensor;
 
 use super::{Build, Cx, Node, Op, Result, script};
 
-struct Sequential;
+struct Sequential(&'static str);
 
 /// `nn.Sequential(...)`; the children's names are theirs.
 pub fn sequential(b: &Build, name: impl Into<String>, children: Vec<Node>) -> Node {
-    b.node(name, Sequential, Vec::new(), children)
+    subclass(b, name, "Sequential", children)
+}
+
+/// A class derived from `nn.Sequential` that computes what it does.
+pub fn subclass(b: &Build, name: impl Into<String>, kind: &'static str, children: Vec<Node>) -> Node {
+    b.node(name, Sequential(kind), Vec::new(), children)
+}
+
+/// The same nodes under the names `0`, `1`…, as `nn.Sequential(a, b, …)` gives them.
+pub fn numbered(nodes: Vec<Node>) -> Vec<Node> {
+    nodes.into_iter().enumerate().map(|(i, node)| node.named(i.to_string())).collect()
 }
 
 impl Op for Sequential {
     fn kind(&self) -> &'static str {
-        "Sequential"
+        self.0
     }
     fn forward(&self, node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         let mut y = x.shallow_clone();

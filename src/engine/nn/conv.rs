@@ -25,22 +25,70 @@ pub struct Conv2d {
     pub bias: bool,
     /// Initialisation of the weight; PyTorch's default when `None`.
     pub init: Option<Init>,
+    /// Initialisation of the bias; PyTorch's default when `None`.
+    pub bias_init: Option<Init>,
 }
 
 impl Conv2d {
     /// PyTorch's defaults: stride 1, no padding, with bias.
     pub fn new(inputs: i64, outputs: i64, kernel: i64) -> Self {
-        Self { inputs, outputs, kernel, stride: 1, padding: 0, dilation: 1, groups: 1, bias: true, init: None }
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride: 1,
+            padding: 0,
+            dilation: 1,
+            groups: 1,
+            bias: true,
+            init: None,
+            bias_init: None,
+        }
+    }
+
+    /// With a stride.
+    pub fn stride(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// With zero padding.
+    pub fn padding(self, padding: i64) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// In groups.
+    pub fn groups(self, groups: i64) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Without a bias.
+    pub fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+
+    /// Values that a sum for one output runs over.
+    pub fn fan_in(&self) -> i64 {
+        self.inputs / self.groups * self.kernel * self.kernel
+    }
+
+    /// The weight as given, the bias 0.
+    pub fn init(self, weight: Init) -> Self {
+        Self { init: Some(weight), bias_init: Some(Init::Zeros), ..self }
+    }
+
+    /// `kaiming_normal_(mode="fan_out")` (groups do not count), the bias 0.
+    pub fn kaiming_fan_out(self) -> Self {
+        self.init(Init::kaiming_fan_out(self.outputs * self.kernel * self.kernel))
     }
 }
 
 /// `nn.Conv2d`: `[N, inputs, H, W]` to `[N, outputs, H', W']`.
 pub fn conv2d(b: &Build, name: impl Into<String>, c: Conv2d) -> Result<Node> {
-    let fan_in = c.inputs / c.groups * c.kernel * c.kernel;
+    let fan_in = c.fan_in();
     let shape = [c.outputs, c.inputs / c.groups, c.kernel, c.kernel];
     let mut slots = vec![b.parameter("weight", &shape, c.init.unwrap_or(Init::default_for(fan_in)))?];
     if c.bias {
-        slots.push(b.parameter("bias", &[c.outputs], Init::default_for(fan_in))?);
+        slots.push(b.parameter("bias", &[c.outputs], c.bias_init.unwrap_or(Init::default_for(fan_in)))?);
     }
     Ok(b.node(name, c, slots, Vec::new()))
 }

@@ -4,26 +4,34 @@
 //! tensors lie in the node under PyTorch's names. Used by the zoo and the learner.
 
 mod activation;
+mod attention;
 mod build;
 mod container;
 mod conv;
+mod conv_norm;
 mod dropout;
 mod linear;
 mod norm;
 mod pool;
+mod reshape;
+mod residual;
 pub mod script;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 
-pub use activation::{flatten, relu};
+pub use activation::{Activation, activation, relu};
+pub use attention::self_attention;
 pub use build::{Build, Init};
-pub use container::{custom, sequential};
+pub use container::{custom, numbered, sequential, subclass};
 pub use conv::{Conv2d, conv2d};
+pub use conv_norm::{conv_norm, squeeze_excitation};
 pub use dropout::dropout;
-pub use linear::linear;
-pub use norm::{BatchNorm2d, batch_norm2d};
-pub use pool::{adaptive_avg_pool2d, max_pool2d};
+pub use linear::{attention_projection, linear, linear_with};
+pub use norm::{BatchNorm2d, batch_norm2d, layer_norm, layer_norm2d};
+pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d, max_pool2d_ceil};
+pub use reshape::{flatten, permute};
+pub use residual::{residual, stochastic_depth};
 use tch::Tensor;
 
 use super::ffi::{Generator, ShimError};

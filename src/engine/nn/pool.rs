@@ -1,18 +1,24 @@
-//! `nn.MaxPool2d` and `nn.AdaptiveAvgPool2d`.
+//! `nn.MaxPool2d`, `nn.AvgPool2d` and `nn.AdaptiveAvgPool2d`.
 
 use tch::Tensor;
 
-use super::{Build, Cx, Node, Op, Result};
+use super::{Build, Cx, Node, Op, Result, script};
 
 struct MaxPool2d {
     kernel: i64,
     stride: i64,
     padding: i64,
+    ceil: bool,
 }
 
 /// `nn.MaxPool2d(kernel, stride, padding)`.
 pub fn max_pool2d(b: &Build, name: impl Into<String>, kernel: i64, stride: i64, padding: i64) -> Node {
-    b.node(name, MaxPool2d { kernel, stride, padding }, Vec::new(), Vec::new())
+    b.node(name, MaxPool2d { kernel, stride, padding, ceil: false }, Vec::new(), Vec::new())
+}
+
+/// `nn.MaxPool2d(kernel, stride, ceil_mode=True)`: a window that hangs over the edge counts.
+pub fn max_pool2d_ceil(b: &Build, name: impl Into<String>, kernel: i64, stride: i64) -> Node {
+    b.node(name, MaxPool2d { kernel, stride, padding: 0, ceil: true }, Vec::new(), Vec::new())
 }
 
 impl Op for MaxPool2d {
@@ -23,11 +29,34 @@ impl Op for MaxPool2d {
         format!("{k}x{k} s{}", self.stride, k = self.kernel)
     }
     fn forward(&self, _: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        Ok(x.f_max_pool2d([self.kernel; 2], [self.stride; 2], [self.padding; 2], [1, 1], false)?)
+        Ok(x.f_max_pool2d([self.kernel; 2], [self.stride; 2], [self.padding; 2], [1, 1], self.ceil)?)
     }
     fn script(&self, _: &Node) -> Option<String> {
-        let Self { kernel: k, stride: s, padding: p } = self;
-        Some(format!("return torch.max_pool2d(x, [{k}, {k}], [{s}, {s}], [{p}, {p}], [1, 1], False)"))
+        let Self { kernel: k, stride: s, padding: p, ceil } = self;
+        let ceil = script::boolean(*ceil);
+        Some(format!("return torch.max_pool2d(x, [{k}, {k}], [{s}, {s}], [{p}, {p}], [1, 1], {ceil})"))
+    }
+}
+
+struct AvgPool2d(i64);
+
+/// `nn.AvgPool2d(kernel, stride=kernel)`.
+pub fn avg_pool2d(b: &Build, name: impl Into<String>, kernel: i64) -> Node {
+    b.node(name, AvgPool2d(kernel), Vec::new(), Vec::new())
+}
+
+impl Op for AvgPool2d {
+    fn kind(&self) -> &'static str {
+        "AvgPool2d"
+    }
+    fn detail(&self) -> String {
+        format!("{k}x{k} s{k}", k = self.0)
+    }
+    fn forward(&self, _: &Node, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
+        Ok(x.f_avg_pool2d([self.0; 2], [self.0; 2], [0, 0], false, true, None)?)
+    }
+    fn script(&self, _: &Node) -> Option<String> {
+        Some(format!("return torch.avg_pool2d(x, [{k}, {k}], [{k}, {k}], [0, 0], False, True, None)", k = self.0))
     }
 }
 

@@ -121,20 +121,20 @@ impl TorchLearner {
 /// A model of the zoo on the CPU, freshly initialised.
 pub(super) fn zoo_model(recipe: &Recipe, input: &InputSpec) -> Result<Node> {
     let arch = zoo::find(&recipe.model.arch).ok_or_else(|| unknown_arch(&recipe.model.arch))?;
-    let shape = &input.sample_shape;
-    if arch.images_only && shape.len() != 3 {
-        return Err(EngineError::Refused(format!(
-            "model.arch = \"{}\" takes images [C, H, W], but the data's samples are {shape:?}; use \"mlp\"",
-            arch.name
-        )));
+    if let Some(words) = arch.refuses(&input.sample_shape) {
+        return Err(EngineError::Refused(words));
     }
-    if let (Some(wanted), Some(&got)) = (arch.channels, shape.first())
-        && wanted != got
-    {
-        return Err(EngineError::Refused(format!(
-            "model.arch = \"{}\" takes {wanted} channels, but the data has {got}",
-            arch.name
-        )));
+    for (key, given, has) in [
+        ("dropout", recipe.model.dropout, arch.dropout),
+        ("stochastic_depth", recipe.model.stochastic_depth, arch.stochastic_depth),
+    ] {
+        // A rate of 0 asks for nothing.
+        if !has && given.is_some_and(|p| p > 0.0) {
+            return Err(EngineError::Refused(format!(
+                "model.{key}: model.arch = \"{}\" has none; leave the key out",
+                arch.name
+            )));
+        }
     }
     let build = Build::new(recipe.train.seed)?;
     Ok((arch.build)(&build, &recipe.model, input)?.finish())

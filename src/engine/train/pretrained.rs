@@ -43,11 +43,7 @@ fn read(home: &RunHome, recipe: &Recipe, what: &str) -> Result<Read, TrainError>
         // The command line has fetched it already, and shown how far it was.
         let path = Hub::from_env().and_then(|hub| hub.fetch(named, &mut |_| {}));
         let path = path.map_err(|e| TrainError::Refused(format!("model.weights = \"{what}\": {e}")))?;
-        let mut read = read_file(recipe, &path)?;
-        for tensor in &mut read.tensors {
-            tensor.name = named.present_name(&tensor.name);
-        }
-        return Ok(read);
+        return read_file(recipe, &path);
     }
     let path = Path::new(what);
     if what.contains('@') && !path.exists() {
@@ -70,5 +66,9 @@ fn read_file(recipe: &Recipe, path: &Path) -> Result<Read, TrainError> {
     let wanted = |name: &str| !load.drop.iter().any(|pattern| glob_covers(pattern, name));
     let state = weights::read_some(path, load.key.as_deref(), &wanted)?;
     let dropped = state.listing.tensors.iter().map(|t| &t.name).filter(|name| !wanted(name)).cloned().collect();
-    Ok(Read { file: path.to_owned(), tensors: state.into_tensors()?, dropped })
+    let mut tensors = state.into_tensors()?;
+    for tensor in &mut tensors {
+        tensor.name = hub::present_name(&recipe.model.arch, &tensor.name);
+    }
+    Ok(Read { file: path.to_owned(), tensors, dropped })
 }

@@ -5,7 +5,8 @@ use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{Build, Node, Result, custom, dropout, flatten, linear, relu, script};
 
-pub const ARCHS: &[Arch] = &[Arch { name: "mlp", channels: None, images_only: false, build }];
+pub const ARCHS: &[Arch] =
+    &[Arch { channels: None, images_only: false, ..Arch::torchvision("mlp", build).with_dropout() }];
 
 fn build(b: &Build, spec: &ModelSpec, input: &InputSpec) -> Result<Node> {
     let mut width = input.sample_shape.iter().product::<usize>() as i64;
@@ -14,8 +15,8 @@ fn build(b: &Build, spec: &ModelSpec, input: &InputSpec) -> Result<Node> {
         let n = i + 1;
         children.push(linear(b, format!("fc{n}"), width, hidden as i64)?);
         children.push(relu(b, format!("relu{n}")));
-        if spec.dropout > 0.0 {
-            children.push(dropout(b, format!("dropout{n}"), spec.dropout));
+        if let Some(p) = spec.dropout.filter(|p| *p > 0.0) {
+            children.push(dropout(b, format!("dropout{n}"), p));
         }
         width = hidden as i64;
     }

@@ -1,25 +1,32 @@
-//! ResNet-18/34/50/101/152 (He et al. 2015) with the names, shapes and initialisation of torchvision's `resnet.py`
-//! (version 1.5: the stride of a bottleneck is in its 3x3 convolution).
+//! ResNet-18/34/50/101/152 (He et al. 2015), ResNeXt (Xie et al. 2016) and wide ResNets (Zagoruyko and Komodakis 2016), as
+//! torchvision's `resnet.py` has them (version 1.5: the stride of a bottleneck is in its 3x3 convolution).
 
-use super::Arch;
-use crate::core::recipe::ModelSpec;
+use super::forward::{stages_then_fc, stages_then_fc_script};
+use super::{Arch, BuildFn};
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{
-    BatchNorm2d, Build, Conv2d, Cx, Init, Node, Result, adaptive_avg_pool2d, batch_norm2d, conv2d, custom, linear,
-    max_pool2d, relu, script, sequential,
+    BatchNorm2d, Build, Conv2d, Cx, Node, Result, adaptive_avg_pool2d, batch_norm2d, conv2d, custom, linear,
+    max_pool2d, relu, sequential,
 };
 use tch::Tensor;
+
+const PLAIN: Block = Block::Bottleneck { groups: 1, group_width: 64 };
 
 pub const ARCHS: &[Arch] = &[
     arch("resnet18", |b, _, i| resnet(b, i, Block::Basic, [2, 2, 2, 2])),
     arch("resnet34", |b, _, i| resnet(b, i, Block::Basic, [3, 4, 6, 3])),
-    arch("resnet50", |b, _, i| resnet(b, i, Block::Bottleneck, [3, 4, 6, 3])),
-    arch("resnet101", |b, _, i| resnet(b, i, Block::Bottleneck, [3, 4, 23, 3])),
-    arch("resnet152", |b, _, i| resnet(b, i, Block::Bottleneck, [3, 8, 36, 3])),
+    arch("resnet50", |b, _, i| resnet(b, i, PLAIN, [3, 4, 6, 3])),
+    arch("resnet101", |b, _, i| resnet(b, i, PLAIN, [3, 4, 23, 3])),
+    arch("resnet152", |b, _, i| resnet(b, i, PLAIN, [3, 8, 36, 3])),
+    arch("resnext50_32x4d", |b, _, i| resnet(b, i, Block::Bottleneck { groups: 32, group_width: 4 }, [3, 4, 6, 3])),
+    arch("resnext101_32x8d", |b, _, i| resnet(b, i, Block::Bottleneck { groups: 32, group_width: 8 }, [3, 4, 23, 3])),
+    arch("resnext101_64x4d", |b, _, i| resnet(b, i, Block::Bottleneck { groups: 64, group_width: 4 }, [3, 4, 23, 3])),
+    arch("wide_resnet50_2", |b, _, i| resnet(b, i, Block::Bottleneck { groups: 1, group_width: 128 }, [3, 4, 6, 3])),
+    arch("wide_resnet101_2", |b, _, i| resnet(b, i, Block::Bottleneck { groups: 1, group_width: 128 }, [3, 4, 23, 3])),
 ];
 
-const fn arch(name: &'static str, build: fn(&Build, &ModelSpec, &InputSpec) -> Result<Node>) -> Arch {
-    Arch { name, channels: Some(3), images_only: true, build }
+const fn arch(name: &'static str, build: BuildFn) -> Arch {
+    Arch::torchvision(name, build)
 }
 
 /// The two residual blocks.
@@ -27,8 +34,13 @@ const fn arch(name: &'static str, build: fn(&Build, &ModelSpec, &InputSpec) -> R
 pub enum Block {
     /// Two 3x3 convolutions.
     Basic,
-    /// 1x1, 3x3, 1x1 with four times the width at the end.
-    Bottleneck,
+    /// 1x1, 3x3, 1x1 with four times the stage's width at the end.
+    Bottleneck {
+        /// Groups of the 3x3 convolution.
+        groups: i64,
+        /// Channels of a group in a stage of width 64.
+        group_width: i64,
+    },
 }
 
 impl Block {
@@ -36,19 +48,18 @@ impl Block {
     fn expansion(self) -> i64 {
         match self {
             Self::Basic => 1,
-            Self::Bottleneck => 4,
+            Self::Bottleneck { .. } => 4,
         }
     }
 }
 
 /// A convolution without bias, initialised as torchvision's ResNets are.
 pub fn conv(b: &Build, name: &str, inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Result<Node> {
-    let mut c = Conv2d::new(inputs, outputs, kernel);
-    c.stride = stride;
-    c.padding = kernel / 2;
-    c.bias = false;
-    c.init = Some(Init::kaiming_fan_out(outputs * kernel * kernel));
-    conv2d(b, name, c)
+    grouped(b, name, Conv2d::new(inputs, outputs, kernel).stride(stride))
+}
+
+fn grouped(b: &Build, name: &str, c: Conv2d) -> Result<Node> {
+    conv2d(b, name, c.padding(c.kernel / 2).no_bias().kaiming_fan_out())
 }
 
 fn bn(b: &Build, name: &str, features: i64) -> Result<Node> {
@@ -107,15 +118,18 @@ pub fn block(b: &Build, name: &str, kind: Block, inputs: i64, width: i64, stride
             conv(b, "conv2", width, width, 3, 1)?,
             bn(b, "bn2", width)?,
         ],
-        Block::Bottleneck => vec![
-            conv(b, "conv1", inputs, width, 1, 1)?,
-            bn(b, "bn1", width)?,
-            conv(b, "conv2", width, width, 3, stride)?,
-            bn(b, "bn2", width)?,
-            conv(b, "conv3", width, outputs, 1, 1)?,
-            bn(b, "bn3", outputs)?,
-            relu(b, "relu"),
-        ],
+        Block::Bottleneck { groups, group_width } => {
+            let inner = width * group_width / 64 * groups;
+            vec![
+                conv(b, "conv1", inputs, inner, 1, 1)?,
+                bn(b, "bn1", inner)?,
+                grouped(b, "conv2", Conv2d::new(inner, inner, 3).stride(stride).groups(groups))?,
+                bn(b, "bn2", inner)?,
+                conv(b, "conv3", inner, outputs, 1, 1)?,
+                bn(b, "bn3", outputs)?,
+                relu(b, "relu"),
+            ]
+        }
     };
     if stride != 1 || inputs != outputs {
         let projection = vec![conv(b, "0", inputs, outputs, 1, stride)?, bn(b, "1", outputs)?];
@@ -123,7 +137,7 @@ pub fn block(b: &Build, name: &str, kind: Block, inputs: i64, width: i64, stride
     }
     Ok(match kind {
         Block::Basic => custom(b, name, "BasicBlock", children, basic_forward, block_script),
-        Block::Bottleneck => custom(b, name, "Bottleneck", children, bottleneck_forward, block_script),
+        Block::Bottleneck { .. } => custom(b, name, "Bottleneck", children, bottleneck_forward, block_script),
     })
 }
 
@@ -159,28 +173,4 @@ fn resnet(b: &Build, input: &InputSpec, kind: Block, blocks: [usize; 4]) -> Resu
     children.push(adaptive_avg_pool2d(b, "avgpool", 1));
     children.push(linear(b, "fc", channels, input.outputs as i64)?);
     Ok(custom(b, "", "ResNet", children, stages_then_fc, stages_then_fc_script))
-}
-
-/// A ResNet's forward: the children in their order, flattened before `fc`.
-pub fn stages_then_fc(node: &Node, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
-    let mut y = x.shallow_clone();
-    for child in &node.children {
-        if child.name == "fc" {
-            y = y.f_flatten(1, -1)?;
-        }
-        y = child.forward(&y, cx)?;
-    }
-    Ok(y)
-}
-
-/// The same in TorchScript.
-pub fn stages_then_fc_script(node: &Node) -> String {
-    let mut body = String::new();
-    for child in &node.children {
-        if child.name == "fc" {
-            body += "x = torch.flatten(x, 1)\n";
-        }
-        body += &format!("x = {}\n", script::call(&child.name, "x"));
-    }
-    body + "return x"
 }

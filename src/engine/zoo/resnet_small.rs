@@ -1,8 +1,9 @@
 //! Small ResNets for 8x8 to 64x64 images: the CIFAR variant of He et al. 2015, section 4.2 (a 3x3 stem without pooling,
 //! three stages), with torchvision's parameter names and projection shortcuts.
 
-use super::Arch;
-use super::resnet::{Block, conv, stage, stages_then_fc, stages_then_fc_script};
+use super::forward::{stages_then_fc, stages_then_fc_script};
+use super::resnet::{Block, conv, stage};
+use super::{Arch, BuildFn};
 use crate::core::recipe::ModelSpec;
 use crate::engine::api::InputSpec;
 use crate::engine::nn::{BatchNorm2d, Build, Node, Result, adaptive_avg_pool2d, batch_norm2d, custom, linear, relu};
@@ -13,8 +14,8 @@ pub const ARCHS: &[Arch] = &[
     arch("resnet20", |b, s, i| small(b, s, i, 3)),
 ];
 
-const fn arch(name: &'static str, build: fn(&Build, &ModelSpec, &InputSpec) -> Result<Node>) -> Arch {
-    Arch { name, channels: None, images_only: true, build }
+const fn arch(name: &'static str, build: BuildFn) -> Arch {
+    Arch { channels: None, ..Arch::torchvision(name, build) }
 }
 
 fn small(b: &Build, spec: &ModelSpec, input: &InputSpec, blocks: usize) -> Result<Node> {

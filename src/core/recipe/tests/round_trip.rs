@@ -27,7 +27,12 @@ fn model() -> impl Strategy<Value = ModelSpec> {
                 rename,
             })
         });
-    let sizes = (prop::option::of(1usize..1000), prop::collection::vec(1usize..99, 0..3), 1usize..99, 0.0f64..0.99);
+    let sizes = (
+        prop::option::of(1usize..1000),
+        prop::collection::vec(1usize..99, 0..3),
+        1usize..99,
+        prop::option::of(0.0f64..0.99),
+    );
     ("[a-z0-9]{1,8}", prop::option::of("[A-Z0-9_]{1,8}@[0-9]|/[a-z]{1,5}\\.pth"), load, sizes).prop_map(
         |(arch, weights, load, (num_classes, hidden, width, dropout))| ModelSpec {
             arch,
@@ -36,6 +41,7 @@ fn model() -> impl Strategy<Value = ModelSpec> {
             load,
             hidden,
             dropout,
+            stochastic_depth: dropout,
             width,
         },
     )
