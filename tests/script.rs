@@ -225,7 +225,7 @@ fn a_script_is_saved_again_with_its_trained_weights() {
 }
 
 /// A script takes no keys that make a model of the zoo.
-const AS_IT_IS: &[&str] = &["model.dropout=0.0", "model.hidden=[64, 64]", "model.width=16"];
+const AS_IT_IS: &[&str] = &["model.hidden=[64, 64]", "model.width=16"];
 
 /// The recipe of `support`, whose digits are an MLP's, as a script with dropout.
 fn mlp_file(folder: &Path) -> PathBuf {

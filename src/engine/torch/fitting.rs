@@ -31,6 +31,7 @@ pub fn script_tree(
     let (ours, none) = (&recipe.model, ModelSpec::default());
     let set = [
         ("dropout", ours.dropout != none.dropout),
+        ("stochastic_depth", ours.stochastic_depth != none.stochastic_depth),
         ("hidden", ours.hidden != none.hidden),
         ("width", ours.width != none.width),
     ];
