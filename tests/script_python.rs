@@ -240,7 +240,7 @@ fn zoo_recipe(arch: &str) -> Recipe {
     r.model.arch = arch.to_owned();
     r.model.hidden = vec![16];
     r.model.width = 4;
-    r.model.dropout = if arch == "mlp" { 0.2 } else { 0.0 };
+    r.model.dropout = if arch == "mlp" { Some(0.2) } else { None };
     r.optimizer.kind = OptimizerKind::Sgd;
     r.optimizer.lr = 0.02;
     r.train.threads = 1;
