@@ -23,7 +23,7 @@ fn child() {
 fn watched(bench: &Bench) -> Screen {
     let mut screen = Screen::program(bench.path(), &["train", "r.toml", "--watch"]);
     screen.wait_for("running mlp");
-    screen.wait_for("train/loss");
+    screen.wait_for("loss");
     screen
 }
 

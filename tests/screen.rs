@@ -71,7 +71,7 @@ fn start_a_run(screen: &mut Screen) {
     screen.wait_for("draft");
     screen.keys("t");
     screen.wait_for("running digits");
-    screen.wait_for("train/loss");
+    screen.wait_for("loss");
     // What the run says first, before the screen has made room for it, is not lost: epochs and device.
     screen.wait_for("/1000  ");
     screen.wait_for("cpu");

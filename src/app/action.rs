@@ -60,6 +60,24 @@ pub enum Action {
     Stop,
     Save,
     Evaluate,
+    SetLr,
+    ChartLeft,
+    ChartRight,
+    ZoomIn,
+    ZoomOut,
+    PanLeft,
+    PanRight,
+    ResetCharts,
+    FullScreen,
+    ChartCursor,
+    ChartAlone,
+    SmoothMore,
+    SmoothLess,
+    LogScale,
+    Outliers,
+    XAxis,
+    ChooseCharts,
+    OverlayRuns,
     Resume,
     Export,
     Verify,
@@ -187,6 +205,25 @@ table! {
     Stop            Train "stop"              "stop"    ["s"]                "stop the run with a checkpoint; asks";
     Save            Train "save"              "save"    ["w"]                "write a checkpoint now";
     Evaluate        Train "evaluate"          "evaluate" ["e"]               "evaluate on the validation data now";
+
+    SetLr           Train "set-lr"            "lr"       ["r"]               "change the learning rate";
+    ZoomIn          Train "zoom-in"           "zoom"     ["+" "="]           "show half as many steps, around the cursor or at the end";
+    ZoomOut         Train "zoom-out"          ""         ["-" "_"]           "show twice as many steps";
+    PanLeft         Train "pan-left"          ""         ["["]               "show earlier steps";
+    PanRight        Train "pan-right"         ""         ["]"]               "show later steps; at the end the charts follow the run";
+    ResetCharts     Train "reset-charts"      ""         ["0"]               "show all steps again, without a cursor";
+    FullScreen      Train "full-screen"       "full"     ["f" "enter"]       "give the chart the whole screen, or take it back";
+    ChartCursor     Train "chart-cursor"      "cursor"   ["c"]               "read the values at a step";
+    ChartAlone      Train "chart-alone"       ""         ["C"]               "zoom, pan and cursor for all charts in step, or for one alone";
+    ChartLeft       Train "chart-left"        ""         ["h" "left"]        "go to the chart on the left, or move the cursor";
+    ChartRight      Train "chart-right"       ""         ["l" "right"]       "go to the chart on the right, or move the cursor";
+    SmoothMore      Train "smooth-more"       "smooth"   [">"]               "smooth more";
+    SmoothLess      Train "smooth-less"       ""         ["<"]               "smooth less";
+    LogScale        Train "log-scale"         "log"      ["L"]               "log scale for this chart, or linear";
+    Outliers        Train "outliers"          ""         ["o"]               "outliers of this chart in full, or left out of its range";
+    XAxis           Train "x-axis"            ""         ["x"]               "steps, epochs or time below the curves";
+    ChooseCharts    Train "choose-charts"     "charts"   ["a"]               "add charts of other metrics, or remove some";
+    OverlayRuns     Train "overlay-runs"      "overlay"  ["O"]               "draw other runs over this one";
 
     Resume          Checkpoints "resume"      "resume"  ["r" "enter"]        "go on from this checkpoint";
     Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";

@@ -38,6 +38,8 @@ pub enum Effect {
     OpenDraft(PathBuf),
     /// Read a run's history.
     OpenRun(String),
+    /// Read a run's history, to draw its curves over those of the run on view.
+    ReadCurves(String),
     /// Build a run's model to see the layers.
     ReadTree(String),
     /// List a run's checkpoints.

@@ -66,6 +66,13 @@ pub enum Message {
     Draft(Result<Box<DraftReady>, String>),
     /// A run's history was read.
     Opened(Result<Box<OpenedRun>, String>),
+    /// The history of a run that is drawn over the one on view.
+    Curves {
+        /// The run.
+        run: String,
+        /// What its files tell, or why they cannot be read.
+        result: Result<Box<OpenedRun>, String>,
+    },
     /// The layer tree of a run that is not live here.
     TreeReady {
         /// The run.
@@ -163,6 +170,8 @@ pub struct DraftReady {
 pub struct OpenedRun {
     /// The list's line of it.
     pub summary: RunSummary,
+    /// The base learning rate it began with.
+    pub lr: f64,
     /// The freeze rules it began with.
     pub rules: Vec<String>,
     /// The metric that "best" looks at.
@@ -173,6 +182,8 @@ pub struct OpenedRun {
     pub records: Vec<Record>,
     /// The dense metrics, by name.
     pub series: Vec<(String, Series)>,
+    /// Steps and when they were, in milliseconds since the Unix epoch.
+    pub times: Vec<(u64, u64)>,
     /// The newest value of each.
     pub latest: Metrics,
     /// What was torn or dropped in its files.

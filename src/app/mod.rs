@@ -4,6 +4,7 @@
 //! effects out and draws the model. No clock and no file is touched here: time comes in as [`Message::Now`].
 
 pub mod action;
+pub mod charts;
 pub mod compare;
 pub mod compare_view;
 pub mod config;
@@ -27,4 +28,4 @@ mod update;
 pub use effect::Effect;
 pub use message::Message;
 pub use model::Model;
-pub use update::{open_by_id, palette_offer, update};
+pub use update::{open_by_id, other_runs, palette_offer, update};

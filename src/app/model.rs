@@ -9,6 +9,7 @@ use crate::core::recipe::Recipe;
 use crate::core::run::{RunId, RunStatus, RunSummary};
 
 use super::action::{ACTIONS, Action};
+use super::charts::Charts;
 use super::compare_view::CompareView;
 use super::effect::Effect;
 use super::keys::Keymap;
@@ -117,6 +118,8 @@ pub struct Model {
     pub attaching: Option<String>,
     /// What was said about a connection that cannot be made, so that it is said once.
     pub unreachable: Option<String>,
+    /// What the user did with the charts.
+    pub charts: Charts,
     /// A recipe that is not started yet.
     pub draft: Option<Draft>,
     /// What the Model screen shows.
@@ -157,6 +160,7 @@ impl Model {
             attached: None,
             attaching: None,
             unreachable: None,
+            charts: Charts::default(),
             draft: None,
             subject: Subject::Run,
             busy: watch.then_some(Busy::Starting),
@@ -194,7 +198,12 @@ impl Model {
     }
 
     /// Puts a run on view; of the others, only the hosted one is kept.
-    pub fn show(&mut self, view: RunView) {
+    pub fn show(&mut self, mut view: RunView) {
+        view.smooth(self.charts.weight());
+        if self.shown.as_ref() != Some(&view.id) {
+            self.charts.reset();
+        }
+        self.charts.overlaid.retain(|other| other.id != view.id);
         let id = view.id.clone();
         let hosted = self.hosted.clone();
         self.views.retain(|v| v.id != id && Some(&v.id) == hosted.as_ref());
@@ -333,7 +342,8 @@ impl Model {
             Action::Redo => self.layers().is_some_and(Layers::can_redo),
             Action::NextMatch | Action::PreviousMatch => self.layers().is_some_and(|l| l.filter().is_some()),
             Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => self.layers().is_some(),
-            Action::Pause | Action::Stop | Action::Save | Action::Evaluate => live,
+            Action::Pause | Action::Stop | Action::Save | Action::Evaluate | Action::SetLr => live,
+            action if action.info().place == Place::Train => self.shown().is_some(),
             Action::Resume => {
                 let view = self.shown().filter(|v| v.selected_checkpoint().is_some());
                 view.is_some_and(|v| can_resume(v.status)) && self.hosted.is_none()

@@ -28,6 +28,16 @@ pub enum Overlay {
         /// Line under the cursor.
         cursor: usize,
     },
+    /// Charts that can be shown, each switched on or off.
+    ChooseCharts {
+        /// Line under the cursor.
+        cursor: usize,
+    },
+    /// Runs that can be drawn over the one on view.
+    OverlayRuns {
+        /// Line under the cursor.
+        cursor: usize,
+    },
     /// Actions by name.
     Palette {
         /// What was typed.
@@ -95,6 +105,8 @@ pub enum Purpose {
     TagRuns(Vec<String>),
     /// A run's note.
     NoteRun(String),
+    /// The base learning rate of the live run.
+    SetLr,
     /// Which runs are listed; the filter that was in force before.
     FilterRuns {
         /// In force again when the field is left.

@@ -8,7 +8,7 @@ use crate::core::event::{Event, Metrics, Record};
 use crate::core::freeze::ParamState;
 use crate::core::recipe::Mode;
 use crate::core::run::{RunStatus, RunSummary};
-use crate::core::series::Series;
+use crate::core::series::{Clock, Series};
 use crate::core::tree::Tree;
 
 mod overlap;
@@ -87,10 +87,14 @@ pub struct RunView {
     pub monitor: String,
     /// Dense and rare metrics, by name.
     pub series: BTreeMap<String, Series>,
+    /// When each step was.
+    pub clock: Clock,
     /// The newest value of each.
     pub latest: Metrics,
     /// The event tail, oldest first.
     pub lines: VecDeque<Line>,
+    /// Base learning rate in force.
+    pub lr: f64,
     /// Freeze rules in force.
     pub rules: Vec<String>,
     /// The layers, once they are known.
@@ -113,12 +117,14 @@ pub struct RunView {
     /// Its last host stopped it for another one.
     handed_over: bool,
     pace: Pace,
+    /// Weight of the smoothing that all series have.
+    smoothing: f64,
 }
 
 impl RunView {
     /// From the run's files.
     pub fn new(opened: OpenedRun, hosted: bool) -> Self {
-        let OpenedRun { summary, rules, monitor, mode, records, series, latest, notes } = opened;
+        let OpenedRun { summary, lr, rules, monitor, mode, records, series, times, latest, notes } = opened;
         let mut view = Self {
             id: summary.id.to_string(),
             name: summary.name.clone(),
@@ -137,8 +143,10 @@ impl RunView {
             devices: Vec::new(),
             monitor,
             series: series.into_iter().collect(),
+            clock: clock(&records, &times),
             latest,
             lines: VecDeque::new(),
+            lr,
             rules,
             layers: None,
             layers_problem: None,
@@ -146,6 +154,7 @@ impl RunView {
             checkpoint_cursor: 0,
             health: BTreeMap::new(),
             pace: Pace::default(),
+            smoothing: 0.0,
         };
         view.take_summary(&summary);
         for record in &records {
@@ -185,6 +194,7 @@ impl RunView {
         let new = Self::new(opened, false);
         let old = std::mem::replace(self, new);
         self.keep_places(&old);
+        self.smooth(old.smoothing);
         self.attached = old.attached;
         self.watch = old.watch;
         if self.attached.is_some() {
@@ -239,9 +249,13 @@ impl RunView {
             Event::Step { metrics, .. } => {
                 self.step = self.step.max(record.step);
                 self.pace.take(record);
+                self.clock.push(record.step, record.time_ms);
                 self.chart(record.step, metrics);
             }
-            _ => self.take_rare(record, false),
+            _ => {
+                set_clock(&mut self.clock, record);
+                self.take_rare(record, false);
+            }
         }
         alert
     }
@@ -252,6 +266,7 @@ impl RunView {
                 Some(series) => series.push(step as f64, *value),
                 None => {
                     let mut series = Series::default();
+                    series.set_smoothing(self.smoothing);
                     series.push(step as f64, *value);
                     self.series.insert(name.clone(), series);
                 }
@@ -302,7 +317,10 @@ impl RunView {
                 }
                 line(self, Level::Info, format!("plan: {trainable} tensors learn, {frozen} do not"));
             }
-            Event::LrChanged { lr } => line(self, Level::Info, format!("base learning rate {}", format::number(*lr))),
+            Event::LrChanged { lr } => {
+                self.lr = *lr;
+                line(self, Level::Info, format!("base learning rate {lr}"));
+            }
             Event::Paused => {
                 self.status = RunStatus::Paused;
                 self.pace.pause();
@@ -343,6 +361,23 @@ impl RunView {
         self.lines.push_back(Line { time_ms, step, level, text });
     }
 
+    /// Smooths every series with this weight, and those that come.
+    pub fn smooth(&mut self, weight: f64) {
+        self.smoothing = weight;
+        self.series.values_mut().for_each(|s| s.set_smoothing(weight));
+    }
+
+    /// First and last step of all series.
+    pub fn span(&self) -> Option<(f64, f64)> {
+        let spans = self.series.values().filter_map(Series::span);
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Where the monitored metric was best, and how good.
+    pub fn best(&self) -> Option<(f64, f64)> {
+        self.series.get(&self.monitor)?.extreme(self.mode == Mode::Max)
+    }
+
     /// Steps a second over the last while; `None` before two steps were seen.
     pub fn rate(&self) -> Option<f64> {
         self.pace.rate().filter(|_| self.status == RunStatus::Running)
@@ -369,5 +404,29 @@ impl RunView {
     pub fn selected_checkpoint(&self) -> Option<&CheckpointRow> {
         let rows = self.checkpoints.as_ref()?;
         rows.len().checked_sub(1 + self.checkpoint_cursor).and_then(|i| rows.get(i))
+    }
+}
+
+/// The clock that a run's files tell.
+fn clock(records: &[Record], times: &[(u64, u64)]) -> Clock {
+    let mut clock = Clock::default();
+    let mut steps = times.iter().peekable();
+    for record in records {
+        while let Some((step, time_ms)) = steps.next_if(|(_, time_ms)| *time_ms <= record.time_ms) {
+            clock.push(*step, *time_ms);
+        }
+        set_clock(&mut clock, record);
+    }
+    steps.for_each(|(step, time_ms)| clock.push(*step, *time_ms));
+    clock
+}
+
+fn set_clock(clock: &mut Clock, record: &Record) {
+    match &record.event {
+        Event::Started { resumed_from, .. } => clock.start(resumed_from.unwrap_or(0), record.time_ms),
+        Event::Paused => clock.pause(record.time_ms),
+        Event::Continued => clock.go_on(record.time_ms),
+        event if event.is_end() => clock.pause(record.time_ms),
+        _ => {}
     }
 }

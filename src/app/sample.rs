@@ -106,10 +106,12 @@ pub fn opened(n: u64, status: RunStatus, points: u64) -> OpenedRun {
     OpenedRun {
         mode: crate::core::recipe::Mode::Min,
         summary,
+        lr: 1e-3,
         rules: vec!["freeze **".to_owned(), "train fc".to_owned()],
         monitor: "val/loss".to_owned(),
         records,
         series: vec![("train/loss".to_owned(), loss), ("val/loss".to_owned(), val)],
+        times: (1..=points).map(|i| (i, NOW - 900_000 + i * 4_000)).collect(),
         latest,
         notes: Vec::new(),
     }

@@ -26,6 +26,11 @@ pub struct Glyphs {
     pub cursor: &'static str,
     pub yes: &'static str,
     pub no: &'static str,
+    pub above: &'static str,
+    pub below: &'static str,
+    pub best: &'static str,
+    pub saved: &'static str,
+    pub key: &'static str,
     /// What charts are drawn with.
     pub chart: ChartMarks,
 }
@@ -53,6 +58,11 @@ impl Glyphs {
         cursor: "▌",
         yes: "✓",
         no: "✗",
+        above: "▲",
+        below: "▼",
+        best: "★",
+        saved: "◆",
+        key: "━━",
         chart: ChartMarks::Braille,
     };
 
@@ -78,6 +88,11 @@ impl Glyphs {
         cursor: ">",
         yes: "+",
         no: "x",
+        above: "^",
+        below: "v",
+        best: "*",
+        saved: "+",
+        key: "--",
         chart: ChartMarks::Ascii,
     };
 

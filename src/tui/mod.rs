@@ -2,6 +2,7 @@
 //!
 //! The only place of ratatui and crossterm. Imports `app`, `core` and `session`; called by `cli`.
 
+mod canvas;
 mod event_loop;
 mod glyphs;
 mod input;
@@ -29,6 +30,7 @@ use crate::core::alerts::Alerts;
 use crate::core::run::RunHome;
 use crate::session::{Outcome, Program, RunHandle, Start};
 
+pub use canvas::Canvas;
 pub use event_loop::EngineSource;
 use event_loop::{EventLoop, Setup};
 use settings::Settings;

@@ -19,6 +19,7 @@ use crate::core::event::Event;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
 use crate::core::run::spark::Spark;
+use crate::core::series::Series;
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
     let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs };
@@ -176,6 +177,67 @@ fn training() {
     snapshot!("train_low", live(), 60, 9);
 }
 
+/// A run with everything that a long one has.
+fn charted() -> Model {
+    let mut model = with_runs(3);
+    let mut opened = sample::opened(1, RunStatus::Running, 200);
+    let curve = |f: fn(f64) -> f64| Series::from_points((1..=200).map(|i| (f64::from(i), f(f64::from(i)))));
+    let val = |f: fn(f64) -> f64| Series::from_points((1..=5).map(|e| (f64::from(e) * 40.0, f(f64::from(e)))));
+    opened.series.extend([
+        ("val/top1".to_owned(), val(|e| 0.97 - 0.5 / e)),
+        ("val/top5".to_owned(), val(|e| 0.99 - 0.2 / e)),
+        ("lr".to_owned(), curve(|i| 5e-4 * (1.0 + (i / 64.0).cos()))),
+        ("grad_norm".to_owned(), curve(|i| if i == 1.0 { 5e4 } else { 1.5 + (i * 0.7).sin() / i.sqrt() })),
+        ("samples_per_s".to_owned(), curve(|i| if i == 90.0 { f64::NAN } else { 480.0 + 20.0 * (i / 9.0).sin() })),
+        ("device/cuda:0/load".to_owned(), curve(|i| 0.9 + 0.05 * (i / 5.0).sin())),
+        ("device/cuda:0/memory".to_owned(), curve(|_| 3.2e9)),
+    ]);
+    let started = StartedRun { opened, tree: sample::tree() };
+    update(&mut model, Message::Started(Ok(Box::new(started))));
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(4) });
+    model
+}
+
+fn pressed(keys: &str) -> Model {
+    let mut model = charted();
+    key(&mut model, keys);
+    model
+}
+
+fn overlaid() -> Model {
+    let mut model = charted();
+    for n in [2, 3] {
+        let opened = sample::opened(n, RunStatus::Finished, 60 * n);
+        let run = opened.summary.id.to_string();
+        update(&mut model, Message::Curves { run, result: Ok(Box::new(opened)) });
+    }
+    model
+}
+
+#[test]
+fn charts() {
+    snapshot!("charts_usual", charted(), 80, 24);
+    snapshot!("charts_crowded", charted(), 160, 50);
+    snapshot!("charts_full", pressed("f"), 80, 24);
+    snapshot!("charts_zoomed", pressed("+ + [ x"), 100, 30);
+    snapshot!("charts_cursor", pressed("f c h h h h h h h h h h"), 80, 24);
+    snapshot!("charts_log", pressed("L f"), 80, 24);
+    snapshot!("charts_smooth", pressed("> > > > f"), 80, 24);
+    snapshot!("charts_outliers_cut", pressed("l l l f"), 80, 24);
+    snapshot!("charts_outliers", pressed("l l l f o"), 80, 24);
+    snapshot!("charts_gap", pressed("G h h f"), 80, 24);
+    snapshot!("charts_by_time", pressed("x x"), 80, 24);
+    snapshot!("charts_overlaid", overlaid(), 100, 30);
+    snapshot!("charts_choose", pressed("a j j j enter"), 80, 24);
+    snapshot!("charts_overlay_list", pressed("O"), 80, 24);
+    snapshot!("charts_none", pressed("a enter j enter j enter j enter j enter j enter j enter esc"), 80, 24);
+    let mut ascii = overlaid();
+    key(&mut ascii, "c [");
+    update(&mut ascii, Message::Resize { width: 100, height: 30 });
+    insta::assert_snapshot!("charts_ascii", picture(&ascii, 100, 30, Glyphs::ASCII));
+}
+
 #[test]
 fn checkpoints() {
     let mut nothing = no_runs();
@@ -303,6 +365,11 @@ fn all() -> Vec<Model> {
     let mut said = live();
     said.say(Level::Error, "a long message that must be wrapped ".repeat(9));
     models.push(said);
+    models.push(charted());
+    models.push(overlaid());
+    for keys in ["a", "O", "f", "f c h h +", "C + c [", "L l L l L o", "> > > x", "x x G", "+ + + + + + + +", "r"] {
+        models.push(pressed(keys));
+    }
     for keys in ["?", "m", ":", "q", "n", "2", "2 j space", "4"] {
         let mut model = live();
         key(&mut model, keys);

@@ -24,6 +24,7 @@ fn preview(model: &mut Model) {
         Purpose::RenameRun(run) => super::keep::preview_name(model, run, text),
         Purpose::TagRuns(runs) => super::keep::preview_tags(model, runs, text),
         Purpose::NoteRun(_) => super::keep::preview_note(text),
+        Purpose::SetLr => super::train::preview_lr(model, text),
     };
     if let Some(Overlay::Ask(ask)) = model.overlays.last_mut() {
         ask.preview = said;
@@ -67,6 +68,7 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
             // The preview would have said so.
             Err(_) => Vec::new(),
         },
+        Purpose::SetLr => super::train::set_lr(model, text),
         // In force since it was typed.
         Purpose::FilterRuns { .. } => Vec::new(),
     }

@@ -39,6 +39,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         }
         Message::Draft(result) => draft_read(model, result),
         Message::Opened(result) => return opened(model, result),
+        Message::Curves { run, result } => super::charts::curves(model, run, result),
         Message::TreeReady { run, tree } => {
             if let Some(view) = model.view_mut(&run) {
                 match tree {
@@ -135,8 +136,13 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
         }
     }
     model.marks.retain(|id| runs.iter().any(|r| r.id.as_str() == id));
+    // Runs drawn over the one on view may go on too.
+    let gone_on = |other: &&RunView| runs.iter().any(|r| r.id.as_str() == other.id && r.step > other.step);
+    let curves = model.charts.overlaid.iter().filter(gone_on).map(|other| Effect::ReadCurves(other.id.clone()));
+    let mut effects: Vec<Effect> = curves.collect();
     model.runs = Some(runs);
-    model.arrange_runs(selected)
+    effects.extend(model.arrange_runs(selected));
+    effects
 }
 
 fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {

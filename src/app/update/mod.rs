@@ -3,6 +3,7 @@
 mod ask;
 mod attach;
 mod background;
+mod charts;
 mod checkpoints;
 mod compare;
 mod form;
@@ -13,6 +14,7 @@ mod overlays;
 mod runs;
 mod train;
 
+pub use charts::other_runs;
 pub use overlays::palette_offer;
 pub use runs::open_by_id;
 
@@ -130,6 +132,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
     if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
         return layers::act(model, Action::Discard);
     }
+    if model.screen == Screen::Train && charts::back(model) {
+        return Vec::new();
+    }
     if model.screen == Screen::Runs {
         model.marks.clear();
     } else {
@@ -172,7 +177,7 @@ fn go(model: &mut Model, by: isize) {
                 layers.go(by);
             }
         }
-        Screen::Train => {}
+        Screen::Train => charts::go(model, by),
         Screen::Compare => compare::go(model, by),
         Screen::Checkpoints => {
             if let Some(view) = model.shown_mut() {

@@ -37,6 +37,7 @@ fn go(model: &mut Model, by: isize) {
         *at = usize::try_from(to).unwrap_or(0).min(len.saturating_sub(1));
     };
     let messages = model.toasts.len();
+    let lines = super::charts::lines(model);
     match model.overlays.last_mut() {
         // Texts end where their last line is the last one shown; drawing holds them there too.
         Some(Overlay::Help { scroll }) => move_within(scroll, crate::app::action::ACTIONS.len() + 16),
@@ -44,16 +45,22 @@ fn go(model: &mut Model, by: isize) {
         Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
         Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
+        Some(Overlay::ChooseCharts { cursor } | Overlay::OverlayRuns { cursor }) => move_within(cursor, lines),
         _ => {}
     }
 }
 
 /// Enter in a list.
 fn open(model: &mut Model) -> Vec<Effect> {
-    if let Some(Overlay::Lineage { kin, cursor }) = model.overlays.last() {
-        let Some(run) = kin.get(*cursor).and_then(|k| k.run.clone()) else { return Vec::new() };
-        model.overlays.pop();
-        return super::runs::jump(model, &run);
+    match model.overlays.last() {
+        Some(Overlay::Lineage { kin, cursor }) => {
+            let Some(run) = kin.get(*cursor).and_then(|k| k.run.clone()) else { return Vec::new() };
+            model.overlays.pop();
+            return super::runs::jump(model, &run);
+        }
+        Some(Overlay::ChooseCharts { cursor }) => return super::charts::toggle_chart(model, *cursor),
+        Some(Overlay::OverlayRuns { cursor }) => return super::charts::toggle_run(model, *cursor),
+        _ => {}
     }
     let Some(Overlay::Recipes { entries, cursor }) = model.overlays.last() else {
         model.overlays.pop();

@@ -60,6 +60,8 @@ fn step(model: &mut Model, step: u64, loss: f64) {
     update(model, Message::Records(vec![sample::record(step, 1000 - step, event)]));
 }
 
+mod charts;
+
 #[test]
 fn number_keys_and_tab_go_to_the_screens() {
     let mut model = model();

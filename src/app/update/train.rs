@@ -2,8 +2,9 @@
 
 use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
+use crate::app::format::number;
 use crate::app::model::{Busy, Model};
-use crate::app::overlay::{Confirm, Consent, Overlay};
+use crate::app::overlay::{Confirm, Consent, Overlay, Purpose};
 use crate::app::run_view::Level;
 use crate::core::command::Command;
 use crate::core::run::RunStatus;
@@ -20,6 +21,10 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         model.say(Level::Info, text);
         return Vec::new();
     }
+    let live = [Action::Pause, Action::Stop, Action::Save, Action::Evaluate, Action::SetLr];
+    if !live.contains(&action) {
+        return super::charts::act(model, action);
+    }
     let paused = model.shown().is_some_and(|v| v.status == RunStatus::Paused);
     match action {
         Action::Pause if paused => vec![model.tell(Command::Continue)],
@@ -29,6 +34,11 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.say(Level::Info, "evaluating…");
             vec![model.tell(Command::Evaluate)]
         }
+        Action::SetLr => {
+            let lr = model.shown().map_or_else(String::new, |v| v.lr.to_string());
+            super::ask::ask(model, "Base learning rate", lr, Purpose::SetLr);
+            Vec::new()
+        }
         Action::Stop => {
             let lines = vec!["It finishes its step and writes a checkpoint; `resume` goes on from there.".to_owned()];
             let title = format!("Stop {}?", model.shown().map_or("the run", |v| &v.name));
@@ -36,6 +46,34 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         _ => Vec::new(),
+    }
+}
+
+/// What the typed learning rate would do.
+pub(super) fn preview_lr(model: &Model, text: &str) -> Result<Vec<String>, String> {
+    let lr = parse_lr(text)?;
+    let Some(now) = model.shown().map(|v| v.lr) else { return Ok(Vec::new()) };
+    let change = if lr == now || now == 0.0 { String::new() } else { format!(", {} times", number(lr / now)) };
+    let scaled = "Groups and schedule scale it, as in the recipe; it is in force between two steps.";
+    Ok(vec![format!("{now} → {lr}{change}"), scaled.to_owned()])
+}
+
+fn parse_lr(text: &str) -> Result<f64, String> {
+    let lr = text.parse().ok().filter(|lr: &f64| lr.is_finite() && *lr >= 0.0);
+    lr.ok_or_else(|| format!("`{text}` is no learning rate; write a number that is not negative, as 3e-4"))
+}
+
+pub(super) fn set_lr(model: &mut Model, text: &str) -> Vec<Effect> {
+    match parse_lr(text) {
+        Ok(lr) if model.enabled(Action::SetLr) => vec![model.tell(Command::SetLr { lr })],
+        Ok(_) => {
+            model.say(Level::Info, "the run is not live any more");
+            Vec::new()
+        }
+        Err(problem) => {
+            model.say(Level::Warning, problem);
+            Vec::new()
+        }
     }
 }
 

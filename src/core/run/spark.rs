@@ -3,7 +3,7 @@
 use super::RunDir;
 use super::metrics::Sample;
 use crate::core::event::Event;
-use crate::core::series::Series;
+use crate::core::series::{Series, edges};
 
 /// The curve as the run list shows it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,10 +44,10 @@ impl Spark {
         if let Some((x0, x1)) = series.span().filter(|_| points > 0) {
             // Fewer values than places stand side by side, so that no hole is between them.
             let width = points.min(series.len());
-            let columns = series.columns(x0, x1.max(x0 + 1.0), width);
+            let columns = series.columns(&edges((x0, x1.max(x0 + 1.0)), width));
             let mut last = None;
             for column in columns {
-                last = column.map(|c| c.last).filter(|v| v.is_finite()).or(last);
+                last = column.range.map(|r| r.last).or(last);
                 values.push(last);
             }
         }

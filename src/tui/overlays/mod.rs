@@ -1,5 +1,6 @@
 //! What lies on top of a screen.
 
+mod charts;
 mod form;
 mod help;
 mod lineage;
@@ -27,6 +28,8 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Help { scroll } => help::draw(f, area, *scroll, model, look),
         Overlay::Messages { scroll } => messages(f, area, *scroll, model, look),
         Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
+        Overlay::ChooseCharts { cursor } => charts::choose(f, area, *cursor, model, look),
+        Overlay::OverlayRuns { cursor } => charts::runs(f, area, *cursor, model, look),
         Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
         Overlay::Lineage { kin, cursor } => lineage::draw(f, area, kin, *cursor, look),
         Overlay::Form(form) => form::draw(f, area, form, look),

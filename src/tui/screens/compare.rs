@@ -11,10 +11,12 @@ use crate::app::Model;
 use crate::app::action::Action;
 use crate::app::compare::{Row, Section};
 use crate::app::compare_view::CompareView;
+use crate::app::format::number;
 use crate::core::run::RunSummary;
+use crate::core::series::Series;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
-use crate::tui::widgets::chart::{self, Curve};
+use crate::tui::widgets::chart::{Chart, Curve};
 use crate::tui::widgets::text;
 
 /// Least cells of a run's column.
@@ -136,7 +138,8 @@ fn row<'a>(row: &'a Row, columns: &Columns, look: &Look) -> Line<'a> {
 
 fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSummary], look: &Look) {
     let Some(metric) = view.chart() else {
-        chart::draw(f, area, look, "", &[]);
+        let line = Line::styled(" no values yet", look.style(Scope::TextFaint));
+        f.render_widget(line, Rect { y: area.y + area.height / 2, height: area.height.min(1), ..area });
         return;
     };
     // The names share what the metric's leaves of the legend's line.
@@ -147,14 +150,31 @@ fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSumm
         Some(run) if room >= 6 => text::cut(&format!("{} {}", i + 1, run.name), room, look.glyphs.ellipsis),
         _ => (i + 1).to_string(),
     };
-    let names: Vec<String> = (0..metric.curves.len()).map(name).collect();
-    let curve = |(i, (series, name))| Curve {
-        name,
-        series,
-        style: look.style(Scope::chart(i)),
-        sparse: metric.name.starts_with("val/"),
+    let mut heading = vec![vec![Span::styled(metric.name.clone(), look.style(Scope::Heading))]];
+    let mut curves = Vec::new();
+    for (i, series) in metric.curves.iter().enumerate() {
+        let style = look.style(Scope::chart(i));
+        let value = series.last().map_or_else(|| "-".to_owned(), |(_, v)| number(v));
+        heading.push(vec![
+            Span::styled(format!("  {} {} ", look.glyphs.key, name(i)), style),
+            Span::styled(value, look.style(Scope::Text)),
+        ]);
+        // Without colours the number tells a curve, as it tells the column.
+        let tag = style.fg.is_none().then(|| char::from_digit((i as u32 + 1) % 36, 36)).flatten();
+        let (sparse, step) = (metric.name.starts_with("val/"), Box::new(|x| x));
+        curves.push(Curve { series, style, behind: None, sparse, tag, step });
+    }
+    let spans = metric.curves.iter().filter_map(Series::span);
+    let (from, to) = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let chart = Chart {
+        heading,
+        curves,
+        x: (from, to.max(from + 1.0)),
+        ends: (format!("{from:.0}"), format!("step {to:.0}")),
+        log: false,
+        cut_outliers: true,
+        cursor: None,
+        marks: Vec::new(),
     };
-    let curves: Vec<Curve<'_>> =
-        metric.curves.iter().zip(names.iter().map(String::as_str)).enumerate().map(curve).collect();
-    chart::draw(f, area, look, &metric.name, &curves);
+    chart.draw(f, area, look);
 }

@@ -45,6 +45,10 @@ pub enum Scope {
     Chart2,
     Chart3,
     Chart4,
+    Chart5,
+    Chart6,
+    Chart7,
+    Chart8,
     GaugeFull,
     GaugeRest,
     Good,
@@ -55,7 +59,7 @@ pub enum Scope {
 
 impl Scope {
     /// Names in theme files, in the enum's order.
-    pub const NAMES: [&'static str; 35] = [
+    pub const NAMES: [&'static str; 39] = [
         "text",
         "text.dim",
         "text.faint",
@@ -85,6 +89,10 @@ impl Scope {
         "chart.2",
         "chart.3",
         "chart.4",
+        "chart.5",
+        "chart.6",
+        "chart.7",
+        "chart.8",
         "gauge.full",
         "gauge.rest",
         "good",
@@ -95,7 +103,8 @@ impl Scope {
 
     /// Colours of charts, round the end.
     pub fn chart(index: usize) -> Self {
-        [Self::Chart1, Self::Chart2, Self::Chart3, Self::Chart4][index % 4]
+        use Scope::{Chart1, Chart2, Chart3, Chart4, Chart5, Chart6, Chart7, Chart8};
+        [Chart1, Chart2, Chart3, Chart4, Chart5, Chart6, Chart7, Chart8][index % 8]
     }
 }
 

@@ -117,5 +117,6 @@ fn begin(engine: &mut Lazy, places: &Places, start: Start, post: &Post) -> bool 
 /// A fresh run: its stream has everything from the beginning.
 fn fresh(run: &RunDir) -> Result<OpenedRun, String> {
     let opened = open(run)?;
-    Ok(OpenedRun { records: Vec::new(), series: Vec::new(), latest: Metrics::new(), notes: Vec::new(), ..opened })
+    let (records, series, times, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    Ok(OpenedRun { records, series, times, latest: Metrics::new(), notes, ..opened })
 }

@@ -49,6 +49,10 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 let opened = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| open(&run));
                 Message::Opened(opened.map(Box::new))
             }
+            Effect::ReadCurves(run) => {
+                let opened = places.home.find(&run).map_err(|e| e.to_string()).and_then(|run| open(&run));
+                Message::Curves { run, result: opened.map(Box::new) }
+            }
             Effect::ReadCheckpoints(id) => match places.home.find(&id) {
                 Ok(run) => Message::Checkpoints { rows: checkpoints(&run), run: id },
                 Err(e) => Message::Warning(e.to_string()),
@@ -73,11 +77,13 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
     let (records, dropped) = run.events().map_err(|e| e.to_string())?;
     let mut notes: Vec<String> = dropped.into_iter().chain(summary.problem.clone()).collect();
     let mut series = Vec::new();
+    let mut times = Vec::new();
     let mut latest = Metrics::new();
     // A run that was never stepped has no metrics file yet.
     if run.metrics_path().exists() {
         let (table, dropped) = MetricsReader::read_all(&run.metrics_path()).map_err(|e| e.to_string())?;
         notes.extend(dropped);
+        times.extend(table.rows().map(|row| (row.step, row.time_ms)));
         for name in table.names() {
             let column = table.column(name).into_iter().map(|(step, value)| (step as f64, value));
             series.push((name.to_owned(), Series::from_points(column)));
@@ -87,10 +93,12 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
     Ok(OpenedRun {
         summary,
         mode: recipe.monitor_mode(),
+        lr: recipe.optimizer.lr,
         rules: recipe.freeze.rules,
         monitor: recipe.checkpoint.monitor,
         records,
         series,
+        times,
         latest,
         notes,
     })

@@ -1,5 +1,7 @@
 //! Progress, charts and the event tail of the run on view.
 
+mod charts;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -7,12 +9,12 @@ use ratatui::text::{Line, Span};
 use super::empty;
 use crate::app::Model;
 use crate::app::action::Action;
-use crate::app::format::{age, duration, number};
+use crate::app::charts::Layout;
+use crate::app::format::{age, duration};
 use crate::app::run_view::RunView;
 use crate::core::run::RunStatus;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
-use crate::tui::widgets::chart::{self, Curve};
 use crate::tui::widgets::{gauge, text};
 
 pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
@@ -31,27 +33,22 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
         empty(f, area, look, &lines);
         return;
     };
-    let mut rest = area;
+    let layout = Layout::of(area.height, model.charts.full);
+    let mut y = area.y;
     let mut take = |height: u16| {
-        let part = Rect { height: height.min(rest.height), ..rest };
-        rest = Rect { y: rest.y + part.height, height: rest.height - part.height, ..rest };
+        let part = Rect { y, height, ..area };
+        y += height;
         part
     };
-    let head = take(1);
-    let bar = if area.height >= 4 { take(1) } else { Rect::default() };
-    let values = if area.height >= 6 { take(1) } else { Rect::default() };
-    let gap = if area.height >= 14 { take(1) } else { Rect::default() };
-    debug_assert!(gap.height <= 1);
-    let tail_height = if area.height >= 12 { (area.height / 4).clamp(2, 8) } else { 0 };
-    let charts = Rect { height: rest.height - tail_height.min(rest.height), ..rest };
-    let tail = Rect { y: charts.bottom(), height: tail_height, ..rest };
+    let (head, bar, state) = (take(layout.head), take(layout.bar), take(layout.state));
+    let (charts, tail) = (take(layout.charts), take(layout.tail));
 
     draw_head(f, head, view, look);
     if !bar.is_empty() {
         gauge::draw(f, Rect { x: bar.x + 1, width: bar.width.saturating_sub(2), ..bar }, look, view.progress());
     }
-    draw_values(f, values, view, look);
-    draw_charts(f, charts, view, look);
+    charts::state(f, state, model, view, look);
+    charts::draw(f, charts, model, view, look);
     draw_tail(f, tail, model, view, look);
 }
 
@@ -85,50 +82,6 @@ fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
 
 fn rate_text(rate: f64) -> String {
     if rate >= 10.0 { format!("{rate:.0}") } else { format!("{rate:.2}") }
-}
-
-/// The newest value of each metric, those that matter most first.
-fn draw_values(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
-    if area.is_empty() {
-        return;
-    }
-    let first = ["train/loss", "val/loss", "val/top1", "lr", "grad_norm"];
-    let rest = view.latest.keys().map(String::as_str).filter(|n| !first.contains(n) && !n.starts_with("device/"));
-    let mut spans = vec![Span::raw(" ")];
-    let mut used = 1;
-    for name in first.into_iter().chain(rest) {
-        let Some(value) = view.latest.get(name) else { continue };
-        let value = number(*value);
-        used += name.len() + value.len() + 4;
-        if used > usize::from(area.width) {
-            break;
-        }
-        spans.push(Span::styled(format!("{name} "), look.style(Scope::TextDim)));
-        spans.push(Span::styled(format!("{value}   "), look.style(Scope::Text)));
-    }
-    f.render_widget(Line::from(spans), area);
-}
-
-fn draw_charts(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
-    let curve = |name: &'static str, index: usize| {
-        let series = view.series.get(name)?;
-        Some(Curve { name, series, style: look.style(Scope::chart(index)), sparse: name.starts_with("val/") })
-    };
-    let losses: Vec<Curve<'_>> = [curve("train/loss", 0), curve("val/loss", 1)].into_iter().flatten().collect();
-    let second: Vec<Curve<'_>> = [curve("val/top1", 2)].into_iter().flatten().collect();
-    let third: Vec<Curve<'_>> = [curve("lr", 3)].into_iter().flatten().collect();
-    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    // Beside the losses, where there is room: accuracy above, learning rate below.
-    let side = if area.width >= 100 && area.height >= 8 && !second.is_empty() { area.width / 3 } else { 0 };
-    let left = Rect { width: area.width - side, ..area };
-    chart::draw(f, left, look, "", &losses);
-    if side > 0 {
-        let right = Rect { x: left.right() + 2, width: side - 2, ..area };
-        let upper = if area.height >= 12 { area.height / 2 } else { area.height };
-        chart::draw(f, Rect { height: upper, ..right }, look, "", &second);
-        let lower = Rect { y: right.y + upper, height: area.height - upper, ..right };
-        chart::draw(f, lower, look, "", &third);
-    }
 }
 
 fn draw_tail(f: &mut Frame<'_>, area: Rect, model: &Model, view: &RunView, look: &Look) {
