@@ -1,48 +1,82 @@
 //! How results look: tables, times, and text that came from files made harmless.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr;
 
 use super::io::Io;
 
 /// A plain table: headers, two blanks between columns, no lines. Its text may come from anywhere.
 pub struct Listing {
-    table: Table,
+    /// Each with whether it is aligned to the right.
+    headers: Vec<(String, bool)>,
+    rows: Vec<Vec<String>>,
     empty: &'static str,
+    /// Fitted to the terminal's width.
+    fitted: bool,
 }
 
 impl Listing {
     /// A table with these headers; a header that begins with `>` is of a column that is aligned to the right. `empty` is said (to stderr)
     /// where there are no rows.
     pub fn new(io: &Io, headers: &[&str], empty: &'static str) -> Self {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        if io.out_is_terminal {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
-        table.set_header(headers.iter().map(|h| h.trim_start_matches('>')));
-        for (i, header) in headers.iter().enumerate() {
-            if let Some(column) = table.column_mut(i) {
-                column.set_padding((0, 2));
-                if header.starts_with('>') {
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
-            }
-        }
-        Self { table, empty }
+        let headers = headers.iter().map(|h| (h.trim_start_matches('>').to_owned(), h.starts_with('>'))).collect();
+        Self { headers, rows: Vec::new(), empty, fitted: io.out_is_terminal }
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.table.add_row(cells.into_iter().map(|c| harmless(&c)));
+        self.rows.push(cells.into_iter().map(|c| harmless(&c)).collect());
     }
 
     /// Prints it.
     pub fn print(self, io: &mut Io) -> Result<(), super::error::CliError> {
-        if self.table.is_empty() {
+        if self.rows.is_empty() {
             io.say(self.empty);
             return Ok(());
         }
-        io.print(&self.table.trim_fmt())
+        let text = if self.fitted { self.fit() } else { self.plain() };
+        io.print(&text)
+    }
+
+    /// As wide as the terminal, long cells broken.
+    fn fit(self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(self.headers.iter().map(|(header, _)| header));
+        for (i, (_, right)) in self.headers.iter().enumerate() {
+            if let Some(column) = table.column_mut(i) {
+                column.set_padding((0, 2));
+                if *right {
+                    column.set_cell_alignment(CellAlignment::Right);
+                }
+            }
+        }
+        table.add_rows(self.rows);
+        table.trim_fmt()
+    }
+
+    /// As wide as it is; a file may have a hundred thousand tensors.
+    fn plain(self) -> String {
+        let headers: Vec<String> = self.headers.iter().map(|(header, _)| header.clone()).collect();
+        let lines = || std::iter::once(&headers).chain(&self.rows);
+        let mut widths = vec![0; headers.len()];
+        for line in lines() {
+            widths.iter_mut().zip(line).for_each(|(width, cell)| *width = cell.width().max(*width));
+        }
+        let mut text = String::new();
+        for line in lines() {
+            for ((cell, width), (_, right)) in line.iter().zip(&widths).zip(&self.headers) {
+                let blanks = width - cell.width();
+                let (before, after) = if *right { (blanks, 0) } else { (0, blanks) };
+                text.extend(std::iter::repeat_n(' ', before));
+                text.push_str(cell);
+                text.extend(std::iter::repeat_n(' ', after + 2));
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
+        }
+        text.pop();
+        text
     }
 }
 
@@ -121,5 +155,18 @@ mod tests {
         listing.row(["long".into(), "100".into()]);
         listing.print(&mut io).unwrap();
         assert_eq!(captured.stdout(), "name    n\na       1\nlong  100\n");
+    }
+
+    #[test]
+    fn a_table_is_the_same_whether_fitted_or_not() {
+        let (io, _) = Io::captured();
+        let table = || {
+            let mut listing = Listing::new(&io, &["name", ">size", "what"], "nothing");
+            for cells in [["größe", "12", ""], ["日本", "", "wide"], ["a\u{1b}b", "3", "x  "]] {
+                listing.row(cells.map(str::to_owned));
+            }
+            listing
+        };
+        assert_eq!(table().plain(), table().fit());
     }
 }
