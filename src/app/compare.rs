@@ -46,13 +46,18 @@ pub fn sections(of: &Comparison, drifts: &[Result<LineageDrift, String>], all: b
         recipe.push(Row::new("no key differs", vec![String::new(); of.runs.len()]));
     }
     let metrics = of.metrics.iter().filter(|m| all || m.mode.is_some()).flat_map(metric).collect();
-    let sections = [
+    let mut sections = vec![
         ("Runs", runs(&of.runs)),
+        ("Recipes", recipe),
         ("Metrics", metrics),
         ("Freeze plans", plans(&of.plans)),
         ("Drift since the fork", drift(&of.runs, drifts)),
-        ("Recipes", recipe),
     ];
+    // Few differences explain the results and stand before them; all keys would push them off the screen.
+    if all {
+        let recipe = sections.remove(1);
+        sections.push(recipe);
+    }
     let sections = sections.into_iter().map(|(title, rows)| Section { title, rows });
     sections.filter(|s| !s.rows.is_empty()).collect()
 }
@@ -156,7 +161,8 @@ mod tests {
     #[test]
     fn what_is_the_same_is_left_out_unless_all_is_asked_for() {
         let both = sample::comparison(2);
-        let count = |all: bool| sections(&both, &[], all).last().unwrap().rows.len();
+        let recipes = |s: &Section| s.title == "Recipes";
+        let count = |all: bool| sections(&both, &[], all).into_iter().find(recipes).unwrap().rows.len();
         assert_eq!(count(false), 2);
         assert!(count(true) > 30, "{}", count(true));
         let recipes = sections(&both, &[], false);

@@ -63,8 +63,11 @@ impl CompareView {
         if let Some(of) = &self.comparison
             && !of.metrics.iter().any(|m| m.name == self.metric)
         {
+            // One value is no curve: the next metric that has one is drawn then.
             let monitor = of.runs.first().map(|r| r.monitor.as_str());
-            let row = of.metrics.iter().find(|m| Some(m.name.as_str()) == monitor).or_else(|| of.metrics.first());
+            let curved = || of.metrics.iter().filter(|m| m.curves.iter().any(|c| c.len() > 1));
+            let own = curved().find(|m| Some(m.name.as_str()) == monitor);
+            let row = own.or_else(|| curved().next()).or_else(|| of.metrics.first());
             self.metric = row.map_or_else(String::new, |m| m.name.clone());
         }
     }

@@ -11,6 +11,8 @@ use crate::core::run::{RunEdit, RunStatus};
 pub enum Effect {
     /// Read the run home.
     ReadRuns,
+    /// Read these runs' lines of the run list.
+    ReadSummaries(Vec<String>),
     /// Read the recipes of these runs.
     ReadRunRecipes(Vec<String>),
     /// Read curves for the run list.

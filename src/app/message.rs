@@ -29,6 +29,8 @@ pub enum Message {
     },
     /// The run home was read.
     Runs(Result<Vec<RunSummary>, String>),
+    /// Some lines of the run list were read again.
+    Summaries(Vec<RunSummary>),
     /// Recipes of runs, for a filter that asks for them.
     RunRecipes(Vec<(String, Recipe)>),
     /// Curves for the run list.

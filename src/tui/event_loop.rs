@@ -36,6 +36,9 @@ const BATCH: Duration = Duration::from_millis(250);
 /// Lists are read again so often where changes cannot be watched, or where a run is live in another process.
 const POLL: Duration = Duration::from_secs(2);
 
+/// Runs of which not all are read every two seconds.
+const MANY: usize = 500;
+
 /// The loop's state besides the model.
 pub struct EventLoop {
     model: Model,
@@ -225,7 +228,7 @@ impl EventLoop {
         if self.polls() && now >= self.last_poll + POLL {
             self.last_poll = now;
             match (self.model.screen, &self.model.shown) {
-                (Screen::Runs, _) => self.refresh_runs = Some(now),
+                (Screen::Runs, _) => self.poll_runs(now),
                 (Screen::Train, Some(id))
                     if ![&self.model.hosted, &self.model.attached].contains(&&Some(id.clone())) =>
                 {
@@ -247,6 +250,17 @@ impl EventLoop {
             }
         }
         self.watch.follow(self.model.shown.as_deref());
+    }
+
+    /// Reads the run home again; where it holds very many runs, those that are live.
+    fn poll_runs(&mut self, now: Instant) {
+        let runs = self.model.runs.as_deref().unwrap_or_default();
+        if runs.len() <= MANY || self.watch.must_poll() {
+            self.refresh_runs = Some(now);
+        } else {
+            let live = runs.iter().filter(|r| r.status.is_live()).map(|r| r.id.to_string());
+            self.workers.effect(Effect::ReadSummaries(live.collect()));
+        }
     }
 
     fn take(&mut self, wake: Wake) {

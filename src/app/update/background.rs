@@ -13,6 +13,16 @@ use crate::core::run::{RunStatus, RunSummary};
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Runs(Ok(runs)) => return runs_read(model, runs),
+        Message::Summaries(newer) => {
+            let Some(mut runs) = model.runs.take() else { return Vec::new() };
+            for newer in newer {
+                if let Some(run) = runs.iter_mut().find(|r| r.id == newer.id) {
+                    *run = newer;
+                }
+            }
+            model.runs = Some(runs.clone());
+            return runs_read(model, runs);
+        }
         Message::RunRecipes(recipes) => {
             let selected = model.selected_run().map(|r| r.id.clone());
             model.run_list.take_recipes(recipes);

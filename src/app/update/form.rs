@@ -34,10 +34,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             })];
         }
         Action::FormAccept => {
-            let wrong = form.first_problem().map(|(at, words)| (at, words.to_owned()));
-            let words = wrong.as_ref().map(|(_, words)| words).or(form.problems.first()).cloned().unwrap_or_default();
-            form.cursor = wrong.map_or(form.cursor, |(at, _)| at);
-            model.say(Level::Warning, words);
+            // What is wrong stands below the fields, for the one with the cursor.
+            form.cursor = form.first_problem().map_or(form.cursor, |(at, _)| at);
         }
         _ => {}
     }

@@ -13,6 +13,7 @@ use crate::core::checkpoint::diff;
 use crate::core::event::{Event, Record};
 use crate::core::recipe::{Mode, Recipe};
 use crate::core::series::Series;
+use crate::core::tensor::DType;
 
 /// Runs side by side. Every list has one entry a run, in the order of `runs`.
 #[derive(Debug, Clone, Default)]
@@ -218,7 +219,7 @@ pub struct LineageDrift {
     pub from: String,
     /// Its newest checkpoint.
     pub to: String,
-    /// Tensors that both have.
+    /// Floating-point tensors of either.
     pub tensors: usize,
     /// Those that are the same bit by bit.
     pub bit_equal: usize,
@@ -232,7 +233,14 @@ pub fn lineage_drift(home: &RunHome, run: &RunDir) -> Result<Option<LineageDrift
     let Some(from) = run.meta()?.lineage.forked_from else { return Ok(None) };
     let before: CheckpointRef = home.find_checkpoint(&from)?;
     let after = home.find_checkpoint(&format!("{}@last", run.id()))?;
-    let drift = diff::diff(&before.load()?.weights, &after.load()?.weights);
+    // Counters, as a batch norm has, are no weights: their steps would drown the rest.
+    let weights = |of: &CheckpointRef| {
+        let mut weights = of.load()?.weights;
+        let is_float = |t: DType| matches!(t, DType::Float16 | DType::Bfloat16 | DType::Float32 | DType::Float64);
+        weights.retain(|t| is_float(t.dtype));
+        Ok::<_, StoreError>(weights)
+    };
+    let drift = diff::diff(&weights(&before)?, &weights(&after)?);
     let whole = drift.modules.first();
     Ok(Some(LineageDrift {
         run: run.id().to_string(),

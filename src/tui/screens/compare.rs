@@ -70,7 +70,7 @@ impl Columns {
         // A problem has the whole line.
         let longest = labels.filter(|r| r.cells.iter().any(|c| !c.is_empty())).map(|r| text::width(&r.label)).max();
         let label = longest.unwrap_or(0).clamp(6, 30).min(width / 3);
-        let room = width.saturating_sub(label + 2);
+        let room = width.saturating_sub(label + 3);
         let shown = (room / (LEAST + 1)).clamp(1, runs.max(1));
         let first = view.shift.min(runs.saturating_sub(shown));
         Self { label, width: (room / shown).saturating_sub(1), first, shown }
@@ -87,7 +87,7 @@ fn draw_tables(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSum
     }
     let columns = Columns::of(view, runs.len(), usize::from(area.width));
     let e = look.glyphs.ellipsis;
-    let mut heads = vec![Span::raw(" ".repeat(columns.label + 2))];
+    let mut heads = vec![Span::raw(" ".repeat(columns.label + 3))];
     for i in columns.range() {
         let Some(run) = runs.get(i) else { continue };
         let words = text::fit(&format!("{} {}", i + 1, run.name), columns.width, false, e);
@@ -124,7 +124,7 @@ fn row<'a>(row: &'a Row, columns: &Columns, look: &Look) -> Line<'a> {
         return Line::styled(format!("  {}", look.glyphs.plain(&row.label)), dim);
     }
     let style: Style = look.style(if row.differs { Scope::Text } else { Scope::TextFaint });
-    let mut spans = vec![Span::styled(format!("  {}", text::fit(&row.label, columns.label, false, e)), dim)];
+    let mut spans = vec![Span::styled(format!("  {} ", text::fit(&row.label, columns.label, false, e)), dim)];
     for i in columns.range() {
         let Some(cell) = row.cells.get(i) else { continue };
         let best = row.best == Some(i);

@@ -61,6 +61,12 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
         empty(f, area, look, &lines);
         return;
     }
+    // What has no column, or none at this width, is said of the run under the cursor.
+    let detail = u16::from(area.height >= 10);
+    if let Some(run) = model.selected_run().filter(|_| detail > 0) {
+        draw_detail(f, Rect { y: area.bottom() - 1, height: 1, ..area }, run, look);
+    }
+    let area = Rect { height: area.height - detail, ..area };
     // Marks have a column where there are any.
     let skip = usize::from(model.marks.is_empty());
     let row = |i: usize| cells(&runs[shown[i]], model, look).split_off(skip);
@@ -135,4 +141,16 @@ fn trend(run: &RunSummary, model: &Model, look: &Look) -> String {
         return spark::line(&points, TREND, &look.glyphs);
     }
     model.sparks.get(run.id.as_str()).map_or_else(String::new, |s| spark::line(&s.points, TREND, &look.glyphs))
+}
+
+fn draw_detail(f: &mut Frame<'_>, area: Rect, run: &RunSummary, look: &Look) {
+    let mut parts = vec![run.id.to_string(), run.model.clone()];
+    if !run.tags.is_empty() {
+        parts.push(format!("[{}]", run.tags.join(", ")));
+    }
+    parts.extend([run.message.clone(), run.problem.clone()].into_iter().flatten());
+    parts.push(run.note.clone());
+    parts.retain(|p| !p.is_empty());
+    let words = text::cut(&format!(" {}", parts.join("  ")), usize::from(area.width), look.glyphs.ellipsis);
+    f.render_widget(ratatui::text::Line::styled(words, look.style(Scope::TextDim)), area);
 }

@@ -23,6 +23,11 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
         let Job::Effect(effect) = job else { continue };
         let message = match effect {
             Effect::ReadRuns => Message::Runs(runs(places).map_err(|e| e.to_string())),
+            Effect::ReadSummaries(ids) => {
+                let runs = places.home.path().join("runs");
+                let read = |id: &String| RunDir::at(&runs.join(id)).filter(|dir| dir.path().is_dir());
+                Message::Summaries(ids.iter().filter_map(read).map(|dir| dir.summary()).collect())
+            }
             Effect::ReadRunRecipes(ids) => {
                 let read = |id: String| Some((id.clone(), places.home.find(&id).ok()?.meta().ok()?.recipe));
                 Message::RunRecipes(ids.into_iter().filter_map(read).collect())

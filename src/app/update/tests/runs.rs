@@ -183,7 +183,7 @@ fn a_form_is_checked_while_one_types_and_written_when_it_is_good() {
     keys(&mut model, "ctrl-u tab tab enter");
     let Some(Overlay::Form(form)) = model.overlays.last() else { panic!() };
     assert_eq!(form.cursor, 0);
-    assert!(said(&model).contains("a file is to be named"), "{}", said(&model));
+    assert!(form.first_problem().unwrap().1.contains("a file is to be named"));
     type_text(&mut model, "mine.toml");
     keys(&mut model, "up backtab");
     type_text(&mut model, "x");
@@ -220,4 +220,17 @@ fn marks_of_runs_that_are_gone_are_gone() {
     let one = model.runs.clone().unwrap()[1..].to_vec();
     update(&mut model, Message::Runs(Ok(one)));
     assert_eq!(model.marks.len(), 1);
+}
+
+#[test]
+fn lines_that_were_read_again_change_and_the_others_stay() {
+    let mut model = model();
+    keys(&mut model, "j");
+    let mut newer = model.runs.as_ref().unwrap()[1].clone();
+    newer.step += 7;
+    let steps = |model: &Model| model.runs.as_ref().unwrap().iter().map(|r| r.step).collect::<Vec<_>>();
+    let before = steps(&model);
+    update(&mut model, Message::Summaries(vec![newer]));
+    assert_eq!(steps(&model), [before[0], before[1] + 7, before[2]]);
+    assert_eq!(model.selected_run().unwrap().name, "old");
 }
