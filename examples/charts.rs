@@ -120,6 +120,7 @@ fn model() -> Result<Model, Box<dyn std::error::Error>> {
         (name.to_owned(), Series::from_points(points.collect::<Vec<_>>()))
     });
     let opened = OpenedRun {
+        optimizer: Default::default(),
         summary,
         lr: 1e-3,
         rules: Vec::new(),

@@ -53,9 +53,13 @@ pub enum Action {
     FoldAll,
     Unfold,
     ToggleFold,
+    FreezeRule,
+    FilterLayers,
     NextMatch,
     PreviousMatch,
     NextStaged,
+    Explain,
+    WriteRules,
     Pause,
     Stop,
     Save,
@@ -88,6 +92,7 @@ pub enum Action {
     ShiftLeft,
     ShiftRight,
     RefreshCompare,
+    ShowLayers,
     PopupClose,
     PopupOpen,
     PopupUp,
@@ -104,6 +109,7 @@ pub enum Action {
     FormPrevious,
     FormMore,
     FormLess,
+    PromptComplete,
     ConfirmYes,
     ConfirmOther,
     ConfirmNo,
@@ -188,6 +194,7 @@ table! {
 
     ToggleFreeze    Model "toggle-freeze"     "freeze/thaw" ["space"]        "freeze or thaw the parameter or module";
     NoGrad          Model "no-grad"           "no grad" ["o"]                "put the module under no_grad, or lift it";
+    FreezeRule      Model "freeze-rule"       "rule"    ["f"]                "stage rules or a ready-made plan, tried while they are typed";
     Apply           Model "apply"             "apply"   ["a"]                "put the staged edits into force between two steps";
     Discard         Model "discard"           "discard" ["x"]                "forget the staged edits";
     Undo            Model "undo"              "undo"    ["u"]                "take the last edit back";
@@ -197,9 +204,12 @@ table! {
     Unfold          Model "unfold"            ""        ["l" "right"]        "unfold the module";
     ToggleFold      Model "toggle-fold"       "fold"    ["enter"]            "fold or unfold the module";
     FoldAll         Model "fold-all"          ""        ["z"]                "fold everything, or unfold everything";
+    FilterLayers    Model "filter-layers"     "filter"  ["/"]                "show the layers that match";
     NextMatch       Model "next-match"        ""        ["n"]                "go to the next match of the filter";
     PreviousMatch   Model "previous-match"    ""        ["N"]                "go to the match before";
     NextStaged      Model "next-staged"       ""        ["]"]                "go to the next staged edit";
+    Explain         Model "explain"           "explain" ["i"]                "explain what is under the cursor, or stop it";
+    WriteRules      Model "write-rules"       "write"   ["w"]                "write the plan into the recipe, comments kept";
 
     Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";
     Stop            Train "stop"              "stop"    ["s"]                "stop the run with a checkpoint; asks";
@@ -228,6 +238,7 @@ table! {
     Resume          Checkpoints "resume"      "resume"  ["r" "enter"]        "go on from this checkpoint";
     Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";
     Verify          Checkpoints "verify"      "verify"  ["v"]                "check every byte of the checkpoints";
+    ShowLayers      Checkpoints "show-layers" "layers"  ["t"]                "show the layers of this checkpoint";
 
     CompareAll      Compare "compare-all"     "all/differing" ["a"]          "show what is the same too, or what differs alone";
     NextMetric      Compare "next-metric"     "metric"  ["]" "n"]            "chart the next metric";
@@ -248,6 +259,7 @@ table! {
 
     PromptAccept    Prompt "prompt-accept"    "accept"  ["enter"]            "accept the text";
     PromptCancel    Prompt "prompt-cancel"    "cancel"  ["esc" "ctrl-c"]     "leave it";
+    PromptComplete  Prompt "prompt-complete"  "complete" ["tab"]             "complete a name; the next ready-made plan in an empty field";
 
     FormAccept      Form "form-accept"        "write and open" ["enter"]     "write the recipe and open it";
     FormNext        Form "form-next"          "next"    ["tab" "down"]       "go to the next field";

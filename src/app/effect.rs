@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::drafts::KeptDraft;
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunEdit, RunStatus};
@@ -38,6 +39,32 @@ pub enum Effect {
     WriteRecipe(RecipeJob),
     /// Read a recipe and build its model to see the layers.
     OpenDraft(PathBuf),
+    /// Write rules into a recipe file, unless it is another one than when it was read.
+    WriteRules {
+        /// The file.
+        path: PathBuf,
+        /// All its freeze rules.
+        rules: Vec<String>,
+        /// Checksum of the text that was read.
+        checksum: String,
+    },
+    /// Keep a draft's edits for another session.
+    KeepDraft(KeptDraft),
+    /// There is nothing to keep of a recipe's draft any more.
+    ForgetDraft(PathBuf),
+    /// Read the layers of a checkpoint and its freeze rules.
+    ReadCheckpointTree {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
+    /// Compare two checkpoints tensor by tensor.
+    ReadDrift(super::values::Pair),
+    /// Read values of tensors and count them.
+    ReadValues(super::values::Look),
+    /// Look for drafts that an earlier session left.
+    ReadDrafts,
     /// Read a run's history.
     OpenRun(String),
     /// Read a run's history, to draw its curves over those of the run on view.

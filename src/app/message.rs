@@ -1,13 +1,14 @@
 //! What happens: input, events of the run, and the answers of work done in the background.
 
 use crate::core::event::{Metrics, Record};
-use crate::core::recipe::{Mode, Recipe};
+use crate::core::recipe::{Mode, OptimizerSpec, Recipe};
 use crate::core::run::compare::LineageDrift;
 use crate::core::run::spark::Spark;
 use crate::core::run::{Comparison, RunSummary};
 use crate::core::series::Series;
 use crate::core::tree::Tree;
 
+use super::drafts::KeptDraft;
 use super::effect::SparkJob;
 use super::keys::Key;
 
@@ -66,6 +67,35 @@ pub enum Message {
     RecipeWritten(Result<std::path::PathBuf, RecipeProblem>),
     /// A recipe was read, and its model built to see the layers.
     Draft(Result<Box<DraftReady>, String>),
+    /// A draft's rules were written into its recipe file (its new checksum), or not.
+    RulesWritten {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The rules.
+        rules: Vec<String>,
+        /// The checksum of the file's new text, or why nothing was written.
+        result: Result<String, String>,
+    },
+    /// The layers of a checkpoint, as its weights file tells them, with the freeze rules in force then; or why not.
+    CheckpointTree {
+        /// The run.
+        run: String,
+        /// The checkpoint.
+        name: String,
+        /// Layers and rules.
+        result: Result<(Tree, Vec<String>), String>,
+    },
+    /// Two checkpoints were compared; nothing where they could not be.
+    Drift(super::values::Drifted),
+    /// Values were read, or could not be.
+    Values {
+        /// What was asked for.
+        look: super::values::Look,
+        /// The answer.
+        stats: Result<crate::core::weights::ValueStats, String>,
+    },
+    /// Drafts with edits that an earlier session left.
+    KeptDrafts(Vec<KeptDraft>),
     /// A run's history was read.
     Opened(Result<Box<OpenedRun>, String>),
     /// The history of a run that is drawn over the one on view.
@@ -165,6 +195,10 @@ pub struct DraftReady {
     pub recipe: Recipe,
     /// Its layers.
     pub tree: Tree,
+    /// Checksum of the file's text.
+    pub checksum: String,
+    /// Edits of an earlier session that were neither started nor written into the file.
+    pub kept: Option<KeptDraft>,
 }
 
 /// A run as its files tell it.
@@ -180,6 +214,8 @@ pub struct OpenedRun {
     pub monitor: String,
     /// Whether smaller values of it are better.
     pub mode: Mode,
+    /// Its optimizer.
+    pub optimizer: OptimizerSpec,
     /// The rare events.
     pub records: Vec<Record>,
     /// The dense metrics, by name.

@@ -8,6 +8,7 @@ pub mod charts;
 pub mod compare;
 pub mod compare_view;
 pub mod config;
+pub mod drafts;
 pub mod effect;
 pub mod form;
 pub mod format;
@@ -24,6 +25,7 @@ pub mod run_view;
 pub(crate) mod sample;
 pub mod sparks;
 mod update;
+pub mod values;
 
 pub use effect::Effect;
 pub use message::Message;

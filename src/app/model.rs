@@ -14,11 +14,12 @@ use super::compare_view::CompareView;
 use super::effect::Effect;
 use super::keys::Keymap;
 use super::layers::Layers;
-use super::overlay::{Confirm, Overlay};
+use super::overlay::{Confirm, Overlay, Purpose};
 use super::place::{Place, Screen};
 use super::run_list::RunList;
 use super::run_view::{Level, RunView};
 use super::sparks::Sparks;
+use super::values::{Drifted, Seen};
 
 /// How long a toast stands, in milliseconds.
 const TOAST_MS: u64 = 5_000;
@@ -49,6 +50,32 @@ pub struct Draft {
     pub recipe: Recipe,
     /// Its layers with the edits.
     pub layers: Layers,
+    /// Rules in the file.
+    pub in_file: Vec<String>,
+    /// Checksum of the file's text as it was read or written last.
+    pub checksum: String,
+    /// Rules in force and staged as they were kept last for another session.
+    pub kept: (Vec<String>, Vec<String>),
+}
+
+impl Draft {
+    /// Whether its plan is another one than its file's.
+    pub fn is_unwritten(&self) -> bool {
+        self.layers.plan() != self.in_file
+    }
+}
+
+/// A checkpoint whose layers are looked at.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Its run.
+    pub run: String,
+    /// The run's name.
+    pub run_name: String,
+    /// Its folder name.
+    pub name: String,
+    /// Its layers under the plan of that time.
+    pub layers: Layers,
 }
 
 /// What the Model screen shows.
@@ -58,6 +85,8 @@ pub enum Subject {
     Draft,
     /// The run that Train and Checkpoints show.
     Run,
+    /// A checkpoint.
+    Checkpoint,
 }
 
 /// Something that takes a while, said in the header.
@@ -122,8 +151,16 @@ pub struct Model {
     pub charts: Charts,
     /// A recipe that is not started yet.
     pub draft: Option<Draft>,
+    /// A checkpoint whose layers are looked at.
+    pub past: Option<Past>,
     /// What the Model screen shows.
     pub subject: Subject,
+    /// Whether the Model screen has its side pane, where there is room beside the tree.
+    pub side: bool,
+    /// Values that were looked at last.
+    pub seen: Option<Seen>,
+    /// Checkpoints that were compared last.
+    pub drifted: Option<Drifted>,
     /// What takes a while.
     pub busy: Option<Busy>,
     /// The process is to end as soon as the hosted run has.
@@ -162,7 +199,11 @@ impl Model {
             unreachable: None,
             charts: Charts::default(),
             draft: None,
+            past: None,
             subject: Subject::Run,
+            side: true,
+            seen: None,
+            drifted: None,
             busy: watch.then_some(Busy::Starting),
             leaving: false,
             handing_over: None,
@@ -220,6 +261,7 @@ impl Model {
         match self.subject {
             Subject::Draft => self.draft.as_ref().map(|d| &d.layers),
             Subject::Run => self.shown()?.layers.as_ref(),
+            Subject::Checkpoint => self.past.as_ref().map(|p| &p.layers),
         }
     }
 
@@ -228,7 +270,33 @@ impl Model {
         match self.subject {
             Subject::Draft => self.draft.as_mut().map(|d| &mut d.layers),
             Subject::Run => self.shown_mut()?.layers.as_mut(),
+            Subject::Checkpoint => self.past.as_mut().map(|p| &mut p.layers),
         }
+    }
+
+    /// Whether there is room for the side pane.
+    pub fn is_wide(&self) -> bool {
+        self.size.0 >= 110 && self.size.1 >= 12
+    }
+
+    /// Whether the node under the cursor of the layer tree is explained: beside it, or on top of it.
+    pub fn explains(&self) -> bool {
+        let beside = self.screen == Screen::Model && self.side && self.is_wide();
+        beside || self.overlays.iter().any(|o| matches!(o, Overlay::Explain { .. }))
+    }
+
+    /// The optimizer of the model on view.
+    pub fn optimizer(&self) -> Option<&crate::core::recipe::OptimizerSpec> {
+        match self.subject {
+            Subject::Draft => self.draft.as_ref().map(|d| &d.recipe.optimizer),
+            Subject::Run | Subject::Checkpoint => self.shown().map(|v| &v.optimizer),
+        }
+    }
+
+    /// The base learning rate: as a live run last said, else the recipe's.
+    pub fn base_rate(&self) -> Option<f64> {
+        let said = self.shown().filter(|_| self.subject == Subject::Run).and_then(|v| v.latest.get("lr").copied());
+        said.or_else(|| Some(self.optimizer()?.lr))
     }
 
     /// The run under the cursor of the run list.
@@ -334,9 +402,16 @@ impl Model {
                 self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
             }
             Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && self.hosted.is_none(),
-            Action::ToggleFreeze | Action::NoGrad => self.layers().is_some() && (draft || live),
-            Action::Apply => staged && live && !draft,
+            Action::ToggleFreeze | Action::NoGrad | Action::FreezeRule => {
+                self.layers().is_some() && (draft || (live && self.subject == Subject::Run))
+            }
+            Action::Apply => staged && live && self.subject == Subject::Run,
             Action::Discard | Action::NextStaged => staged,
+            Action::WriteRules => draft && self.draft.as_ref().is_some_and(Draft::is_unwritten),
+            Action::FilterLayers | Action::Explain => self.layers().is_some(),
+            Action::PromptComplete => {
+                matches!(self.overlays.last(), Some(Overlay::Ask(ask)) if ask.purpose == Purpose::FreezeRule)
+            }
             Action::StartRun => draft && self.hosted.is_none(),
             Action::Undo => self.layers().is_some_and(Layers::can_undo),
             Action::Redo => self.layers().is_some_and(Layers::can_redo),
@@ -351,7 +426,9 @@ impl Model {
             Action::ConfirmOther => {
                 matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))
             }
-            Action::Export | Action::Verify => self.shown().is_some_and(|v| v.selected_checkpoint().is_some()),
+            Action::Export | Action::Verify | Action::ShowLayers => {
+                self.shown().is_some_and(|v| v.selected_checkpoint().is_some())
+            }
             _ => true,
         }
     }

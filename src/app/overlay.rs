@@ -58,6 +58,11 @@ pub enum Overlay {
     Form(Box<Form>),
     /// A text field.
     Ask(Box<Ask>),
+    /// The node under the cursor of the layer tree, explained; where there is no room beside it.
+    Explain {
+        /// First line shown.
+        scroll: usize,
+    },
     /// A longer text, as of an error.
     Text {
         /// Heading.
@@ -107,6 +112,15 @@ pub enum Purpose {
     NoteRun(String),
     /// The base learning rate of the live run.
     SetLr,
+    /// Which rows of the layer tree are shown; the filter that was in force before, and where the cursor was.
+    FilterLayers {
+        /// In force again when the field is left.
+        before: Option<String>,
+        /// The node under the cursor.
+        cursor: usize,
+    },
+    /// Rules to stage.
+    FreezeRule,
     /// Which runs are listed; the filter that was in force before.
     FilterRuns {
         /// In force again when the field is left.

@@ -6,7 +6,7 @@ use crate::core::alerts::{Alert, Watch};
 use crate::core::command::HANDED_OVER;
 use crate::core::event::{Event, Metrics, Record};
 use crate::core::freeze::ParamState;
-use crate::core::recipe::Mode;
+use crate::core::recipe::{Mode, OptimizerSpec};
 use crate::core::run::{RunStatus, RunSummary};
 use crate::core::series::{Clock, Series};
 use crate::core::tree::Tree;
@@ -97,6 +97,8 @@ pub struct RunView {
     pub lr: f64,
     /// Freeze rules in force.
     pub rules: Vec<String>,
+    /// Its optimizer.
+    pub optimizer: OptimizerSpec,
     /// The layers, once they are known.
     pub layers: Option<Layers>,
     /// Why they are not, if they cannot be.
@@ -124,7 +126,7 @@ pub struct RunView {
 impl RunView {
     /// From the run's files.
     pub fn new(opened: OpenedRun, hosted: bool) -> Self {
-        let OpenedRun { summary, lr, rules, monitor, mode, records, series, times, latest, notes } = opened;
+        let OpenedRun { summary, lr, rules, monitor, mode, optimizer, records, series, times, latest, notes } = opened;
         let mut view = Self {
             id: summary.id.to_string(),
             name: summary.name.clone(),
@@ -135,6 +137,7 @@ impl RunView {
             handed_over: false,
             states: Vec::new(),
             mode,
+            optimizer,
             watch: None,
             step: summary.step,
             steps: 0,
@@ -230,6 +233,7 @@ impl RunView {
         let (layers, problem) = Layers::new(tree, self.rules.clone());
         self.layers_problem = problem;
         let mut layers = layers;
+        layers.set_rates(&self.optimizer);
         if !self.states.is_empty() {
             layers.set_states(&self.states);
         }

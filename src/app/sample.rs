@@ -105,6 +105,7 @@ pub fn opened(n: u64, status: RunStatus, points: u64) -> OpenedRun {
     let records = if points > 0 { history(points) } else { Vec::new() };
     OpenedRun {
         mode: crate::core::recipe::Mode::Min,
+        optimizer: crate::core::recipe::OptimizerSpec::default(),
         summary,
         lr: 1e-3,
         rules: vec!["freeze **".to_owned(), "train fc".to_owned()],

@@ -147,21 +147,9 @@ pub fn tree_of_file(path: &Path) -> Result<Tree, CliError> {
 }
 
 fn tree_of_listing(path: &Path, listing: &FileListing) -> Result<Tree, CliError> {
-    let types = [
-        DType::Bool,
-        DType::Uint8,
-        DType::Int8,
-        DType::Int16,
-        DType::Int32,
-        DType::Int64,
-        DType::Float16,
-        DType::Bfloat16,
-        DType::Float32,
-        DType::Float64,
-    ];
     let mut tensors = Vec::with_capacity(listing.tensors.len());
     for t in &listing.tensors {
-        let Some(dtype) = types.into_iter().find(|known| known.name() == t.dtype) else {
+        let Some(dtype) = DType::of_name(t.dtype) else {
             return Err(CliError::Refused(format!(
                 "{}: tensor `{}` is {}, which no model here has; `frostline inspect` lists the file",
                 path.display(),

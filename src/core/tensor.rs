@@ -39,6 +39,23 @@ impl DType {
         }
     }
 
+    /// The type with this name, as [`DType::name`] gives it.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::Bool,
+            Self::Uint8,
+            Self::Int8,
+            Self::Int16,
+            Self::Int32,
+            Self::Int64,
+            Self::Float16,
+            Self::Bfloat16,
+            Self::Float32,
+            Self::Float64,
+        ];
+        all.into_iter().find(|t| t.name() == name)
+    }
+
     /// PyTorch's name (`torch.float32` without the prefix).
     pub fn name(self) -> &'static str {
         match self {

@@ -115,6 +115,7 @@ impl TuiError {
 /// Where there is no usable terminal, or it fails.
 pub fn run(options: Options) -> Result<Exit, TuiError> {
     terminal::check(options.watch.is_some())?;
+    let drafts = options.config.clone().or_else(config_folder).map(|folder| folder.join("drafts"));
     let settings = Settings::read(options.config);
     let alerts = options.alerts.unwrap_or(settings.alerts);
     let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
@@ -124,10 +125,11 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     if let Some(id) = options.open {
         effects.extend(app::open_by_id(&mut model, id));
     }
+    effects.push(app::Effect::ReadDrafts);
     let setup = Setup {
         model: (model, effects),
         look: settings.look,
-        places: Places { home: options.home, cwd, program: options.program, alerts },
+        places: Places { home: options.home, cwd, program: options.program, drafts, alerts },
         engine: options.engine,
         watch: options.watch,
         warnings: settings.warnings,

@@ -10,16 +10,21 @@ use super::theme::{Depth, Theme};
 use crate::app::effect::ExportJob;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, RecipeEntry, StartedRun};
+use crate::app::model::Subject;
 use crate::app::overlay::{Ask, Input, Overlay, Purpose};
 use crate::app::place::Screen;
 use crate::app::run_view::Level;
 use crate::app::sample::{self, NOW};
+use crate::app::values::{Drifted, Moved};
 use crate::app::{Message, Model, update};
 use crate::core::event::Event;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
 use crate::core::run::spark::Spark;
 use crate::core::series::Series;
+use crate::core::tensor::HostTensor;
+use crate::core::tree::Tree;
+use crate::core::weights::ValueStats;
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
     let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs };
@@ -93,7 +98,7 @@ fn draft(large: bool) -> Model {
     recipe.freeze.rules = vec!["freeze **".to_owned(), "train fc".to_owned()];
     let tree = if large { sample::large_tree(40) } else { sample::tree() };
     model.screen = Screen::Model;
-    let ready = DraftReady { path: "/work/flowers.toml".into(), recipe, tree };
+    let ready = DraftReady { path: "/work/flowers.toml".into(), recipe, tree, checksum: String::new(), kept: None };
     update(&mut model, Message::Draft(Ok(Box::new(ready))));
     model
 }
@@ -163,6 +168,94 @@ fn the_layer_tree() {
     let mut crowded = draft(true);
     key(&mut crowded, "j j l l");
     snapshot!("layers_crowded", crowded, 110, 24);
+    let mut no_grad = draft(false);
+    key(&mut no_grad, "j j j o j o");
+    snapshot!("layers_no_grad", no_grad, 80, 24);
+    let mut filtered = draft(true);
+    filter(&mut filtered, "bn1");
+    key(&mut filtered, "n n");
+    snapshot!("layers_filter", filtered, 80, 24);
+}
+
+/// A checkpoint's layers, as its file alone tells them.
+fn past() -> Model {
+    let mut model = history(4);
+    key(&mut model, "t");
+    let known = sample::tree();
+    let tensors = known.parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice(), p.dtype));
+    let tree = Tree::from_tensors(tensors);
+    let (run, name) = (model.shown.clone().unwrap(), "step-00000120".to_owned());
+    let result = Ok((tree, vec!["freeze **".to_owned(), "train fc".to_owned()]));
+    update(&mut model, Message::CheckpointTree { run, name, result });
+    model
+}
+
+#[test]
+fn a_checkpoints_layers() {
+    snapshot!("layers_checkpoint", past(), 80, 24);
+    let mut edited = past();
+    key(&mut edited, "j space");
+    assert!(edited.toasts.back().unwrap().text.contains("history"));
+    key(&mut edited, "esc esc");
+    assert_eq!((edited.screen, edited.subject), (Screen::Checkpoints, Subject::Run));
+}
+
+fn filter(model: &mut Model, text: &str) {
+    key(model, "/");
+    update(model, Message::Paste(text.to_owned()));
+    key(model, "enter");
+}
+
+fn asked(keys: &str, text: &str) -> Model {
+    let mut model = draft(false);
+    key(&mut model, keys);
+    update(&mut model, Message::Paste(text.to_owned()));
+    model
+}
+
+#[test]
+fn rules_that_are_typed() {
+    snapshot!("rule_empty", asked("f", ""), 80, 24);
+    snapshot!("rule_preview", asked("f", "train kind:BatchNorm2d"), 80, 24);
+    snapshot!("rule_problem", asked("f", "train layr1"), 80, 24);
+    snapshot!("rule_plan", asked("f tab tab tab", ""), 80, 24);
+    snapshot!("rule_tiny", asked("f", "train layr1"), 20, 5);
+    snapshot!("filter_preview", asked("/", "conv layer"), 80, 24);
+}
+
+/// A run with values read, as the side pane shows them.
+fn explained() -> Model {
+    let mut model = live();
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(3) });
+    update(&mut model, Message::Resize { width: 150, height: 45 });
+    key(&mut model, "2 g j j space");
+    let look = model.seen.clone().unwrap().look;
+    let values: Vec<f32> = (0..144).map(|i| ((i * 37 % 144) as f32 / 72.0 - 1.0).powi(3)).collect();
+    let stats = ValueStats::of(&[HostTensor::from_f32("w", &[144], &values)], 96);
+    update(&mut model, Message::Values { look, stats: Ok(stats) });
+    let tree = sample::tree();
+    let moved = tree.parameters.iter().enumerate().map(|(i, p)| {
+        let by = if i == 9 { Moved::By(Some(0.034)) } else { Moved::Not };
+        (p.name.clone(), by)
+    });
+    let drifted = Drifted { pair: model.wanted_pair().unwrap(), moved: moved.collect() };
+    update(&mut model, Message::Drift(drifted));
+    model
+}
+
+#[test]
+fn the_side_pane() {
+    snapshot!("layers_explained", explained(), 150, 45);
+    snapshot!("layers_explained_110", explained(), 110, 24);
+    let mut narrow = explained();
+    update(&mut narrow, Message::Resize { width: 80, height: 24 });
+    key(&mut narrow, "i");
+    snapshot!("layers_explained_narrow", narrow.clone(), 80, 24);
+    snapshot!("layers_explained_tiny", narrow, 20, 5);
+    let mut draft = draft(false);
+    update(&mut draft, Message::Resize { width: 120, height: 30 });
+    snapshot!("layers_explained_draft", draft, 120, 30);
 }
 
 #[test]
@@ -362,6 +455,11 @@ fn all() -> Vec<Model> {
         key(&mut model, keys);
         models.push(model);
     }
+    models.extend([asked("f", "train layr1"), asked("f", ""), asked("/", "conv"), explained(), past()]);
+    let mut narrow = explained();
+    update(&mut narrow, Message::Resize { width: 80, height: 24 });
+    key(&mut narrow, "i");
+    models.push(narrow);
     let mut said = live();
     said.say(Level::Error, "a long message that must be wrapped ".repeat(9));
     models.push(said);

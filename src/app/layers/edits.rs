@@ -1,6 +1,6 @@
 //! Edits of the freeze plan: they are rules that would come after those in force, and each can be taken back and done again.
 
-use crate::core::freeze::{Action, PLAN_PRESETS, ParamState, Pattern, Plan, Resolution};
+use crate::core::freeze::{Action, PLAN_PRESETS, ParamState, Pattern, Plan, Preset, Resolution, Rule};
 use crate::core::tree::glob_covers;
 
 use super::{Layers, NodeKind, Said, Totals, resolve};
@@ -232,6 +232,56 @@ impl Layers {
         self.undone.clear();
         self.refresh();
         n
+    }
+
+    /// Rules in force and staged as they are written into a recipe: without those that say nothing any more.
+    pub fn plan(&self) -> Vec<String> {
+        let all = self.all_rules();
+        let Ok(plan) = Plan::parse(&all) else { return all };
+        let whole = |r: &Rule| match &r.pattern {
+            Pattern::Name(name) => name == "**",
+            other => *other == Pattern::Preset(Preset::All),
+        };
+        let first = plan.ordered().iter().rposition(whole).unwrap_or(0);
+        let mut tidy: Vec<String> = Vec::new();
+        for rule in plan.rules().split_off(first) {
+            again(&mut tidy, rule);
+        }
+        match resolve(&self.tree, &tidy) {
+            Ok(resolved) if is_same(&resolved, &self.preview) => tidy,
+            _ => all,
+        }
+    }
+
+    /// The plan was written into the recipe: nothing is staged any more, and edits can still be taken back.
+    pub fn set_written(&mut self, rules: &[String]) {
+        if self.plan() == rules
+            && let Ok(base) = resolve(&self.tree, rules)
+        {
+            self.rules = rules.to_vec();
+            self.base = base;
+            self.staged.clear();
+            self.refresh();
+        }
+    }
+
+    /// Takes edits up that were left: as they were, or after the rules in force when `rules` is none of its business any
+    /// more. `Err` says why they do not fit.
+    pub fn take_up(&mut self, rules: Option<&[String]>, staged: &[String]) -> Result<(), String> {
+        let before =
+            Step { rules: self.rules.clone(), staged: self.staged.clone(), words: "edits taken up".to_owned() };
+        if let Some(rules) = rules.filter(|r| *r != self.rules) {
+            self.base = resolve(&self.tree, rules)?;
+            self.rules = rules.to_vec();
+        }
+        let all: Vec<String> = self.rules.iter().chain(staged).cloned().collect();
+        let resolved = resolve(&self.tree, &all);
+        if resolved.is_ok() {
+            self.staged = staged.to_vec();
+            self.history.push(before);
+        }
+        self.refresh();
+        resolved.map(drop)
     }
 
     /// Takes the staged rules to send them. `Err` says why they are not to be sent.

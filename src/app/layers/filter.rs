@@ -84,6 +84,44 @@ impl Layers {
         Some((&filter.text, at, filter.matches.len()))
     }
 
+    /// The node under the cursor, to come back to.
+    pub fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// Puts a filter into force from a place of the cursor on, which stays there if it matches.
+    pub fn restore_filter(&mut self, text: Option<&str>, cursor: usize) {
+        let _ = self.set_filter("");
+        self.cursor = cursor.min(self.nodes.len().saturating_sub(1));
+        if let Some(text) = text {
+            let _ = self.set_filter(text);
+        }
+    }
+
+    /// Nodes that match every word.
+    fn find(&self, text: &str) -> Result<Vec<usize>, String> {
+        let words = text.split_whitespace().map(|w| Word::parse(w, &self.tree)).collect::<Result<Vec<_>, _>>()?;
+        let admitted: Vec<bool> =
+            self.nodes.iter().enumerate().map(|(i, node)| words.iter().all(|w| w.admits(self, i, node))).collect();
+        let mut below = vec![false; self.nodes.len()];
+        for node in self.nodes.iter().zip(&admitted).filter(|(_, a)| **a).map(|(n, _)| n) {
+            node.parent.into_iter().for_each(|p| below[p] = true);
+        }
+        // A mixed module is mixed all the way down: the innermost ones say most. Else what lies in a match needs no mention.
+        let mixed = words.iter().any(|w| matches!(w, Word::Mixed));
+        let wanted = |i: &usize| match mixed {
+            true => !below[*i],
+            false => !self.nodes[*i].parent.is_some_and(|p| admitted[p]),
+        };
+        let found: Vec<usize> = (0..self.nodes.len()).filter(|i| admitted[*i] && wanted(i)).collect();
+        if found.is_empty() { Err(format!("nothing matches `{text}`")) } else { Ok(found) }
+    }
+
+    /// How many nodes a filter would find.
+    pub fn preview_filter(&self, text: &str) -> Result<usize, String> {
+        self.find(text.trim()).map(|found| found.len())
+    }
+
     /// Shows what matches every word, and what is above it. An empty text shows everything again. `Err` says what is wrong
     /// with the text, or that nothing matches; what was shown stays then.
     pub fn set_filter(&mut self, text: &str) -> Result<usize, String> {
@@ -95,21 +133,7 @@ impl Layers {
             }
             return Ok(self.nodes.len());
         }
-        let words = text.split_whitespace().map(|w| Word::parse(w, &self.tree)).collect::<Result<Vec<_>, _>>()?;
-        let admitted: Vec<bool> =
-            self.nodes.iter().enumerate().map(|(i, node)| words.iter().all(|w| w.admits(self, i, node))).collect();
-        let outermost = |i: &usize| admitted[*i] && !self.nodes[*i].parent.is_some_and(|p| admitted[p]);
-        // A mixed module is mixed all the way down: the innermost ones say most.
-        let innermost = |i: &usize| {
-            let below = |n: &Node, i: usize| n.parent == Some(i);
-            admitted[*i] && !self.nodes.iter().enumerate().any(|(k, n)| admitted[k] && below(n, *i))
-        };
-        let mixed = words.iter().any(|w| matches!(w, Word::Mixed));
-        let matches: Vec<usize> =
-            (0..self.nodes.len()).filter(|i| if mixed { innermost(i) } else { outermost(i) }).collect();
-        if matches.is_empty() {
-            return Err(format!("nothing matches `{text}`"));
-        }
+        let matches = self.find(text)?;
         let folded = self.filter.take().map_or_else(|| self.folded.clone(), |f| f.folded);
         let mut kept = vec![false; self.nodes.len()];
         let mut open = vec![false; self.nodes.len()];

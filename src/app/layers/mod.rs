@@ -5,10 +5,13 @@ mod edits;
 mod filter;
 mod frost;
 mod rows;
+mod savings;
 
 use std::collections::HashSet;
 
 use crate::core::freeze::{ParamState, Plan, Resolution, ResolvedParam};
+use crate::core::groups::groups;
+use crate::core::recipe::OptimizerSpec;
 use crate::core::tree::Tree;
 
 pub use edits::RulePreview;
@@ -16,6 +19,7 @@ use edits::Step;
 use filter::Filter;
 pub use frost::FrostLine;
 pub use rows::{Node, NodeKind, NodeState, Row};
+pub use savings::{Savings, savings, slots};
 
 /// Ends the reason of a starved parameter.
 const UNREACHED: &str = "no gradient reaches it";
@@ -40,6 +44,8 @@ pub struct Layers {
     preview: Resolution,
     /// The staged rules were sent and not yet answered.
     applying: bool,
+    /// Each parameter's factor on the base learning rate; empty while unknown.
+    rates: Vec<f64>,
 }
 
 /// What an edit did, in words for the user; nothing when the tree itself shows it.
@@ -62,6 +68,7 @@ impl Layers {
             history: Vec::new(),
             undone: Vec::new(),
             applying: false,
+            rates: Vec::new(),
             tree,
         };
         let problem = layers.set_rules(rules).err();
@@ -79,6 +86,21 @@ impl Layers {
     /// The tree.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// Works out the rate of each parameter's group.
+    pub fn set_rates(&mut self, spec: &OptimizerSpec) {
+        let factor = |lr: f64| if spec.lr == 0.0 { 0.0 } else { lr / spec.lr };
+        let groups = groups(spec, &self.tree).unwrap_or_default();
+        self.rates = groups.into_iter().map(|g| factor(g.lr)).collect();
+    }
+
+    /// Smallest and largest factor on the base learning rate among the parameters of a node that learn.
+    pub fn rate_of(&self, node: &Node) -> Option<(f64, f64)> {
+        let learning = node.params.iter().filter(|p| self.preview.state(**p) == Some(ParamState::Trainable));
+        let mut rates = learning.filter_map(|p| self.rates.get(*p));
+        let first = *rates.next()?;
+        Some(rates.fold((first, first), |(low, high), r| (low.min(*r), high.max(*r))))
     }
 
     /// Rules in force, without the staged ones.

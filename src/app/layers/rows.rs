@@ -190,19 +190,23 @@ impl Layers {
     /// Why the selected node is as it is; for a module, the reason of its first parameter that differs from the rest
     /// is not told, only what all share.
     pub fn reason(&self) -> Option<String> {
-        let node = self.nodes.get(self.cursor)?;
+        match self.reasons().as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            [first, rest @ ..] => Some(format!("{first} … and {} more", rest.len())),
+        }
+    }
+
+    /// The reasons of the parameters in the selected node, each once.
+    pub fn reasons(&self) -> Vec<String> {
         let mut reasons: Vec<&str> = Vec::new();
-        for p in &node.params {
-            let reason = &*self.preview.params.get(*p)?.reason;
+        for p in self.nodes.get(self.cursor).map_or(&[][..], |n| &n.params) {
+            let reason = self.preview.params.get(*p).map_or("", |r| &*r.reason);
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }
         }
-        match reasons.as_slice() {
-            [] => None,
-            [one] => Some((*one).to_owned()),
-            [first, rest @ ..] => Some(format!("{first} … and {} more", rest.len())),
-        }
+        reasons.into_iter().map(str::to_owned).collect()
     }
 
     /// Position of the cursor among the visible rows, and their number.

@@ -25,6 +25,8 @@ fn preview(model: &mut Model) {
         Purpose::TagRuns(runs) => super::keep::preview_tags(model, runs, text),
         Purpose::NoteRun(_) => super::keep::preview_note(text),
         Purpose::SetLr => super::train::preview_lr(model, text),
+        Purpose::FilterLayers { .. } => super::rules::preview_filter(model, text),
+        Purpose::FreezeRule => super::rules::preview(model, text),
     };
     if let Some(Overlay::Ask(ask)) = model.overlays.last_mut() {
         ask.preview = said;
@@ -35,12 +37,13 @@ fn preview(model: &mut Model) {
 pub(super) fn changed(model: &mut Model) -> Vec<Effect> {
     let Some(Overlay::Ask(ask)) = model.overlays.last() else { return Vec::new() };
     let text = ask.input.text.clone();
-    let effects = match &ask.purpose {
+    let effects = match &ask.purpose.clone() {
         Purpose::FilterRuns { .. } => match Filter::parse(&text) {
             Ok(filter) => super::runs::set_filter(model, filter),
             // On its way to being typed: what stood before stays in force.
             Err(_) => Vec::new(),
         },
+        Purpose::FilterLayers { cursor, .. } => super::rules::set_filter(model, &text, *cursor),
         _ => Vec::new(),
     };
     preview(model);
@@ -69,8 +72,9 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
             Err(_) => Vec::new(),
         },
         Purpose::SetLr => super::train::set_lr(model, text),
+        Purpose::FreezeRule => super::rules::stage(model, text),
         // In force since it was typed.
-        Purpose::FilterRuns { .. } => Vec::new(),
+        Purpose::FilterRuns { .. } | Purpose::FilterLayers { .. } => Vec::new(),
     }
 }
 
@@ -78,6 +82,28 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
 pub(super) fn cancel(model: &mut Model, ask: Ask) -> Vec<Effect> {
     match ask.purpose {
         Purpose::FilterRuns { before } => super::runs::set_filter(model, before),
+        Purpose::FilterLayers { before, cursor } => {
+            if let Some(layers) = model.layers_mut() {
+                layers.restore_filter(before.as_deref(), cursor);
+            }
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Tab.
+pub(super) fn complete(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Ask(ask)) = model.overlays.last() else { return Vec::new() };
+    let completed = match ask.purpose {
+        Purpose::FreezeRule => super::rules::complete(model, &ask.input.text),
+        _ => None,
+    };
+    match (completed, model.overlays.last_mut()) {
+        (Some(text), Some(Overlay::Ask(ask))) => {
+            ask.input = Input::with(text);
+            changed(model)
+        }
         _ => Vec::new(),
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::app::effect::Effect;
 use crate::app::message::{DraftReady, ExportProblem, Message, OpenedRun, StartedRun};
-use crate::app::model::{Busy, Draft, Model, Subject};
+use crate::app::model::{Busy, Draft, Model, Past, Subject};
 use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level, RunView};
 use crate::core::alerts::Kind;
 use crate::core::event::{Event, Record};
 use crate::core::run::{RunStatus, RunSummary};
+use crate::core::tree::Tree;
 
 pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
@@ -48,6 +49,17 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Draft(result) => draft_read(model, result),
+        Message::RulesWritten { path, rules, result } => return super::rules::written(model, &path, rules, result),
+        Message::CheckpointTree { run, name, result } => past_read(model, run, name, result),
+        Message::Drift(drifted) if model.drifted.as_ref().is_some_and(|d| d.pair == drifted.pair) => {
+            model.drifted = Some(drifted);
+        }
+        Message::Values { look, stats } => {
+            if let Some(seen) = model.seen.as_mut().filter(|s| s.look == look) {
+                seen.stats = Some(stats);
+            }
+        }
+        Message::KeptDrafts(drafts) => super::rules::left_over(model, &drafts),
         Message::Opened(result) => return opened(model, result),
         Message::Curves { run, result } => super::charts::curves(model, run, result),
         Message::TreeReady { run, tree } => {
@@ -161,15 +173,20 @@ fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {
     }
     match result {
         Ok(ready) => {
-            let DraftReady { path, recipe, tree } = *ready;
-            let (layers, problem) = crate::app::layers::Layers::new(tree, recipe.freeze.rules.clone());
+            let DraftReady { path, recipe, tree, checksum, kept } = *ready;
+            let (mut layers, problem) = crate::app::layers::Layers::new(tree, recipe.freeze.rules.clone());
+            layers.set_rates(&recipe.optimizer);
             // Rules that fit nothing: to start without them would train what the recipe freezes.
             if let Some(problem) = problem {
                 let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
                 return draft_read(model, Err(format!("{name}: freeze.rules: {problem}")));
             }
-            model.draft = Some(Draft { path, recipe, layers });
+            let in_file = recipe.freeze.rules.clone();
+            model.draft = Some(Draft { path, recipe, layers, kept: (in_file.clone(), Vec::new()), in_file, checksum });
             model.subject = Subject::Draft;
+            if let Some(kept) = kept {
+                super::rules::take_up(model, kept);
+            }
         }
         Err(problem) => {
             if model.screen == Screen::Model && model.layers().is_none() {
@@ -177,6 +194,25 @@ fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {
             }
             fail(model, "The recipe cannot be used", &problem);
         }
+    }
+}
+
+/// The layers of a checkpoint: the run's own tree where that is known, since a weights file knows no classes.
+fn past_read(model: &mut Model, run: String, name: String, result: Result<(Tree, Vec<String>), String>) {
+    let (tree, rules) = match result {
+        Ok(read) => read,
+        Err(problem) => return fail(model, "The checkpoint's layers cannot be shown", &problem),
+    };
+    let Some(view) = model.shown().filter(|v| v.id == run) else { return };
+    let known = view.layers.as_ref().map(|l| l.tree().clone()).filter(|t| t.parameters.len() == tree.parameters.len());
+    let (mut layers, problem) = crate::app::layers::Layers::new(known.unwrap_or(tree), rules);
+    layers.set_rates(&view.optimizer);
+    let run_name = view.name.clone();
+    model.past = Some(Past { run, run_name, name, layers });
+    (model.subject, model.screen) = (Subject::Checkpoint, Screen::Model);
+    if let Some(problem) = problem {
+        let words = "which parameters learned cannot be told from the file alone";
+        model.say(Level::Warning, format!("{words}: {problem}; the run's own layers (`2`) know its classes"));
     }
 }
 
@@ -207,11 +243,13 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
             }
             let id = view.id.clone();
             model.hosted = Some(id.clone());
-            model.draft = None;
+            let draft = model.draft.take();
             model.show(view);
             model.screen = Screen::Train;
             model.opening = None;
             let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
+            // The run has the edits now.
+            effects.extend(draft.filter(Draft::is_unwritten).map(|d| Effect::ForgetDraft(d.path)));
             // A signal came while it started.
             if model.leaving {
                 effects.extend(super::leave::stop_and_leave(model, "SIGTERM"));

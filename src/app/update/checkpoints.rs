@@ -27,6 +27,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             super::ask::ask(model, title, file, Purpose::ExportTo(job));
             Vec::new()
         }
+        Action::ShowLayers => vec![Effect::ReadCheckpointTree { run, name: row.name }],
         Action::Verify => {
             let names: Vec<String> = view.checkpoints.iter().flatten().map(|r| r.name.clone()).collect();
             if let Some(view) = model.shown_mut() {

@@ -4,6 +4,7 @@ use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
 use crate::app::layers::{Layers, Said};
 use crate::app::model::{Model, Subject};
+use crate::app::overlay::Overlay;
 use crate::app::run_view::Level;
 use crate::core::command::Command;
 
@@ -13,11 +14,18 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Apply => return apply(model),
         Action::StartRun => return start(model),
         Action::Discard => discard(model),
+        Action::FreezeRule => return super::rules::ask(model),
+        Action::FilterLayers => super::rules::ask_filter(model),
+        Action::Explain => match model.is_wide() {
+            true => model.side = !model.side,
+            false => model.overlays.push(Overlay::Explain { scroll: 0 }),
+        },
+        Action::WriteRules => return super::rules::write(model),
         Action::NoGrad => edit(model, |l| l.toggle_no_grad()),
         Action::Undo => turn(model, |l| l.undo(), "taken back", "no edit to take back"),
         Action::Redo => turn(model, |l| l.redo(), "done again", "no edit to do again"),
-        Action::NextMatch => try_with(model, |l| l.go_to_match(true), "no filter is in force"),
-        Action::PreviousMatch => try_with(model, |l| l.go_to_match(false), "no filter is in force"),
+        Action::NextMatch => try_with(model, |l| l.go_to_match(true), "no filter is in force; `/` sets one"),
+        Action::PreviousMatch => try_with(model, |l| l.go_to_match(false), "no filter is in force; `/` sets one"),
         Action::NextStaged => try_with(model, |l| l.next_staged(), "nothing is staged"),
         Action::Fold => with(model, |l| l.fold()),
         Action::Unfold => with(model, |l| l.unfold()),
@@ -49,15 +57,26 @@ fn turn(model: &mut Model, change: impl FnOnce(&mut Layers) -> Option<String>, d
     }
 }
 
-fn edit(model: &mut Model, change: impl FnOnce(&mut Layers) -> Said) {
+/// Why the plan on view cannot be edited; said, and true.
+pub(super) fn is_history(model: &mut Model) -> bool {
     if model.layers().is_some() && !model.enabled(Action::ToggleFreeze) {
         let text = match model.shown() {
+            _ if model.subject == Subject::Checkpoint => {
+                "a checkpoint is history: its plan is not edited; resume or fork from it"
+            }
             Some(v) if v.status.is_live() && !v.is_followed() => {
                 "this run lives in another process, which cannot be reached"
             }
             _ => "this run is not live: its plan is history; resume it, or start a recipe with another plan",
         };
         model.say(Level::Info, text);
+        return true;
+    }
+    model.layers().is_none()
+}
+
+fn edit(model: &mut Model, change: impl FnOnce(&mut Layers) -> Said) {
+    if is_history(model) {
         return;
     }
     match model.layers_mut().map(change) {

@@ -11,12 +11,15 @@ mod keep;
 mod layers;
 mod leave;
 mod overlays;
+mod rules;
 mod runs;
 mod train;
 
 pub use charts::other_runs;
 pub use overlays::palette_offer;
 pub use runs::open_by_id;
+
+use std::collections::HashMap;
 
 use super::action::Action;
 use super::effect::Effect;
@@ -26,6 +29,7 @@ use super::model::{Model, Subject};
 use super::overlay::{Input, Overlay};
 use super::place::{Place, Screen};
 use super::run_view::Level;
+use super::values::{Drifted, Seen};
 
 /// Rows a page moves by: the screen less header, borders and footer.
 fn page(model: &Model) -> isize {
@@ -34,9 +38,35 @@ fn page(model: &Model) -> isize {
 
 /// Applies a message.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    let is_time = matches!(message, Message::Now(_));
     let mut effects = apply(model, message);
+    if !is_time {
+        effects.extend(rules::keep(model));
+        effects.extend(look(model));
+        effects.extend(drift(model));
+    }
     effects.extend(model.wanted_sparks());
     effects
+}
+
+/// Has the values of what is under the cursor read when they are shown and not known yet.
+fn look(model: &mut Model) -> Option<Effect> {
+    let look = model.wanted_look().ok().filter(|_| model.explains())?;
+    if model.seen.as_ref().is_some_and(|seen| seen.look == look) {
+        return None;
+    }
+    model.seen = Some(Seen { look: look.clone(), stats: None });
+    Some(Effect::ReadValues(look))
+}
+
+/// Has the newest checkpoints compared while their layers are on view.
+fn drift(model: &mut Model) -> Option<Effect> {
+    let pair = model.wanted_pair().filter(|_| model.screen == Screen::Model)?;
+    if model.drifted.as_ref().is_some_and(|d| d.pair == pair) {
+        return None;
+    }
+    model.drifted = Some(Drifted { pair: pair.clone(), moved: HashMap::new() });
+    Some(Effect::ReadDrift(pair))
 }
 
 fn apply(model: &mut Model, message: Message) -> Vec<Effect> {
@@ -123,10 +153,16 @@ fn global(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Esc: takes down toasts, then staged edits, then goes back to the run list.
+/// Esc: takes down toasts, then a filter of the layers, then staged edits, then goes back to the run list.
 fn back(model: &mut Model) -> Vec<Effect> {
     if model.standing_toasts().next().is_some() {
         model.toasts.iter_mut().for_each(|t| t.standing = false);
+        return Vec::new();
+    }
+    if model.screen == Screen::Model
+        && let Some(layers) = model.layers_mut().filter(|l| l.filter().is_some())
+    {
+        let _ = layers.set_filter("");
         return Vec::new();
     }
     if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
@@ -134,6 +170,10 @@ fn back(model: &mut Model) -> Vec<Effect> {
     }
     if model.screen == Screen::Train && charts::back(model) {
         return Vec::new();
+    }
+    if model.screen == Screen::Model && model.subject == Subject::Checkpoint {
+        model.subject = Subject::Run;
+        return show(model, Screen::Checkpoints);
     }
     if model.screen == Screen::Runs {
         model.marks.clear();

@@ -24,6 +24,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PopupTop => go(model, isize::MIN / 2),
         Action::PopupBottom => go(model, isize::MAX / 2),
         Action::PromptAccept => return accept(model),
+        Action::PromptComplete => return super::ask::complete(model),
         Action::ConfirmYes => return consent(model, |ask| Some(ask.yes)),
         Action::ConfirmOther if model.enabled(Action::ConfirmOther) => return consent(model, |ask| ask.other),
         _ => {}
@@ -42,6 +43,7 @@ fn go(model: &mut Model, by: isize) {
         // Texts end where their last line is the last one shown; drawing holds them there too.
         Some(Overlay::Help { scroll }) => move_within(scroll, crate::app::action::ACTIONS.len() + 16),
         Some(Overlay::Messages { scroll }) => move_within(scroll, messages),
+        Some(Overlay::Explain { scroll }) => move_within(scroll, 60),
         Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
         Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),

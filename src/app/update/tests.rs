@@ -132,7 +132,7 @@ fn a_recipe_becomes_a_draft_whose_edits_are_its_rules_at_the_start() {
 
     let mut recipe = Recipe::default();
     recipe.freeze.rules = vec!["freeze conv1".to_owned()];
-    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree() };
+    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree(), checksum: String::new(), kept: None };
     update(&mut model, Message::Draft(Ok(Box::new(ready))));
     assert_eq!((model.screen, model.busy.clone()), (Screen::Model, None));
     // The module under the cursor is the root, which is mixed: it is trained whole, then frozen whole.
@@ -156,7 +156,13 @@ fn a_started_run_is_hosted_and_on_view() {
 #[test]
 fn a_start_that_fails_leaves_the_draft_and_says_why() {
     let mut model = model();
-    let ready = DraftReady { path: "b.toml".into(), recipe: Recipe::default(), tree: sample::tree() };
+    let ready = DraftReady {
+        path: "b.toml".into(),
+        recipe: Recipe::default(),
+        tree: sample::tree(),
+        checksum: String::new(),
+        kept: None,
+    };
     update(&mut model, Message::Draft(Ok(Box::new(ready))));
     model.screen = Screen::Model;
     keys(&mut model, "t");
@@ -546,7 +552,7 @@ fn a_recipe_whose_rules_fit_nothing_is_no_draft() {
     let mut model = model();
     let mut recipe = Recipe::default();
     recipe.freeze.rules = vec!["freeze nowhere".to_owned()];
-    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree() };
+    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree(), checksum: String::new(), kept: None };
     update(&mut model, Message::Draft(Ok(Box::new(ready))));
     assert!(model.draft.is_none());
     assert!(said(&model).contains("b.toml") && said(&model).contains("nowhere"), "{}", said(&model));

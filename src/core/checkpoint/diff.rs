@@ -171,7 +171,8 @@ fn compare(a: &HostTensor, b: &HostTensor) -> Sums {
     sums
 }
 
-fn each_value(t: &HostTensor, mut visit: impl FnMut(usize, f64)) {
+/// Visits a tensor's elements as numbers, with their places.
+pub(crate) fn each_value(t: &HostTensor, mut visit: impl FnMut(usize, f64)) {
     let count = t.data.len() / t.dtype.size();
     (0..count).for_each(|i| visit(i, value(t, i)));
 }

@@ -235,6 +235,11 @@ impl CheckpointStore {
         }
     }
 
+    /// Reads and checks a checkpoint's `state.json` alone.
+    pub fn state(&self, name: &str) -> Result<TrainState, CheckpointError> {
+        read_state(&self.path.join(name))
+    }
+
     /// Loads a checkpoint. Sizes and checksums are checked first; the error names each damaged file.
     pub fn load(&self, name: &str) -> Result<LoadedCheckpoint, CheckpointError> {
         load_path(&self.path.join(name))

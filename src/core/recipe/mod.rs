@@ -13,6 +13,7 @@ mod load;
 mod model;
 mod optimizer;
 mod paths;
+mod rewrite;
 mod rules;
 mod schedule;
 mod schema;
@@ -23,6 +24,7 @@ pub use error::{Place, Problem, RecipeError};
 pub use fill::filled;
 pub use model::*;
 pub use optimizer::*;
+pub use rewrite::with_freeze_rules;
 pub use schedule::*;
 pub use train::*;
 

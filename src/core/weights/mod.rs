@@ -20,6 +20,7 @@ mod report;
 mod select;
 mod source;
 mod state;
+mod stats;
 mod torch;
 mod trouble;
 mod write;
@@ -35,6 +36,7 @@ pub use read::read_safetensors;
 pub use report::{LoadReport, Mismatch};
 pub use select::{Selection, select};
 pub use state::StateDict;
+pub use stats::ValueStats;
 pub use write::{write_safely, write_safetensors};
 pub use write_pth::write_pth;
 

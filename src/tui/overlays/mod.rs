@@ -11,6 +11,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::look::Look;
+use super::screens::pane;
 use super::theme::Scope;
 use super::widgets::{popup, text, window};
 use crate::app::Model;
@@ -34,6 +35,10 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Lineage { kin, cursor } => lineage::draw(f, area, kin, *cursor, look),
         Overlay::Form(form) => form::draw(f, area, form, look),
         Overlay::Confirm(ask) => confirm(f, area, ask, model, look),
+        Overlay::Explain { scroll } => {
+            let wide = usize::from(area.width.saturating_sub(6)).clamp(8, 56);
+            scrolled(f, area, look, "Explained", pane::lines(model, look, wide), *scroll);
+        }
         Overlay::Ask(ask) => draw_ask(f, area, ask, look),
         Overlay::Text { title, lines, scroll } => {
             let style = look.style(Scope::Text);

@@ -1,5 +1,7 @@
 //! The layer tree with the frost line.
 
+pub mod pane;
+
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -8,9 +10,10 @@ use ratatui::text::{Line, Span};
 use super::empty;
 use crate::app::Model;
 use crate::app::action::Action;
-use crate::app::format::count;
+use crate::app::format::{count, number};
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
 use crate::app::model::{Busy, Subject};
+use crate::app::values::{Drifted, Moved};
 use crate::core::freeze::ParamState;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
@@ -23,12 +26,24 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
         return;
     };
     let summary = u16::from(area.height >= 4);
-    let detail = if area.height >= 10 { 2 } else { u16::from(area.height >= 6) };
+    let beside = model.side && model.is_wide();
+    let detail = if beside {
+        0
+    } else if area.height >= 10 {
+        2
+    } else {
+        u16::from(area.height >= 6)
+    };
     if summary > 0 {
         draw_summary(f, Rect { height: 1, ..area }, model, layers, look);
     }
-    let list = Rect { y: area.y + summary, height: area.height - summary - detail, ..area };
-    draw_rows(f, list, layers, look);
+    let mut list = Rect { y: area.y + summary, height: area.height - summary - detail, ..area };
+    if beside {
+        let wide = (area.width / 3).clamp(36, 56);
+        list.width = area.width - wide;
+        pane::draw(f, Rect { x: list.right(), width: wide, ..list }, model, look);
+    }
+    draw_rows(f, list, model, layers, look);
     if detail > 0 {
         draw_detail(f, Rect { y: list.bottom(), height: detail, ..area }, layers, look);
     }
@@ -64,6 +79,10 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
             let file = draft.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             (file, "draft".to_owned())
         }
+        (Subject::Checkpoint, ..) if model.past.is_some() => model
+            .past
+            .as_ref()
+            .map_or_else(Default::default, |p| (p.run_name.clone(), format!("{}, to look at", p.name))),
         (_, _, Some(view)) => (view.name.clone(), view.status.to_string()),
         _ => (String::new(), String::new()),
     };
@@ -81,7 +100,7 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
         let verb = match (layers.applying(), model.subject) {
             (true, _) => "on its way".to_owned(),
             (false, Subject::Draft) => format!("in force at the start ({key})"),
-            (false, Subject::Run) => format!("staged, {key} applies"),
+            (false, Subject::Run | Subject::Checkpoint) => format!("staged, {key} applies"),
         };
         let tensors = if totals.staged == 1 { "tensor" } else { "tensors" };
         parts.push((format!("  {} {} {tensors} {verb}", look.glyphs.staged, totals.staged), Scope::Staged));
@@ -95,7 +114,7 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
     f.render_widget(Line::from_iter(spans), area);
 }
 
-fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
+fn draw_rows(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, look: &Look) {
     let shown = layers.visible();
     let (cursor, len) = layers.position();
     let (line, frozen) = layers.frost_line();
@@ -105,13 +124,15 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
         FrostLine::Above(row) => Some(row),
         FrostLine::Below => Some(len),
     };
-    let columns = columns(usize::from(area.width));
+    let moved = model.moved();
+    let columns = columns(usize::from(area.width), moved.is_some());
     let widths = table::layout(&columns, area.width.saturating_sub(2));
     let head = u16::from(area.height >= 8);
     if head > 0 {
         draw_head(f, Rect { height: 1, ..area }, &columns, &widths, look);
     }
     let area = Rect { y: area.y + head, height: area.height - head, ..area };
+    let figures = Figures { columns: &columns, widths: &widths, rate: model.base_rate(), moved };
     let height = usize::from(area.height);
     let shift = |row: usize| row + usize::from(at_line.is_some_and(|l| row >= l));
     let total = len + usize::from(at_line.is_some());
@@ -125,32 +146,40 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, layers: &Layers, look: &Look) {
         let row = if at_line.is_some_and(|l| y > l) { y - 1 } else { y };
         if let Some(row) = shown.get(row).and_then(|i| layers.row_of(*i)) {
             let here = Some(&row.index) == shown.get(cursor);
-            f.render_widget(draw_row(&row, layers, &widths, here, look), at);
+            f.render_widget(draw_row(&row, layers, &figures, here, look), at);
         }
     }
 }
 
-/// The columns; which leave first is told by their ranks.
-fn columns(width: usize) -> Vec<Column> {
-    let column = |title, width, right, rank| Column { title, width, grows: false, right, rank };
-    vec![
-        Column { grows: true, ..column("layer", if width >= 34 { 18 } else { 12 }, false, 0) },
-        column("kind, shape", (width / 4).clamp(16, 36) as u16, false, 2),
-        column("count", 7, true, 1),
-        column("state", if width >= 34 { 15 } else { 1 }, false, 0),
-    ]
-}
+const NAME: &str = "layer";
+const KIND: &str = "kind, shape";
+const COUNT: &str = "count";
+const RATE: &str = "rate";
+const DRIFT: &str = "drift";
+const STATE: &str = "state";
 
-const NAME: usize = 0;
-const KIND: usize = 1;
-const COUNT: usize = 2;
+/// The columns; which leave first is told by their ranks.
+fn columns(width: usize, moves: bool) -> Vec<Column> {
+    let column = |title, width, right, rank| Column { title, width, grows: false, right, rank };
+    let mut columns = vec![
+        Column { grows: true, ..column(NAME, if width >= 34 { 18 } else { 12 }, false, 0) },
+        column(KIND, (width / 4).clamp(16, 36) as u16, false, 2),
+        column(COUNT, 7, true, 1),
+        column(RATE, 8, true, 4),
+    ];
+    if moves {
+        columns.push(column(DRIFT, 8, true, 3));
+    }
+    columns.push(column(STATE, if width >= 34 { 15 } else { 1 }, false, 0));
+    columns
+}
 
 fn draw_head(f: &mut Frame<'_>, area: Rect, columns: &[Column], widths: &[(usize, u16)], look: &Look) {
     let mut text = "  ".to_owned();
     for (i, width) in widths {
         let title = match columns[*i].title {
-            "layer" => "  layer",
-            "state" => " state",
+            NAME => "  layer",
+            STATE => " state",
             title => title,
         };
         text += &text::fit(title, usize::from(*width), columns[*i].right, look.glyphs.ellipsis);
@@ -179,15 +208,24 @@ fn state(state: NodeState, look: &Look) -> (&'static str, &'static str, Style) {
     }
 }
 
-fn draw_row(row: &Row<'_>, layers: &Layers, widths: &[(usize, u16)], here: bool, look: &Look) -> Line<'static> {
+/// What all rows share.
+struct Figures<'a> {
+    columns: &'a [Column],
+    widths: &'a [(usize, u16)],
+    /// Base learning rate.
+    rate: Option<f64>,
+    moved: Option<&'a Drifted>,
+}
+
+fn draw_row(row: &Row<'_>, layers: &Layers, figures: &Figures<'_>, here: bool, look: &Look) -> Line<'static> {
     let base = if here { look.style(Scope::Selection) } else { Style::new() };
     let e = look.glyphs.ellipsis;
     let dim = look.style(Scope::TextDim).patch(base);
     let staged = if row.staged { look.glyphs.staged } else { " " };
     let mut spans = vec![Span::styled(format!("{staged} "), look.style(Scope::Staged).patch(base))];
-    for (i, width) in widths {
+    for (i, width) in figures.widths {
         let width = usize::from(*width);
-        spans.push(match *i {
+        spans.push(match figures.columns[*i].title {
             NAME => {
                 let scope = match (row.matched, row.node.kind) {
                     (true, _) => Scope::Title,
@@ -201,6 +239,14 @@ fn draw_row(row: &Row<'_>, layers: &Layers, widths: &[(usize, u16)], here: bool,
                 let n = if row.elements == 0 { String::new() } else { count(row.elements) };
                 Span::styled(text::fit(&n, width, true, e), dim)
             }
+            RATE => {
+                let rate = figures.rate.zip(layers.rate_of(row.node)).map(|(base, (low, high))| rates(base, low, high));
+                Span::styled(text::fit(&rate.unwrap_or_default(), width, true, e), dim)
+            }
+            DRIFT => {
+                let moved = figures.moved.and_then(|d| d.moved.get(&row.node.path));
+                Span::styled(text::fit(&moved.map_or_else(String::new, drift), width, true, e), dim)
+            }
             _ => {
                 let (label, style) = state_label(row, width, look);
                 Span::styled(text::fit(&label, width, false, e), style.patch(base))
@@ -209,6 +255,23 @@ fn draw_row(row: &Row<'_>, layers: &Layers, widths: &[(usize, u16)], here: bool,
         spans.push(Span::styled(" ", base));
     }
     Line::from(spans).style(base)
+}
+
+/// How far it moved, as a part of what it was.
+pub(super) fn drift(moved: &Moved) -> String {
+    match moved {
+        Moved::Not => "=".to_owned(),
+        Moved::By(Some(by)) => number(*by),
+        Moved::By(None) => "moved".to_owned(),
+    }
+}
+
+/// Learning rates, from the base rate and the smallest and largest factor on it.
+fn rates(base: f64, low: f64, high: f64) -> String {
+    match low == high {
+        true => number(base * low),
+        false => format!("{}..{}", number(base * low), number(base * high)),
+    }
 }
 
 fn name(row: &Row<'_>, width: usize, look: &Look) -> String {

@@ -7,6 +7,7 @@ mod layers;
 mod runs;
 mod train;
 
+pub use layers::pane;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 

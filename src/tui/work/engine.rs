@@ -46,7 +46,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource,
                 Err(problem) => post.message(Message::Started(Err(problem))),
             },
             Job::Effect(Effect::OpenDraft(path)) => {
-                post.message(Message::Draft(draft(&mut engine, &path).map(Box::new)))
+                post.message(Message::Draft(draft(&mut engine, places, &path).map(Box::new)))
             }
             Job::Effect(Effect::ReadTree(run)) => {
                 let tree = tree_of_run(&mut engine, places, &run);
@@ -60,10 +60,13 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource,
     }
 }
 
-fn draft(engine: &mut Lazy, path: &Path) -> Result<DraftReady, String> {
+fn draft(engine: &mut Lazy, places: &Places, path: &Path) -> Result<DraftReady, String> {
+    // Before the recipe itself: a change between the two is found when rules are written.
+    let checksum = super::drafts::checksum(path).unwrap_or_default();
     let recipe = Recipe::load(path, &[]).map_err(|e| e.to_string())?;
     let tree = tree(engine, &recipe)?;
-    Ok(DraftReady { path: path.to_owned(), recipe, tree })
+    let kept = super::drafts::of(places.drafts.as_deref(), path);
+    Ok(DraftReady { path: path.to_owned(), recipe, tree, checksum, kept })
 }
 
 fn tree_of_run(engine: &mut Lazy, places: &Places, run: &str) -> Result<Tree, String> {

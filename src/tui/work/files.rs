@@ -9,12 +9,15 @@ use super::{Job, Places, next};
 use crate::app::effect::{Effect, SparkJob};
 use crate::app::message::{CheckpointRow, Message, OpenedRun, RecipeEntry};
 use crate::app::sparks::POINTS;
-use crate::core::checkpoint::policy;
+use crate::core::checkpoint::{WEIGHTS, policy};
 use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
 use crate::core::run::spark::Spark;
 use crate::core::run::{Comparison, MetricsReader, RunDir, RunSummary, StoreError};
 use crate::core::series::Series;
+use crate::core::tensor::DType;
+use crate::core::tree::Tree;
+use crate::core::weights::{TensorListing, inspect};
 use crate::tui::post::Post;
 
 pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
@@ -58,6 +61,10 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 let opened = places.home.find(&run).map_err(|e| e.to_string()).and_then(|run| open(&run));
                 Message::Curves { run, result: opened.map(Box::new) }
             }
+            Effect::ReadCheckpointTree { run, name } => {
+                let result = checkpoint_tree(places, &run, &name);
+                Message::CheckpointTree { run, name, result }
+            }
             Effect::ReadCheckpoints(id) => match places.home.find(&id) {
                 Ok(run) => Message::Checkpoints { rows: checkpoints(&run), run: id },
                 Err(e) => Message::Warning(e.to_string()),
@@ -68,6 +75,17 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
             return;
         }
     }
+}
+
+/// The layers that a checkpoint's weights file names, and the freeze rules that were in force.
+fn checkpoint_tree(places: &Places, run: &str, name: &str) -> Result<(Tree, Vec<String>), String> {
+    let store = places.home.find(run).map_err(|e| e.to_string())?.checkpoints();
+    let state = store.state(name).map_err(|e| e.to_string())?;
+    let listing = inspect(&store.path().join(name).join(WEIGHTS)).map_err(|e| e.to_string())?;
+    let tensor = |t: &'_ TensorListing| Some((t.name.clone(), t.shape.clone(), DType::of_name(t.dtype)?));
+    let tensors: Vec<_> = listing.tensors.iter().filter_map(tensor).collect();
+    let tensors = tensors.iter().map(|(name, shape, dtype)| (name.as_str(), shape.as_slice(), *dtype));
+    Ok((Tree::from_tensors(tensors), state.freeze_rules))
 }
 
 /// The run list, newest first.
@@ -99,6 +117,7 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
         summary,
         mode: recipe.monitor_mode(),
         lr: recipe.optimizer.lr,
+        optimizer: recipe.optimizer.clone(),
         rules: recipe.freeze.rules,
         monitor: recipe.checkpoint.monitor,
         records,

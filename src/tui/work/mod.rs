@@ -2,12 +2,14 @@
 //! and writing weights. Each thread takes jobs from its queue in order and answers with a message.
 //!
 //! A thread ends when its queue is closed and its job is done. On leaving, the loop waits for an export; reading,
-//! building and verifying change nothing and end with the process.
+//! building and verifying change nothing and end with the process. Small files (a draft's edits, a recipe's rules) are waited for.
 
+mod drafts;
 mod engine;
 mod files;
 mod hosts;
 mod keep;
+mod values;
 mod weights;
 
 use std::collections::VecDeque;
@@ -32,6 +34,8 @@ pub struct Places {
     pub cwd: PathBuf,
     /// How this program is started again.
     pub program: Program,
+    /// Where edits of drafts are kept; nowhere when there is no such folder.
+    pub drafts: Option<PathBuf>,
     /// The user's command for alerts.
     pub alerts: Alerts,
 }
@@ -50,6 +54,10 @@ pub struct Workers {
     engine: Sender<Job>,
     weights: Sender<Job>,
     hosts: Sender<Job>,
+    drafts: Sender<Job>,
+    values: Sender<Job>,
+    drift: Sender<Job>,
+    keeper: Option<JoinHandle<()>>,
     exporter: Option<JoinHandle<()>>,
 }
 
@@ -65,11 +73,27 @@ impl Workers {
         let (post_a, post_b, post_c, post_d) = (post.clone(), post.clone(), post.clone(), post.clone());
         let (files, _) = spawn("frostline-files", Box::new(move |queue| files::work(&queue, &a, &post_a)))?;
         let (hosts, _) = spawn("frostline-hosts", Box::new(move |queue| hosts::work(&queue, &d, &post_d)))?;
+        let (e, post_e) = (places.clone(), post.clone());
+        let (drafts, keeper) = spawn("frostline-drafts", Box::new(move |queue| drafts::work(&queue, &e, &post_e)))?;
+        let (g, post_g) = (places.clone(), post.clone());
+        let (values, _) = spawn("frostline-values", Box::new(move |queue| values::work(&queue, &g, &post_g)))?;
+        let (h, post_h) = (places.clone(), post.clone());
+        let (drift, _) = spawn("frostline-drift", Box::new(move |queue| values::compare(&queue, &h, &post_h)))?;
         let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
         let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
         let (weights, exporter) =
             spawn("frostline-weights", Box::new(move |queue| weights::work(&queue, &c, &post_c)))?;
-        Ok(Self { files, engine, weights, hosts, exporter: Some(exporter) })
+        Ok(Self {
+            files,
+            engine,
+            weights,
+            hosts,
+            drafts,
+            values,
+            drift,
+            keeper: Some(keeper),
+            exporter: Some(exporter),
+        })
     }
 
     /// Hands an effect to the thread that does it.
@@ -77,6 +101,11 @@ impl Workers {
         let queue = match effect {
             Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::Start(_) => &self.engine,
             Effect::Verify { .. } | Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
+            Effect::WriteRules { .. } | Effect::KeepDraft(_) | Effect::ForgetDraft(_) | Effect::ReadDrafts => {
+                &self.drafts
+            }
+            Effect::ReadValues(_) => &self.values,
+            Effect::ReadDrift(_) => &self.drift,
             Effect::Attach(_) | Effect::HandOver { .. } => &self.hosts,
             _ => &self.files,
         };
@@ -89,10 +118,14 @@ impl Workers {
         let _ = self.engine.send(Job::Start(Box::new(start)));
     }
 
-    /// Closes the queues; waits for an export that is being written.
+    /// Closes the queues; waits for small files that are being kept, and for an export that is being written.
     pub fn finish(mut self, exporting: bool) {
         let exporter = self.exporter.take().filter(|_| exporting);
+        let keeper = self.keeper.take();
         drop(self);
+        if let Some(keeper) = keeper {
+            let _ = keeper.join();
+        }
         if let Some(exporter) = exporter {
             let _ = exporter.join();
         }

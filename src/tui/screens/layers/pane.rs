@@ -1,0 +1,200 @@
+//! What is under the cursor, explained: why it is as it is, what its values are, what the plan saves.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::app::Model;
+use crate::app::action::Action;
+use crate::app::format::{bytes, count, number};
+use crate::app::layers::{Layers, NodeState, savings, slots};
+use crate::app::values::From;
+use crate::core::weights::ValueStats;
+use crate::tui::look::Look;
+use crate::tui::theme::Scope;
+use crate::tui::widgets::text;
+
+/// Cells of the labels.
+const LABEL: usize = 11;
+/// Rows of the histogram.
+const HIGH: usize = 4;
+
+/// Draws it beside the tree.
+pub fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
+    let bar = look.style(Scope::TextFaint);
+    for y in area.y..area.bottom() {
+        f.render_widget(Line::styled(look.glyphs.bar, bar), Rect { y, height: 1, width: 1, ..area });
+    }
+    let area = Rect { x: area.x + 2, width: area.width.saturating_sub(2), ..area };
+    for (i, line) in lines(model, look, usize::from(area.width)).into_iter().take(usize::from(area.height)).enumerate()
+    {
+        f.render_widget(line, Rect { y: area.y + i as u16, height: 1, ..area });
+    }
+}
+
+/// Its lines, for a width.
+pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
+    let Some(layers) = model.layers() else { return Vec::new() };
+    let mut page = Page { lines: Vec::new(), look, width: width.max(8) };
+    node(&mut page, layers);
+    let base = model.base_rate();
+    if let (Some(base), Some((low, high))) = (base, layers.selected().and_then(|r| layers.rate_of(r.node))) {
+        page.pair("rate", &super::rates(base, low, high));
+    }
+    if let (Some(drifted), Some(row)) = (model.moved(), layers.selected())
+        && let Some(moved) = drifted.moved.get(&row.node.path)
+    {
+        page.pair("drift", &format!("{} since {}", super::drift(moved), drifted.pair.before));
+    }
+    values(&mut page, model);
+    saved(&mut page, model, layers);
+    let (undo, redo) = layers.next_steps();
+    if undo.is_some() || redo.is_some() {
+        page.heading("edits");
+    }
+    for (action, step) in [(Action::Undo, undo), (Action::Redo, redo)] {
+        if let Some(step) = step {
+            let does = if action == Action::Undo { "takes back" } else { "does again" };
+            page.words(&format!("{} {does}: {step}", model.keymap.first(action)), Scope::Staged);
+        }
+    }
+    page.lines
+}
+
+struct Page<'a> {
+    lines: Vec<Line<'static>>,
+    look: &'a Look,
+    width: usize,
+}
+
+impl Page<'_> {
+    fn heading(&mut self, words: &str) {
+        self.lines.push(Line::default());
+        let words = text::cut(&self.look.glyphs.plain(words), self.width, self.look.glyphs.ellipsis);
+        self.lines.push(Line::styled(words, self.look.style(Scope::Heading)));
+    }
+
+    fn pair(&mut self, label: &str, value: &str) {
+        let dim = self.look.style(Scope::TextDim);
+        let room = self.width.saturating_sub(LABEL).max(1);
+        for (i, part) in text::wrap(&self.look.glyphs.plain(value), room).into_iter().enumerate() {
+            let label = text::fit(if i == 0 { label } else { "" }, LABEL, false, self.look.glyphs.ellipsis);
+            self.lines
+                .push(Line::from_iter([Span::styled(label, dim), Span::styled(part, self.look.style(Scope::Text))]));
+        }
+    }
+
+    fn words(&mut self, words: &str, scope: Scope) {
+        let style = self.look.style(scope);
+        self.styled(words, style);
+    }
+
+    fn styled(&mut self, words: &str, style: Style) {
+        let lines = text::wrap(&self.look.glyphs.plain(words), self.width);
+        self.lines.extend(lines.into_iter().map(|l| Line::styled(l, style)));
+    }
+}
+
+/// What it is, and why it has its state.
+fn node(page: &mut Page<'_>, layers: &Layers) {
+    let Some(row) = layers.selected() else { return };
+    let path = if row.node.path.is_empty() { "the whole model" } else { row.node.path.as_str() };
+    page.words(path, Scope::Title);
+    page.words(&layers.kind_under_cursor(), Scope::TextDim);
+    let (mark, word, style) = super::state(row.state, page.look);
+    let word = match row.state {
+        NodeState::Mixed => format!("{} of {} elements learn", count(row.trainable), count(row.elements)),
+        NodeState::Empty if row.no_grad => "its forward records nothing".to_owned(),
+        NodeState::Empty => "it has no parameters".to_owned(),
+        NodeState::All(_) => word.to_owned(),
+    };
+    page.styled(&format!("{mark} {word}"), style);
+    if row.staged {
+        let (_, was, _) = super::state(row.in_force, page.look);
+        page.words(&format!("staged; now {was}"), Scope::Staged);
+    }
+    for reason in layers.reasons().into_iter().take(4) {
+        page.words(&reason, Scope::TextDim);
+    }
+    if row.elements > 0 {
+        page.pair("elements", &count(row.elements));
+        page.pair("memory", &bytes(layers.bytes_under_cursor()));
+    }
+}
+
+fn values(page: &mut Page<'_>, model: &Model) {
+    let look = match model.wanted_look() {
+        Ok(look) => look,
+        Err(why) => {
+            page.heading("values");
+            return page.words(&why, Scope::TextFaint);
+        }
+    };
+    page.heading(&match &look.from {
+        From::Checkpoint { name, .. } => format!("values in {name}"),
+        From::File { path, .. } => {
+            format!("values in {}", path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()))
+        }
+    });
+    match model.seen.as_ref().filter(|s| s.look == look).and_then(|s| s.stats.as_ref()) {
+        None => page.words("reading…", Scope::TextFaint),
+        Some(Err(problem)) => page.words(problem, Scope::Warning),
+        Some(Ok(stats)) => {
+            page.pair("range", &format!("{} to {}", number(stats.min), number(stats.max)));
+            page.pair("mean, std", &format!("{}, {}", number(stats.mean), number(stats.std)));
+            page.pair("norm", &number(stats.norm));
+            let percent = 100.0 * stats.zeros as f64 / stats.count.max(1) as f64;
+            page.pair("zeros", &format!("{} ({percent:.1}%)", count(stats.zeros)));
+            if stats.nan + stats.infinite > 0 {
+                page.words(&format!("{} NaN, {} infinite", stats.nan, stats.infinite), Scope::Error);
+            }
+            histogram(page, stats);
+        }
+    }
+}
+
+fn histogram(page: &mut Page<'_>, stats: &ValueStats) {
+    // Bins side by side share a column where there are more than columns: the same number in each.
+    let bins = stats.bins.len();
+    let share = (1..=bins).find(|n| bins.is_multiple_of(*n) && bins / n <= page.width).unwrap_or(1);
+    let columns: Vec<u64> = stats.bins.chunks(share).map(|c| c.iter().sum()).collect();
+    let wide = columns.len();
+    let most = columns.iter().copied().max().unwrap_or(0).max(1);
+    let marks: &[&str] = match page.look.glyphs.unicode {
+        true => &[" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+        false => &[" ", ".", "#"],
+    };
+    let steps = marks.len() - 1;
+    for row in (0..HIGH).rev() {
+        let cell = |n: &u64| {
+            // What is there at all shows.
+            let height = (*n as f64 / most as f64 * (HIGH * steps) as f64).ceil() as usize;
+            marks[height.saturating_sub(row * steps).min(steps)]
+        };
+        let line: String = columns.iter().map(cell).collect();
+        page.lines.push(Line::styled(line, page.look.style(Scope::Info)));
+    }
+    let (low, high) = (number(stats.min), number(stats.max));
+    let gap = wide.saturating_sub(low.len() + high.len());
+    page.words(&format!("{low}{}{high}", " ".repeat(gap)), Scope::TextFaint);
+}
+
+fn saved(page: &mut Page<'_>, model: &Model, layers: &Layers) {
+    let slots = model.optimizer().map_or(0, slots);
+    let saved = savings(layers.tree(), layers.preview(), slots);
+    page.heading("saved by this plan");
+    let of = |(held, all): (u64, u64)| format!("{} of {}", bytes(all - held), bytes(all));
+    page.pair("gradients", &of(saved.gradients));
+    if slots > 0 {
+        page.pair("optimizer", &of(saved.optimizer));
+    }
+    match saved.backward {
+        Some((done, full)) if full > 0 => {
+            let percent = 100.0 * (full - done.min(full)) as f64 / full as f64;
+            page.pair("backward", &format!("{percent:.0}% of {} operations a sample", count(full)));
+        }
+        _ => page.pair("backward", "not known: the model was not traced"),
+    }
+    page.words("counted from the tree, in its order; not measured", Scope::TextFaint);
+}
