@@ -7,6 +7,9 @@ use crate::core::recipe::Mode;
 use crate::core::run::compare::{LineageDrift, MetricRow, Plan};
 use crate::core::run::{Comparison, RunSummary};
 
+/// Heading of the table of drift.
+pub const DRIFT: &str = "Drift since the fork";
+
 /// One table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
@@ -51,7 +54,7 @@ pub fn sections(of: &Comparison, drifts: &[Result<LineageDrift, String>], all: b
         ("Recipes", recipe),
         ("Metrics", metrics),
         ("Freeze plans", plans(&of.plans)),
-        ("Drift since the fork", drift(&of.runs, drifts)),
+        (DRIFT, drift(&of.runs, drifts)),
     ];
     // Few differences explain the results and stand before them; all keys would push them off the screen.
     if all {

@@ -51,6 +51,12 @@ impl CompareView {
         self.sections.iter().map(|s| s.rows.len() + 1).sum()
     }
 
+    /// The line of a table's heading; the first one where there is no such table.
+    pub fn line_of(&self, title: &str) -> usize {
+        let before = self.sections.iter().take_while(|s| s.title != title);
+        if self.sections.iter().any(|s| s.title == title) { before.map(|s| s.rows.len() + 1).sum() } else { 0 }
+    }
+
     /// Makes the tables anew, after anything of the above has changed.
     pub fn arrange(&mut self) {
         let none = Vec::new();

@@ -1,6 +1,7 @@
 //! Runs side by side.
 
 use crate::app::action::Action;
+use crate::app::compare::DRIFT;
 use crate::app::compare_view::CompareView;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
@@ -84,5 +85,7 @@ pub(super) fn drifted(model: &mut Model, runs: &[String], drifts: Vec<Result<Lin
         model.compare.measuring = false;
         model.compare.drifts = Some(drifts);
         model.compare.arrange();
+        // Nobody should have to look for what was asked for.
+        model.compare.scroll = model.compare.line_of(DRIFT);
     }
 }

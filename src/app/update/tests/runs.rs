@@ -142,6 +142,7 @@ fn drift_is_measured_when_it_is_asked_for() {
     };
     update(&mut model, Message::Drifted { runs: runs.clone(), drifts: vec![Ok(drift)] });
     assert!(model.compare.sections().iter().any(|s| s.title == "Drift since the fork"));
+    assert!(model.compare.scroll > 10, "it is on view");
     comparison.runs[1].lineage.forked_from = None;
     update(&mut model, Message::Compared { runs, result: Ok(Box::new(comparison)) });
     assert_eq!(keys(&mut model, "d"), []);
