@@ -11,6 +11,8 @@ pub enum Action {
     Help,
     Palette,
     Messages,
+    Themes,
+    Copy,
     Back,
     ShowRuns,
     ShowModel,
@@ -135,8 +137,8 @@ pub struct ActionInfo {
 impl Action {
     /// Its line of the table.
     pub fn info(self) -> &'static ActionInfo {
-        // Every action has a line; `every_action_has_exactly_one_line` checks it, and Back is the harmless fallback.
-        ACTIONS.iter().find(|i| i.action == self).unwrap_or(&ACTIONS[3])
+        // Every action has a line; `every_action_has_exactly_one_line` checks it, the first line is never the answer.
+        ACTIONS.iter().find(|i| i.action == self).unwrap_or(&ACTIONS[0])
     }
 }
 
@@ -159,6 +161,8 @@ table! {
     Help            Global "help"             "help"    ["?" "f1"]           "show the keys";
     Palette         Global "palette"          ""        [":"]                "find an action by its name";
     Messages        Global "messages"         ""        ["m"]                "read again what was said";
+    Themes          Global "themes"           ""        ["ctrl-t"]           "choose a theme";
+    Copy            Global "copy"             ""        ["y"]                "copy what is under the cursor to the clipboard (OSC 52)";
     Back            Global "back"             ""        ["esc"]              "close what is on top; discard staged edits";
     ShowRuns        Global "show-runs"        ""        ["1"]                "go to Runs";
     ShowModel       Global "show-model"       ""        ["2"]                "go to Model";

@@ -9,6 +9,8 @@ pub struct Config {
     pub theme: Option<String>,
     /// How charts are drawn.
     pub chart: Option<ChartMarks>,
+    /// The mouse is left to the terminal.
+    pub no_mouse: bool,
     /// What is told when something happens to a run.
     pub alerts: Alerts,
 }
@@ -42,6 +44,8 @@ impl Config {
                     "ascii" => config.chart = Some(ChartMarks::Ascii),
                     _ => warnings.push(format!("{file}: chart: \"braille\", \"block\" or \"ascii\" is wanted")),
                 },
+                ("mouse", toml::Value::Boolean(mouse)) => config.no_mouse = !mouse,
+                ("mouse", _) => warnings.push(format!("{file}: mouse: true or false is wanted")),
                 ("alerts", toml::Value::Table(table)) => {
                     for (key, value) in table {
                         if let Err(wanted) = alert(&mut config.alerts, key, value) {
@@ -52,7 +56,7 @@ impl Config {
                 ("theme", _) => warnings.push(format!("{file}: theme: a theme's name is wanted")),
                 ("chart", _) => warnings.push(format!("{file}: chart: \"braille\", \"block\" or \"ascii\" is wanted")),
                 ("alerts", _) => warnings.push(format!("{file}: alerts: a table is wanted")),
-                _ => warnings.push(format!("{file}: `{key}` is not known; theme, chart and alerts are")),
+                _ => warnings.push(format!("{file}: `{key}` is not known; theme, chart, mouse and alerts are")),
             }
         }
         (config, warnings)

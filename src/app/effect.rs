@@ -97,6 +97,14 @@ pub enum Effect {
     },
     /// Write a checkpoint's weights to a file.
     Export(ExportJob),
+    /// List the themes.
+    ListThemes,
+    /// Draw with a theme from here on.
+    Theme(String),
+    /// Keep the theme for the next time.
+    KeepTheme(String),
+    /// Put a text on the clipboard of the user's terminal.
+    Copy(String),
     /// Ring the terminal's bell and notify, as the settings ask.
     Alert(String),
     /// Give the terminal back to the shell until `fg`.

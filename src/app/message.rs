@@ -11,6 +11,7 @@ use crate::core::tree::Tree;
 use super::drafts::KeptDraft;
 use super::effect::SparkJob;
 use super::keys::Key;
+use super::pointer::{Pointer, Target};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -21,6 +22,13 @@ pub enum Message {
     Key(Key),
     /// Text was pasted.
     Paste(String),
+    /// The mouse did something.
+    Pointer {
+        /// What.
+        what: Pointer,
+        /// On what.
+        target: Option<Target>,
+    },
     /// The screen's size in cells.
     Resize {
         /// Columns.
@@ -153,6 +161,15 @@ pub enum Message {
     Exported(Result<String, ExportProblem>),
     /// SIGTERM, SIGINT, or SIGUSR1: the process is to end.
     Terminate(&'static str),
+    /// The themes, and the one in force.
+    Themes {
+        /// Their names.
+        names: Vec<String>,
+        /// The one in force.
+        current: String,
+    },
+    /// A theme was written into the user's settings: the file, or what was wrong.
+    ThemeKept(Result<String, String>),
     /// Something the user should know.
     Warning(String),
 }

@@ -15,10 +15,12 @@ pub mod format;
 pub mod keys;
 pub mod layers;
 pub mod lineage;
+pub mod memory;
 pub mod message;
 pub mod model;
 pub mod overlay;
 pub mod place;
+pub mod pointer;
 pub mod run_list;
 pub mod run_view;
 #[cfg(test)]

@@ -137,6 +137,8 @@ pub struct Model {
     pub views: Vec<RunView>,
     /// The run on view.
     pub shown: Option<String>,
+    /// The screen to go to once the run that the last session left is opened.
+    pub returning: Option<Screen>,
     /// A run that is being opened.
     pub opening: Option<String>,
     /// The run whose trainer lives in this process.
@@ -192,6 +194,7 @@ impl Model {
             compare: CompareView::default(),
             views: Vec::new(),
             shown: None,
+            returning: None,
             opening: None,
             hosted: None,
             attached: None,

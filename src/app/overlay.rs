@@ -38,6 +38,15 @@ pub enum Overlay {
         /// Line under the cursor.
         cursor: usize,
     },
+    /// Themes; the one under the cursor is in force.
+    Themes {
+        /// Their names.
+        names: Vec<String>,
+        /// Line under the cursor.
+        cursor: usize,
+        /// The one that was in force before.
+        before: String,
+    },
     /// Actions by name.
     Palette {
         /// What was typed.

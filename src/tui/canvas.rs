@@ -4,6 +4,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::glyphs::Glyphs;
+use super::hits::Hits;
 use super::look::Look;
 use super::screens;
 use super::theme::{Depth, Theme};
@@ -18,7 +19,8 @@ pub struct Canvas {
 impl Canvas {
     /// Of so many cells.
     pub fn new(width: u16, height: u16) -> Self {
-        let look = Look { theme: Theme::load(None, None, Depth::True).0, glyphs: Glyphs::UNICODE };
+        let theme = Theme::load(None, None, Depth::True).0;
+        let look = Look { theme, glyphs: Glyphs::UNICODE, hits: Hits::default() };
         Self { terminal: Terminal::new(TestBackend::new(width, height)).ok(), look }
     }
 

@@ -15,12 +15,15 @@ use std::time::{Duration, Instant, SystemTime};
 use super::input::{self, Input};
 use super::live::Live;
 use super::look::Look;
+use super::memory;
 use super::painter::Painter;
 use super::post::{Post, WAITING, Wake};
+use super::settings::Themes;
 use super::terminal;
 use super::watch::{Changed, Watch};
 use super::work::{Places, Workers};
 use super::{Exit, TuiError};
+use crate::app::memory::Memory;
 use crate::app::model::Busy;
 use crate::app::place::Screen;
 use crate::app::{Effect, Message, Model, update};
@@ -43,6 +46,7 @@ const MANY: usize = 500;
 pub struct EventLoop {
     model: Model,
     look: Look,
+    themes: Themes,
     painter: Painter,
     workers: Workers,
     watch: Watch,
@@ -80,6 +84,8 @@ pub struct Setup {
     pub model: (Model, Vec<Effect>),
     /// Theme and signs.
     pub look: Look,
+    /// Themes that can be chosen.
+    pub themes: Themes,
     /// Where things are.
     pub places: Places,
     /// How the engine is built.
@@ -112,6 +118,7 @@ impl EventLoop {
         let mut this = Self {
             model,
             look: setup.look,
+            themes: setup.themes,
             painter,
             workers,
             watch,
@@ -333,6 +340,10 @@ impl EventLoop {
         (self.dirty, self.hurry) = (true, true);
         match input {
             Input::Key(key) => self.apply(Message::Key(key)),
+            Input::Pointer(what, x, y) => {
+                let target = self.look.hits.at(x, y);
+                self.apply(Message::Pointer { what, target });
+            }
             Input::Paste(text) => self.apply(Message::Paste(text)),
             Input::Terminate(signal) => self.apply(Message::Terminate(signal)),
             Input::Resized => {
@@ -398,6 +409,25 @@ impl EventLoop {
                     self.painter.ring(&self.model.alerts.to_terminal(&self.look.glyphs.plain(&words)));
                     (self.dirty, self.hurry) = (true, true);
                 }
+                Effect::Copy(text) => {
+                    use base64::Engine as _;
+                    let coded = base64::engine::general_purpose::STANDARD.encode(text);
+                    self.painter.ring(&format!("\x1b]52;c;{coded}\x07"));
+                    (self.dirty, self.hurry) = (true, true);
+                }
+                Effect::ListThemes => {
+                    let (names, current) = (self.themes.names(), self.themes.current().to_owned());
+                    self.apply(Message::Themes { names, current });
+                }
+                Effect::Theme(name) => {
+                    let (theme, warnings) = self.themes.load(&name);
+                    self.look.theme = theme;
+                    warnings.into_iter().for_each(|w| self.apply(Message::Warning(w)));
+                }
+                Effect::KeepTheme(name) => {
+                    let kept = self.themes.keep(&name);
+                    self.apply(Message::ThemeKept(kept));
+                }
                 Effect::Suspend => self.suspend(),
                 Effect::Redraw => self.painter.forget(),
                 Effect::Quit => self.quit = true,
@@ -430,12 +460,14 @@ impl EventLoop {
             abandoned,
             hung_up,
             handed_over,
+            themes,
             ..
         } = self;
         if !hung_up {
             painter.settle();
             terminal::restore_soon();
         }
+        memory::keep(themes.folder(), &model.home, Memory::of(&model), model.now_ms);
         // Whoever still sends is told that nobody listens.
         drop(wakes);
         workers.finish(model.busy == Some(Busy::Exporting));

@@ -7,19 +7,22 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::app::keys::{Code, Key};
+use crate::app::pointer::Pointer;
 
 /// What comes in from outside.
 #[derive(Debug)]
 pub enum Input {
     /// A key.
     Key(Key),
+    /// The mouse, at a column and row.
+    Pointer(Pointer, u16, u16),
     /// Pasted text.
     Paste(String),
     /// The window's size may have changed.
@@ -143,6 +146,16 @@ fn translate(event: Event) -> Option<Input> {
                 _ => return None,
             };
             Some(Input::Key(Key { code, ctrl, alt: key.modifiers.contains(KeyModifiers::ALT) }))
+        }
+        Event::Mouse(mouse) => {
+            let what = match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left) => Pointer::Click,
+                MouseEventKind::Drag(MouseButton::Left) => Pointer::Drag,
+                MouseEventKind::ScrollDown => Pointer::Wheel(1),
+                MouseEventKind::ScrollUp => Pointer::Wheel(-1),
+                _ => return None,
+            };
+            Some(Input::Pointer(what, mouse.column, mouse.row))
         }
         Event::Paste(text) => Some(Input::Paste(text)),
         Event::Resize(..) => Some(Input::Resized),

@@ -3,6 +3,7 @@
 use ratatui::style::Style;
 
 use super::glyphs::Glyphs;
+use super::hits::Hits;
 use super::theme::{Scope, Theme};
 use crate::app::run_view::Level;
 use crate::core::freeze::ParamState;
@@ -15,6 +16,8 @@ pub struct Look {
     pub theme: Theme,
     /// Signs.
     pub glyphs: Glyphs,
+    /// Where things were drawn last.
+    pub hits: Hits,
 }
 
 impl Look {

@@ -5,9 +5,11 @@
 mod canvas;
 mod event_loop;
 mod glyphs;
+mod hits;
 mod input;
 mod live;
 mod look;
+mod memory;
 mod overlays;
 mod painter;
 mod post;
@@ -120,20 +122,28 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     let alerts = options.alerts.unwrap_or(settings.alerts);
     let cwd = options.cwd.or_else(|| std::env::current_dir().ok()).unwrap_or_default();
     let home = options.home.path().display().to_string();
-    let (mut model, mut effects) = Model::new(settings.keymap, home, options.watch.is_some());
+    let (mut model, mut effects) = Model::new(settings.keymap, home.clone(), options.watch.is_some());
     model.alerts = alerts.clone();
     if let Some(id) = options.open {
         effects.extend(app::open_by_id(&mut model, id));
+    } else if options.watch.is_none()
+        && let Some(memory) = memory::recall(settings.themes.folder(), &home)
+    {
+        effects.extend(memory.restore(&mut model));
     }
     effects.push(app::Effect::ReadDrafts);
     let setup = Setup {
         model: (model, effects),
         look: settings.look,
+        themes: settings.themes,
         places: Places { home: options.home, cwd, program: options.program, drafts, alerts },
         engine: options.engine,
         watch: options.watch,
         warnings: settings.warnings,
     };
+    if settings.no_mouse {
+        terminal::without_mouse();
+    }
     let tty = terminal::enter(&settings.log)?;
     // A panic is told by the hook, after it has restored the terminal; unwinding drops the run's handle, which stops the
     // run with a checkpoint.

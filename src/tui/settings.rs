@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::glyphs::Glyphs;
+use super::hits::Hits;
 use super::look::Look;
-use super::theme::{Depth, Theme};
+use super::theme::{self, Depth, Theme};
 use crate::app::config::Config;
 use crate::app::keys::Keymap;
 use crate::core::alerts::Alerts;
+use crate::core::io as core_io;
 
 /// Everything that the user can choose.
 pub struct Settings {
@@ -17,6 +19,10 @@ pub struct Settings {
     pub look: Look,
     /// What is told when something happens to a run.
     pub alerts: Alerts,
+    /// Themes that can be chosen.
+    pub themes: Themes,
+    /// The mouse is left to the terminal.
+    pub no_mouse: bool,
     /// Where stray prints go while no run is live.
     pub log: PathBuf,
     /// What is wrong in the files.
@@ -60,7 +66,65 @@ impl Settings {
             glyphs.chart = marks;
         }
         let log = folder.filter(|f| f.is_dir()).map_or_else(|| PathBuf::from("/dev/null"), |f| f.join("screen.log"));
-        Self { keymap, look: Look { theme, glyphs }, alerts: config.alerts, log, warnings }
+        let look = Look { theme, glyphs, hits: Hits::default() };
+        let current = config.theme.unwrap_or_else(|| theme::default_name(depth).to_owned());
+        let themes = Themes { folder: folder.map(Path::to_owned), depth, current };
+        Self { keymap, look, alerts: config.alerts, themes, no_mouse: config.no_mouse, log, warnings }
+    }
+}
+
+/// The themes, and which one is chosen.
+#[derive(Debug, Clone)]
+pub struct Themes {
+    /// The folder of configuration.
+    folder: Option<PathBuf>,
+    depth: Depth,
+    /// The name of the one in `config.toml`, or of the default.
+    current: String,
+}
+
+impl Themes {
+    /// The folder of configuration.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        theme::names(self.folder.as_deref())
+    }
+
+    /// The one that was chosen.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// One to draw with; what is wrong in its file beside it.
+    pub fn load(&self, name: &str) -> (Theme, Vec<String>) {
+        Theme::load(Some(name), self.folder.as_deref(), self.depth)
+    }
+
+    /// Writes the choice into `config.toml`, whose other lines stay as they are; the file's name.
+    ///
+    /// # Errors
+    /// In words, where the file cannot be read or written.
+    pub fn keep(&mut self, name: &str) -> Result<String, String> {
+        let folder = self.folder.as_deref().ok_or("there is no folder for the configuration on this system")?;
+        let path = folder.join("config.toml");
+        let failed =
+            |e: &dyn std::fmt::Display| format!("{}: {e}; the theme is in force until you leave", path.display());
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(failed(&e)),
+        };
+        let mut document: toml_edit::DocumentMut = text.parse().map_err(|e| failed(&e))?;
+        document["theme"] = toml_edit::value(name);
+        core_io::create_dirs(folder)
+            .and_then(|()| core_io::write_atomic(&path, document.to_string().as_bytes()))
+            .map_err(|e| failed(&e))?;
+        name.clone_into(&mut self.current);
+        Ok(path.display().to_string())
     }
 }
 
@@ -87,6 +151,24 @@ mod tests {
         assert_eq!(settings.look.glyphs.chart, ChartMarks::Block);
         assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
         assert!(settings.warnings.iter().any(|w| w.contains("did you mean `stop`?")), "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn a_chosen_theme_is_written_and_the_users_own_lines_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("new");
+        let mut settings = Settings::with(Some(&folder), |_| None);
+        assert_eq!(settings.themes.current(), "frost-16", "no word of more colours");
+        settings.themes.keep("pine-dark").unwrap();
+        let file = folder.join("config.toml");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "theme = \"pine-dark\"\n");
+        std::fs::write(&file, "# mine\ntheme = \"pine-dark\" # green\nchart = \"block\"\n").unwrap();
+        settings.themes.keep("frost-light").unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("# mine\ntheme = \"frost-light\"") && text.contains("chart = \"block\""), "{text}");
+        std::fs::write(&file, "chart = = 1").unwrap();
+        assert!(settings.themes.keep("frost-dark").unwrap_err().contains("config.toml"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "chart = = 1");
     }
 
     #[test]

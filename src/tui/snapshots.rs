@@ -4,15 +4,18 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::glyphs::Glyphs;
+use super::hits::Hits;
 use super::look::Look;
 use super::screens;
 use super::theme::{Depth, Theme};
+use crate::app::action::Action;
 use crate::app::effect::ExportJob;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, RecipeEntry, StartedRun};
 use crate::app::model::Subject;
 use crate::app::overlay::{Ask, Input, Overlay, Purpose};
 use crate::app::place::Screen;
+use crate::app::pointer::Target;
 use crate::app::run_view::Level;
 use crate::app::sample::{self, NOW};
 use crate::app::values::{Drifted, Moved};
@@ -27,7 +30,7 @@ use crate::core::tree::Tree;
 use crate::core::weights::ValueStats;
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
-    let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs };
+    let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs, hits: Hits::default() };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|f| screens::draw(f, model, &look)).unwrap();
     let buffer = terminal.backend().buffer();
@@ -343,6 +346,30 @@ fn checkpoints() {
 }
 
 #[test]
+fn the_mouse_finds_what_was_drawn() {
+    let look = |model: &Model| {
+        let glyphs = Glyphs::UNICODE;
+        let look = Look { theme: Theme::embedded("frost-dark", Depth::None), glyphs, hits: Hits::default() };
+        let mut terminal = Terminal::new(TestBackend::new(100, 24)).unwrap();
+        terminal.draw(|f| screens::draw(f, model, &look)).unwrap();
+        look
+    };
+    let mut model = with_runs(5);
+    update(&mut model, Message::Resize { width: 100, height: 24 });
+    let seen = look(&model);
+    assert_eq!(seen.hits.at(1, 0), Some(Target::Tab(Screen::Runs)));
+    assert_eq!(seen.hits.at(10, 0), Some(Target::Tab(Screen::Model)));
+    assert_eq!(seen.hits.at(20, 3), Some(Target::Row(0)));
+    assert_eq!(seen.hits.at(20, 5), Some(Target::Row(2)));
+    assert_eq!(seen.hits.at(20, 20), None);
+    assert_eq!(seen.hits.at(2, 23), Some(Target::Hint(Action::OpenRun)));
+    key(&mut model, ":");
+    let seen = look(&model);
+    assert!(matches!(seen.hits.at(50, 11), Some(Target::TopRow(_))), "what lies on top hides what is below");
+    assert_eq!(seen.hits.at(2, 5), Some(Target::Row(2)), "update knows that something lies on top");
+}
+
+#[test]
 fn what_lies_on_top() {
     let mut help = draft(false);
     key(&mut help, "?");
@@ -368,6 +395,10 @@ fn what_lies_on_top() {
     let mut export = history(4);
     key(&mut export, "x");
     snapshot!("export", export, 80, 24);
+    let mut themes = with_runs(2);
+    let names = ["ember-dark", "frost-dark", "frost-light"].map(str::to_owned).to_vec();
+    update(&mut themes, Message::Themes { names, current: "frost-dark".to_owned() });
+    snapshot!("themes", themes, 80, 24);
     let mut palette = live();
     key(&mut palette, ": s t o");
     snapshot!("palette", palette, 80, 24);

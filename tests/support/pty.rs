@@ -201,6 +201,7 @@ impl Screen {
         assert!(last("\x1b[?1049h") < last("\x1b[?1049l"), "the alternate screen is left");
         assert!(last("\x1b[?25l") < last("\x1b[?25h"), "the cursor is shown");
         assert!(last("\x1b[?2004h") < last("\x1b[?2004l"), "bracketed paste is off");
+        assert!(last("\x1b[?1000h") < last("\x1b[?1000l"), "the mouse is the terminal's again");
         let flags = self.master.as_ref().unwrap().get_termios().unwrap().local_flags;
         assert_eq!(format!("{flags:?}"), self.cooked, "raw mode is off");
     }

@@ -94,6 +94,12 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Parted => return super::attach::parted(model),
         Message::HandedOver(result) => return super::leave::handed_over(model, result),
         Message::Exported(result) => exported(model, result),
+        Message::Themes { names, current } => {
+            let cursor = names.iter().position(|n| *n == current).unwrap_or(0);
+            model.overlays.push(Overlay::Themes { names, cursor, before: current });
+        }
+        Message::ThemeKept(Ok(file)) => model.say(Level::Good, format!("the theme is kept in {file}")),
+        Message::ThemeKept(Err(problem)) => model.say(Level::Error, problem),
         _ => {}
     }
     Vec::new()
@@ -105,7 +111,7 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         Ok(opened) => *opened,
         Err(problem) => {
             // A look at a run that was on view already fails without a word: the next one may not.
-            if model.opening.take().is_some() {
+            if model.opening.take().is_some() && model.returning.take().is_none() {
                 fail(model, "The run cannot be opened", &problem);
             }
             return Vec::new();
@@ -118,8 +124,16 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
     if model.opening.as_deref() == Some(id.as_str()) {
         model.opening = None;
         model.show(RunView::new(opened, false));
-        model.screen = Screen::Train;
-        let mut effects = vec![Effect::ReadCheckpoints(id)];
+        // Where the user has gone meanwhile, there the screen stays.
+        model.screen = match model.returning.take() {
+            Some(screen) if model.screen == Screen::Runs => screen,
+            Some(_) => model.screen,
+            None => Screen::Train,
+        };
+        let mut effects = vec![Effect::ReadCheckpoints(id.clone())];
+        if model.screen == Screen::Model {
+            effects.push(Effect::ReadTree(id));
+        }
         effects.extend(super::attach::if_live(model));
         return effects;
     }

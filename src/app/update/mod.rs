@@ -11,6 +11,7 @@ mod keep;
 mod layers;
 mod leave;
 mod overlays;
+mod pointer;
 mod rules;
 mod runs;
 mod train;
@@ -82,6 +83,7 @@ fn apply(model: &mut Model, message: Message) -> Vec<Effect> {
         }
         Message::Key(key) => on_key(model, key),
         Message::Paste(text) => overlays::paste(model, &text),
+        Message::Pointer { what, target } => pointer::update(model, what, target),
         Message::Terminate(signal) => leave::terminate(model, signal),
         Message::Warning(text) => {
             model.say(Level::Warning, text);
@@ -131,6 +133,8 @@ fn global(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Quit => return leave::quit(model),
         Action::Help => model.overlays.push(Overlay::Help { scroll: 0 }),
         Action::Messages => model.overlays.push(Overlay::Messages { scroll: 0 }),
+        Action::Themes => return vec![Effect::ListThemes],
+        Action::Copy => return copy(model),
         Action::Palette => model.overlays.push(Overlay::Palette { input: Input::default(), cursor: 0 }),
         Action::Back => return back(model),
         Action::ShowRuns => return show(model, Screen::Runs),
@@ -151,6 +155,27 @@ fn global(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// Puts the name of what is under the cursor on the clipboard.
+fn copy(model: &mut Model) -> Vec<Effect> {
+    let run = model.shown().map(|v| v.id.clone());
+    let text = match model.screen {
+        Screen::Runs => model.selected_run().map(|r| r.id.to_string()),
+        Screen::Model => model.layers().and_then(|l| l.selected()).map(|row| row.node.path.clone()),
+        Screen::Train => run,
+        Screen::Checkpoints => {
+            let step = model.shown().and_then(|v| v.selected_checkpoint()).map(|c| c.step);
+            run.zip(step).map(|(run, step)| format!("{run}@{step}"))
+        }
+        Screen::Compare => None,
+    };
+    let Some(text) = text.filter(|t| !t.is_empty()) else {
+        model.say(Level::Info, "there is nothing to copy here");
+        return Vec::new();
+    };
+    model.say(Level::Info, format!("copied {text}"));
+    vec![Effect::Copy(text)]
 }
 
 /// Esc: takes down toasts, then a filter of the layers, then staged edits, then goes back to the run list.
@@ -225,6 +250,24 @@ fn go(model: &mut Model, by: isize) {
                 view.checkpoint_cursor = step(view.checkpoint_cursor, len);
             }
         }
+    }
+}
+
+/// The line under the cursor of the list on the screen.
+fn at_row(model: &Model) -> Option<usize> {
+    match model.screen {
+        Screen::Runs => Some(model.run_cursor),
+        Screen::Model => Some(model.layers()?.position().0),
+        Screen::Checkpoints => Some(model.shown()?.checkpoint_cursor),
+        Screen::Train | Screen::Compare => None,
+    }
+}
+
+/// Puts the cursor of the list on the screen on a line.
+fn go_to(model: &mut Model, row: usize) {
+    if let Some(at) = at_row(model) {
+        let signed = |n: usize| isize::try_from(n).unwrap_or(isize::MAX);
+        go(model, signed(row) - signed(at));
     }
 }
 

@@ -12,17 +12,19 @@ use crate::core::command::Command;
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::PopupClose | Action::PromptCancel | Action::ConfirmNo => {
-            if let Some(Overlay::Ask(ask)) = model.overlays.pop() {
-                return super::ask::cancel(model, *ask);
-            }
+            return match model.overlays.pop() {
+                Some(Overlay::Ask(ask)) => super::ask::cancel(model, *ask),
+                Some(Overlay::Themes { before, .. }) => vec![Effect::Theme(before)],
+                _ => Vec::new(),
+            };
         }
         Action::PopupOpen => return open(model),
-        Action::PopupUp => go(model, -1),
-        Action::PopupDown => go(model, 1),
-        Action::PopupPageUp => go(model, -super::page(model)),
-        Action::PopupPageDown => go(model, super::page(model)),
-        Action::PopupTop => go(model, isize::MIN / 2),
-        Action::PopupBottom => go(model, isize::MAX / 2),
+        Action::PopupUp => return go(model, -1),
+        Action::PopupDown => return go(model, 1),
+        Action::PopupPageUp => return go(model, -super::page(model)),
+        Action::PopupPageDown => return go(model, super::page(model)),
+        Action::PopupTop => return go(model, isize::MIN / 2),
+        Action::PopupBottom => return go(model, isize::MAX / 2),
         Action::PromptAccept => return accept(model),
         Action::PromptComplete => return super::ask::complete(model),
         Action::ConfirmYes => return consent(model, |ask| Some(ask.yes)),
@@ -32,7 +34,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-fn go(model: &mut Model, by: isize) {
+/// Moves the cursor of a list, or scrolls a text.
+pub(super) fn go(model: &mut Model, by: isize) -> Vec<Effect> {
     let move_within = |at: &mut usize, len: usize| {
         let to = isize::try_from(*at).unwrap_or(0).saturating_add(by).max(0);
         *at = usize::try_from(to).unwrap_or(0).min(len.saturating_sub(1));
@@ -48,7 +51,27 @@ fn go(model: &mut Model, by: isize) {
         Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
         Some(Overlay::ChooseCharts { cursor } | Overlay::OverlayRuns { cursor }) => move_within(cursor, lines),
+        Some(Overlay::Themes { names, cursor, .. }) => {
+            move_within(cursor, names.len());
+            return names.get(*cursor).cloned().map(Effect::Theme).into_iter().collect();
+        }
         _ => {}
+    }
+    Vec::new()
+}
+
+/// Puts the cursor of a list on a line.
+pub(super) fn choose(model: &mut Model, row: usize) {
+    if let Some(
+        Overlay::Recipes { cursor, .. }
+        | Overlay::Palette { cursor, .. }
+        | Overlay::Themes { cursor, .. }
+        | Overlay::Lineage { cursor, .. }
+        | Overlay::ChooseCharts { cursor }
+        | Overlay::OverlayRuns { cursor },
+    ) = model.overlays.last_mut()
+    {
+        *cursor = row;
     }
 }
 
@@ -62,6 +85,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
         }
         Some(Overlay::ChooseCharts { cursor }) => return super::charts::toggle_chart(model, *cursor),
         Some(Overlay::OverlayRuns { cursor }) => return super::charts::toggle_run(model, *cursor),
+        Some(Overlay::Themes { names, cursor, .. }) => {
+            let chosen = names.get(*cursor).cloned();
+            model.overlays.pop();
+            return chosen.map_or_else(Vec::new, |name| vec![Effect::Theme(name.clone()), Effect::KeepTheme(name)]);
+        }
         _ => {}
     }
     let Some(Overlay::Recipes { entries, cursor }) = model.overlays.last() else {

@@ -105,6 +105,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     model.subject = Subject::Run;
+    model.returning = None;
     // The hosted run is known already, and better than from its files.
     if model.hosted.as_deref() == Some(id.as_str()) {
         model.shown = Some(id);

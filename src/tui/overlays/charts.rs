@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::Model;
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::{popup, text, window};
@@ -53,6 +54,8 @@ fn list(f: &mut Frame<'_>, area: Rect, cursor: usize, entries: &[Entry], (title,
             Span::styled(text::fit(&name, left, false, e), look.style(Scope::Text).patch(base)),
             Span::styled(text::fit(&words, wide - left, false, e), look.style(Scope::TextDim).patch(base)),
         ]);
-        f.render_widget(line, Rect { y: inner.y + (i - first) as u16, height: 1, ..inner });
+        let at = Rect { y: inner.y + (i - first) as u16, height: 1, ..inner };
+        look.hits.note(at, Target::TopRow(i));
+        f.render_widget(line, at);
     }
 }

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::lineage::Kin;
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::{popup, text, window};
@@ -43,7 +44,9 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, kin: &[Kin], cursor: usize, lo
                 look.style(Scope::TextDim).patch(base),
             ),
         ]);
-        f.render_widget(line, Rect { y: inner.y + (i - first) as u16, height: 1, ..inner });
+        let at = Rect { y: inner.y + (i - first) as u16, height: 1, ..inner };
+        look.hits.note(at, Target::TopRow(i));
+        f.render_widget(line, at);
     }
     if alone && height > kin.len() {
         let words = "It was not forked, and nothing was forked from it.";

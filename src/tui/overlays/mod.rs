@@ -19,6 +19,7 @@ use crate::app::action::Action;
 use crate::app::format::age;
 use crate::app::message::RecipeEntry;
 use crate::app::overlay::{Ask, Confirm, Input, Overlay};
+use crate::app::pointer::Target;
 
 /// Draws one overlay.
 pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, look: &Look) {
@@ -31,6 +32,7 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
         Overlay::ChooseCharts { cursor } => charts::choose(f, area, *cursor, model, look),
         Overlay::OverlayRuns { cursor } => charts::runs(f, area, *cursor, model, look),
+        Overlay::Themes { names, cursor, .. } => themes(f, area, names, *cursor, look),
         Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
         Overlay::Lineage { kin, cursor } => lineage::draw(f, area, kin, *cursor, look),
         Overlay::Form(form) => form::draw(f, area, form, look),
@@ -111,7 +113,23 @@ fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, curso
             Span::styled(text::fit(&name, left, false, e), look.style(Scope::Text).patch(base)),
             Span::styled(text::fit(&format!(" {words}"), wide - left, false, e), style.patch(base)),
         ]);
-        f.render_widget(line, Rect { y: inner.y + (i - first) as u16, height: 1, ..inner });
+        let at = Rect { y: inner.y + (i - first) as u16, height: 1, ..inner };
+        look.hits.note(at, Target::TopRow(i));
+        f.render_widget(line, at);
+    }
+}
+
+fn themes(f: &mut Frame<'_>, area: Rect, names: &[String], cursor: usize, look: &Look) {
+    let inner = popup::draw(f, area, look, "Theme", 30, names.len() as u16);
+    let height = usize::from(inner.height);
+    let first = window(cursor, names.len(), height);
+    for (i, name) in names.iter().enumerate().skip(first).take(height) {
+        let base = if i == cursor { look.style(Scope::Selection) } else { Style::new() };
+        let at = Rect { y: inner.y + (i - first) as u16, height: 1, ..inner };
+        let words =
+            text::fit(&format!(" {}", look.glyphs.plain(name)), usize::from(at.width), false, look.glyphs.ellipsis);
+        look.hits.note(at, Target::TopRow(i));
+        f.render_widget(Line::styled(words, look.style(Scope::Text).patch(base)), at);
     }
 }
 
@@ -124,7 +142,9 @@ fn palette(f: &mut Frame<'_>, area: Rect, input: &Input, cursor: usize, model: &
     for (i, action) in offer.iter().enumerate().skip(first).take(height) {
         let base = if i == cursor { look.style(Scope::Selection) } else { Style::new() };
         let line = action_line(*action, usize::from(inner.width), model, look, base);
-        f.render_widget(line, Rect { y: inner.y + 1 + (i - first) as u16, height: 1, ..inner });
+        let at = Rect { y: inner.y + 1 + (i - first) as u16, height: 1, ..inner };
+        look.hits.note(at, Target::TopRow(i));
+        f.render_widget(line, at);
     }
 }
 

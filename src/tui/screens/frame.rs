@@ -10,6 +10,7 @@ use crate::app::action::Action;
 use crate::app::model::Busy;
 use crate::app::overlay::Overlay;
 use crate::app::place::{Place, Screen};
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::text;
@@ -49,6 +50,9 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
         let scope = if active { Scope::TabActive } else { Scope::Tab };
         // Where names have no room, only the one on view keeps its own.
         let label = if total <= width || active { name } else { format!(" {} ", screen as usize + 1) };
+        let x = area.x + spans.iter().map(Span::width).sum::<usize>() as u16;
+        let tab = Rect { x, width: label.len() as u16, ..area }.intersection(area);
+        look.hits.note(tab, Target::Tab(screen));
         spans.push(Span::styled(label, look.style(scope)));
     }
     let used: usize = spans.iter().map(Span::width).sum();
@@ -105,12 +109,12 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     // Help and quit are always said; the place's own keys fill what is left.
     let hint = |a: &Action| {
         let key = model.keymap.first(*a);
-        (!a.info().hint.is_empty() && !key.is_empty()).then(|| (key, a.info().hint))
+        (!a.info().hint.is_empty() && !key.is_empty()).then(|| (key, a.info().hint, *a))
     };
     let (last, first): (Vec<Action>, Vec<Action>) =
         actions.into_iter().partition(|a| matches!(a, Action::Help | Action::Quit));
-    let tail: Vec<(String, &str)> = last.iter().rev().filter_map(hint).collect();
-    let cells = |(key, word): &(String, &str)| text::width(key) + word.len() + 4;
+    let tail: Vec<(String, &str, Action)> = last.iter().rev().filter_map(hint).collect();
+    let cells = |(key, word, _): &(String, &str, Action)| text::width(key) + word.len() + 4;
     let reserved: usize = tail.iter().map(cells).sum();
     let width = usize::from(area.width);
     let own = first.iter().filter_map(hint);
@@ -118,7 +122,10 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
         used += cells(h);
         used + reserved <= width
     });
-    for (key, word) in fitting.collect::<Vec<_>>().into_iter().chain(tail) {
+    for (key, word, action) in fitting.collect::<Vec<_>>().into_iter().chain(tail) {
+        let x = area.x + spans.iter().map(Span::width).sum::<usize>() as u16;
+        let hint = Rect { x, width: (text::width(&key) + word.len() + 3) as u16, ..area };
+        look.hits.note(hint.intersection(area), Target::Hint(action));
         spans.push(Span::styled(format!(" {key} "), look.style(Scope::HintKey)));
         spans.push(Span::styled(format!("{word}  "), look.style(Scope::HintText)));
     }

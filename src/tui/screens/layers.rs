@@ -13,6 +13,7 @@ use crate::app::action::Action;
 use crate::app::format::{count, number};
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
 use crate::app::model::{Busy, Subject};
+use crate::app::pointer::Target;
 use crate::app::values::{Drifted, Moved};
 use crate::core::freeze::ParamState;
 use crate::tui::look::Look;
@@ -143,9 +144,10 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, look
             f.render_widget(frost(usize::from(area.width), frozen, line, look), at);
             continue;
         }
-        let row = if at_line.is_some_and(|l| y > l) { y - 1 } else { y };
-        if let Some(row) = shown.get(row).and_then(|i| layers.row_of(*i)) {
+        let nth = if at_line.is_some_and(|l| y > l) { y - 1 } else { y };
+        if let Some(row) = shown.get(nth).and_then(|i| layers.row_of(*i)) {
             let here = Some(&row.index) == shown.get(cursor);
+            look.hits.note(at, Target::Row(nth));
             f.render_widget(draw_row(&row, layers, &figures, here, look), at);
         }
     }

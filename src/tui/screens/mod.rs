@@ -22,6 +22,7 @@ pub fn draw(f: &mut Frame<'_>, model: &Model, look: &Look) {
     if area.is_empty() {
         return;
     }
+    look.hits.clear();
     let parts = frame::Parts::of(area);
     frame::header(f, parts.header, model, look);
     match model.screen {

@@ -8,10 +8,12 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::style::Print;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{execute, queue};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
@@ -24,6 +26,19 @@ struct Entered {
     stdout: OwnedFd,
     stderr: OwnedFd,
     owner: ThreadId,
+}
+
+/// Clicks, the wheel and drags, told in SGR's way; not every movement, as crossterm's own command asks for: each would
+/// cross the line.
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1002l\x1b[?1000l";
+
+/// Whether the mouse is asked for.
+static MOUSE: AtomicBool = AtomicBool::new(true);
+
+/// Leaves the mouse to the terminal, for its own selection.
+pub fn without_mouse() {
+    MOUSE.store(false, Ordering::Relaxed);
 }
 
 /// The one entered terminal of the process.
@@ -78,13 +93,14 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Entered>> {
 
 fn switch_on(mut tty: &File) -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(tty, EnterAlternateScreen, EnableBracketedPaste, Hide)
+    execute!(tty, EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+    if MOUSE.load(Ordering::Relaxed) { execute!(tty, Print(MOUSE_ON)) } else { Ok(()) }
 }
 
 /// Best effort: on a terminal that is gone nothing of this can succeed, and nothing needs to.
 fn switch_off(entered: &Entered) {
     let mut tty = &entered.tty;
-    let _ = queue!(tty, DisableBracketedPaste, Show, LeaveAlternateScreen);
+    let _ = queue!(tty, Print(MOUSE_OFF), DisableBracketedPaste, Show, LeaveAlternateScreen);
     let _ = tty.flush();
     let _ = disable_raw_mode();
 }

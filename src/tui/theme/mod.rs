@@ -1,6 +1,6 @@
 //! Themes: TOML files that give each scope of the screen a style, reduced to what the terminal can show.
 //!
-//! Three are embedded; files in `<config>/themes/` override or add. What is wrong in a file is a warning to the user.
+//! Some are embedded; files in `<config>/themes/` override or add. What is wrong in a file is a warning to the user.
 
 mod depth;
 mod parse;
@@ -108,10 +108,14 @@ impl Scope {
     }
 }
 
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 7] = [
     ("frost-dark", include_str!("../../../themes/frost-dark.toml")),
     ("frost-light", include_str!("../../../themes/frost-light.toml")),
+    ("frost-contrast", include_str!("../../../themes/frost-contrast.toml")),
     ("frost-16", include_str!("../../../themes/frost-16.toml")),
+    ("ember-dark", include_str!("../../../themes/ember-dark.toml")),
+    ("pine-dark", include_str!("../../../themes/pine-dark.toml")),
+    ("paper-light", include_str!("../../../themes/paper-light.toml")),
 ];
 
 /// A theme ready to draw with.
@@ -124,14 +128,16 @@ impl Theme {
     /// The theme of this name (the terminal's fitting default when `None`), from `<config>/themes/` or the embedded
     /// ones, and what the user should know.
     pub fn load(name: Option<&str>, config: Option<&Path>, depth: Depth) -> (Self, Vec<String>) {
-        let fallback = if depth == Depth::Sixteen { "frost-16" } else { "frost-dark" };
+        let fallback = default_name(depth);
         let mut warnings = Vec::new();
         let wanted = name.unwrap_or(fallback);
         let sheet = read(wanted, config, &mut warnings, 0).unwrap_or_else(|| {
-            warnings.push(format!("theme `{wanted}` is not known; {fallback} is in force (known: {})", known(config)));
+            let known = names(config).join(", ");
+            warnings.push(format!("theme `{wanted}` is not known; {fallback} is in force (known: {known})"));
             read(fallback, None, &mut warnings, 0).unwrap_or_default()
         });
-        (Self { styles: sheet.styles(depth) }, warnings)
+        let styles = sheet.styles(depth, &mut warnings);
+        (Self { styles }, warnings)
     }
 
     /// An embedded theme.
@@ -146,14 +152,20 @@ impl Theme {
     }
 }
 
+/// The theme where none is asked for.
+pub fn default_name(depth: Depth) -> &'static str {
+    if depth == Depth::Sixteen { "frost-16" } else { "frost-dark" }
+}
+
 /// Names of all themes that can be chosen.
-fn known(config: Option<&Path>) -> String {
+pub fn names(config: Option<&Path>) -> Vec<String> {
     let mut names: Vec<String> = EMBEDDED.iter().map(|(n, _)| (*n).to_owned()).collect();
     let files = config.and_then(|c| std::fs::read_dir(c.join("themes")).ok()).into_iter().flatten().flatten();
-    names.extend(files.filter_map(|f| Some(f.path().file_stem()?.to_str()?.to_owned())));
+    let files = files.map(|f| f.path()).filter(|p| p.extension().is_some_and(|e| e == "toml"));
+    names.extend(files.filter_map(|f| Some(f.file_stem()?.to_str()?.to_owned())));
     names.sort();
     names.dedup();
-    names.join(", ")
+    names
 }
 
 fn read(name: &str, config: Option<&Path>, warnings: &mut Vec<String>, level: usize) -> Option<Sheet> {
@@ -163,11 +175,11 @@ fn read(name: &str, config: Option<&Path>, warnings: &mut Vec<String>, level: us
     let is_own = own.is_some();
     let text = own.or(embedded)?;
     let mut sheet = Sheet::parse(&format!("themes/{name}.toml"), &text, warnings);
-    // A user's file overlays what it inherits; an embedded one is complete.
-    if is_own && level < 4 {
+    // A user's file that names no other one fills up from the default; an embedded one without another is complete.
+    if (is_own || sheet.inherits.is_some()) && level < 4 {
         let parent = sheet.inherits.clone().unwrap_or_else(|| "frost-dark".to_owned());
         // A file that overrides an embedded theme inherits the embedded one of that name.
-        let below = if parent == name {
+        let below = if parent == name || !is_own {
             read(&parent, None, warnings, level + 1)
         } else {
             read(&parent, config, warnings, level + 1)
@@ -189,7 +201,9 @@ mod tests {
     fn every_embedded_theme_is_complete_and_without_a_warning() {
         for (name, text) in EMBEDDED {
             let mut warnings = Vec::new();
-            let sheet = Sheet::parse(name, text, &mut warnings);
+            Sheet::parse(name, text, &mut warnings);
+            let sheet = read(name, None, &mut warnings, 0).unwrap();
+            sheet.styles(Depth::True, &mut warnings);
             assert_eq!(warnings, Vec::<String>::new());
             assert_eq!(sheet.missing(), Vec::<&str>::new(), "{name}");
         }
@@ -215,9 +229,18 @@ mod tests {
         assert!(warnings[0].contains("`nope` is not known") && warnings[0].contains("frost-light"), "{warnings:?}");
         assert_eq!(theme, Theme::embedded("frost-dark", Depth::True));
         let mut warnings = Vec::new();
-        Sheet::parse("t.toml", "[scopes]\ntitel = \"#fff\"\ntitle = \"nocolour\"\n", &mut warnings);
+        let sheet = Sheet::parse("t.toml", "[scopes]\ntitel = \"#fff\"\ntitle = \"nocolour\"\n", &mut warnings);
+        sheet.styles(Depth::True, &mut warnings);
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings.iter().any(|w| w.contains("did you mean `title`?")), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_theme_of_other_colours_changes_what_it_inherits() {
+        let (own, dark) = (Theme::embedded("ember-dark", Depth::True), Theme::embedded("frost-dark", Depth::True));
+        assert_eq!(own.style(Scope::Error).fg, Some(Color::Rgb(0xe5, 0x48, 0x4d)));
+        assert_ne!(own.style(Scope::Error).fg, dark.style(Scope::Error).fg);
+        assert_eq!(own.style(Scope::Error).add_modifier, dark.style(Scope::Error).add_modifier);
     }
 
     #[test]

@@ -10,13 +10,16 @@ use super::depth::Depth;
 pub struct Sheet {
     /// The theme whose scopes fill what this one leaves out.
     pub inherits: Option<String>,
-    scopes: Vec<Option<Style>>,
+    /// Colours by name; what is inherited uses them too, so that a theme can be another one in other colours.
+    palette: toml::Table,
+    /// What was written for each scope, and in which file.
+    scopes: Vec<Option<(toml::Value, String)>>,
 }
 
 impl Sheet {
     /// Parses a theme; what is wrong is added to the warnings and left out.
     pub fn parse(file: &str, text: &str, warnings: &mut Vec<String>) -> Self {
-        let mut sheet = Self { inherits: None, scopes: vec![None; Scope::NAMES.len()] };
+        let mut sheet = Self { scopes: vec![None; Scope::NAMES.len()], ..Self::default() };
         let table: toml::Table = match text.parse() {
             Ok(table) => table,
             Err(e) => {
@@ -26,16 +29,13 @@ impl Sheet {
         };
         sheet.inherits = table.get("inherits").and_then(toml::Value::as_str).map(str::to_owned);
         let empty = toml::Table::new();
-        let palette = table.get("palette").and_then(toml::Value::as_table).unwrap_or(&empty);
+        sheet.palette = table.get("palette").and_then(toml::Value::as_table).cloned().unwrap_or_default();
         for (name, value) in table.get("scopes").and_then(toml::Value::as_table).unwrap_or(&empty) {
             let Some(index) = Scope::NAMES.iter().position(|n| n == name) else {
                 warnings.push(format!("{file}: `{name}` is no scope{}", near(name)));
                 continue;
             };
-            match style(value, palette) {
-                Ok(style) => sheet.scopes[index] = Some(style),
-                Err(e) => warnings.push(format!("{file}: {name}: {e}")),
-            }
+            sheet.scopes[index] = Some((value.clone(), file.to_owned()));
         }
         sheet
     }
@@ -43,7 +43,10 @@ impl Sheet {
     /// Takes from `below` what this one leaves out.
     pub fn fill_from(&mut self, below: Self) {
         for (own, other) in self.scopes.iter_mut().zip(below.scopes) {
-            *own = own.or(other);
+            *own = own.take().or(other);
+        }
+        for (name, color) in below.palette {
+            self.palette.entry(name).or_insert(color);
         }
     }
 
@@ -54,9 +57,13 @@ impl Sheet {
         all.filter(|(_, style)| style.is_none()).map(|(name, _)| *name).collect()
     }
 
-    /// The styles in the scopes' order, reduced to a colour depth.
-    pub fn styles(&self, depth: Depth) -> Vec<Style> {
-        self.scopes.iter().map(|s| depth.reduce(s.unwrap_or_default())).collect()
+    /// The styles in the scopes' order, reduced to a colour depth. What is wrong is added to the warnings.
+    pub fn styles(&self, depth: Depth, warnings: &mut Vec<String>) -> Vec<Style> {
+        let mut read = |(name, scope): (&&str, &Option<(toml::Value, String)>)| {
+            let (value, file) = scope.as_ref()?;
+            style(value, &self.palette).map_err(|e| warnings.push(format!("{file}: {name}: {e}"))).ok()
+        };
+        Scope::NAMES.iter().zip(&self.scopes).map(|pair| depth.reduce(read(pair).unwrap_or_default())).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear};
 
 use super::text;
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 
@@ -20,6 +21,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look, title: &str, width: 
     };
     let outer = Rect { x: area.x + (area.width - w) / 2, y: area.y + (area.height - h) / 2, width: w, height: h };
     frame.render_widget(Clear, outer);
+    look.hits.note(outer, Target::Top);
     if outer.is_empty() {
         return outer;
     }

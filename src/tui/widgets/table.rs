@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::text::fit;
 use super::window;
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 
@@ -98,6 +99,7 @@ pub fn draw(
             Some([Span::raw(" "), Span::styled(text, cell.style.patch(base))])
         });
         let at = Rect { y: y + line as u16, height: 1, ..area };
+        look.hits.note(at, Target::Row(index));
         frame.buffer_mut().set_style(at, base);
         frame.render_widget(Line::from_iter(spans.flatten()), at);
     }

@@ -243,7 +243,7 @@ mod tests {
         let theme = Theme::embedded("frost-16", Depth::None);
         let unicode = marks != ChartMarks::Ascii;
         let glyphs = Glyphs { chart: marks, ..if unicode { Glyphs::UNICODE } else { Glyphs::ASCII } };
-        let look = Look { theme, glyphs };
+        let look = Look { theme, glyphs, hits: crate::tui::hits::Hits::default() };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let curve =
             |tag| Curve { series, style: Style::new(), behind: None, sparse: false, tag, step: Box::new(|x| x) };

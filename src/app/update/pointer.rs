@@ -1,0 +1,54 @@
+//! What the mouse does: the wheel moves as the keys do, a click chooses, a click on what is chosen opens it.
+
+use crate::app::action::Action;
+use crate::app::effect::Effect;
+use crate::app::model::Model;
+use crate::app::place::{Place, Screen};
+use crate::app::pointer::{Pointer, Target};
+
+/// Lines that one notch of the wheel moves.
+const NOTCH: isize = 3;
+
+pub(super) fn update(model: &mut Model, what: Pointer, target: Option<Target>) -> Vec<Effect> {
+    let on_top = model.place().is_overlay();
+    match what {
+        Pointer::Wheel(by) if on_top => super::overlays::go(model, isize::from(by) * NOTCH),
+        Pointer::Wheel(by) => {
+            super::go(model, isize::from(by) * NOTCH);
+            Vec::new()
+        }
+        Pointer::Drag => Vec::new(),
+        Pointer::Click => click(model, target, on_top),
+    }
+}
+
+fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect> {
+    match target {
+        // Hints are those of the uppermost place.
+        Some(Target::Hint(action)) => super::act(model, action),
+        Some(Target::TopRow(row)) => {
+            super::overlays::choose(model, row);
+            match model.place() {
+                Place::Prompt => super::overlays::act(model, Action::PromptAccept),
+                _ => super::overlays::act(model, Action::PopupOpen),
+            }
+        }
+        Some(Target::Top) => Vec::new(),
+        // Beside what lies on top: a list or text goes away, a question or a half-typed text stays.
+        _ if on_top => match model.place() {
+            Place::Popup => super::overlays::act(model, Action::PopupClose),
+            _ => Vec::new(),
+        },
+        Some(Target::Tab(screen)) => super::show(model, screen),
+        Some(Target::Row(row)) => {
+            let again = super::at_row(model) == Some(row);
+            super::go_to(model, row);
+            match (again, model.screen) {
+                (true, Screen::Runs) => super::act(model, Action::OpenRun),
+                (true, Screen::Model) => super::act(model, Action::ToggleFold),
+                _ => Vec::new(),
+            }
+        }
+        None => Vec::new(),
+    }
+}
