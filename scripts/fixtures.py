@@ -40,6 +40,24 @@ def fill(model):
     return model
 
 
+def scatter(model):
+    """Values without a pattern (a 32-bit integer hash), about as large as PyTorch's own initialisation makes them: those of
+    `fill` cancel each other out in a deep model, and rounding is all that is left."""
+    mask = 0xFFFFFFFF
+    with torch.no_grad():
+        for k, (name, t) in enumerate(model.state_dict().items()):
+            if t.dim() >= 2:
+                h = (torch.arange(t.numel(), dtype=torch.int64) + k * 2654435761) & mask
+                for _ in range(2):
+                    h = ((h ^ (h >> 16)) * 0x45D9F3B) & mask
+                h = h ^ (h >> 16)
+                scale = 2 / math.sqrt(t[0].numel())
+                t.copy_((scale * (h.double() / 2**31 - 1)).float().view(t.shape))
+            elif "fc" in name:
+                t.zero_()
+    return model
+
+
 def mlp():
     layers = {"flatten": nn.Flatten(), "fc1": nn.Linear(64, 32), "relu1": nn.ReLU(), "fc2": nn.Linear(32, 10)}
     model = nn.Sequential()
@@ -119,7 +137,7 @@ def smoothed():
 
 
 def zoo(name):
-    model = fill(getattr(torchvision.models, name)(num_classes=10)).eval()
+    model = scatter(getattr(torchvision.models, name)(num_classes=10)).eval()
     i = torch.arange(3 * 64 * 64, dtype=torch.float64)
     x = torch.sin(0.01 * i).float().view(1, 3, 64, 64)
     with torch.no_grad():
