@@ -11,7 +11,7 @@ use crate::core::run::{RunId, RunStatus, RunSummary};
 use super::action::{ACTIONS, Action};
 use super::charts::Charts;
 use super::compare_view::CompareView;
-use super::effect::Effect;
+use super::effect::{Effect, StartJob};
 use super::keys::Keymap;
 use super::layers::Layers;
 use super::overlay::{Confirm, Overlay, Purpose};
@@ -143,6 +143,8 @@ pub struct Model {
     pub opening: Option<String>,
     /// The run whose trainer lives in this process.
     pub hosted: Option<String>,
+    /// What is to be started once the run that has just stopped here has wound up.
+    pub next_start: Option<StartJob>,
     /// The run of another process that this screen is connected to; it is the one on view.
     pub attached: Option<String>,
     /// A run that is being connected to.
@@ -197,6 +199,7 @@ impl Model {
             returning: None,
             opening: None,
             hosted: None,
+            next_start: None,
             attached: None,
             attaching: None,
             unreachable: None,
@@ -239,6 +242,11 @@ impl Model {
     /// The run that is trained in this process.
     pub fn hosted(&self) -> Option<&RunView> {
         self.view(self.hosted.as_deref()?)
+    }
+
+    /// Whether a run is trained in this process, and not just winding up.
+    pub fn hosts_a_live_run(&self) -> bool {
+        self.hosted().is_some_and(|v| v.status.is_live())
     }
 
     /// Puts a run on view; of the others, only the hosted one is kept.
@@ -404,7 +412,7 @@ impl Model {
             Action::FilterRuns | Action::SortRuns | Action::ReverseRuns => {
                 self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
             }
-            Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && self.hosted.is_none(),
+            Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && !self.hosts_a_live_run(),
             Action::ToggleFreeze | Action::NoGrad | Action::FreezeRule => {
                 self.layers().is_some() && (draft || (live && self.subject == Subject::Run))
             }
@@ -424,7 +432,7 @@ impl Model {
             action if action.info().place == Place::Train => self.shown().is_some(),
             Action::Resume => {
                 let view = self.shown().filter(|v| v.selected_checkpoint().is_some());
-                view.is_some_and(|v| can_resume(v.status)) && self.hosted.is_none()
+                view.is_some_and(|v| can_resume(v.status)) && !self.hosts_a_live_run()
             }
             Action::ConfirmOther => {
                 matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))

@@ -345,7 +345,11 @@ fn ended(model: &mut Model) -> Vec<Effect> {
     model.overlays.retain(
         |o| !matches!(o, Overlay::Confirm(c) if matches!(c.yes, Consent::Stop | Consent::StopAndLeave | Consent::LeaveAtOnce)),
     );
-    vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)]
+    let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
+    if let Some(job) = model.next_start.take() {
+        effects.extend(super::train::start(model, job));
+    }
+    effects
 }
 
 fn exported(model: &mut Model, result: Result<String, ExportProblem>) {

@@ -48,7 +48,7 @@ fn plain(name: &str) -> String {
 }
 
 fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect> {
-    if !model.enabled(Action::Resume) && model.hosted.is_none() {
+    if !model.enabled(Action::Resume) && !model.hosts_a_live_run() {
         let status = model.shown().map_or_else(String::new, |v| v.status.to_string());
         model.say(
             Level::Info,
@@ -58,7 +58,7 @@ fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect
     }
     let newest = model.shown().and_then(|v| v.checkpoints.as_ref()?.last().map(|r| r.step));
     let job = StartJob::Resume { run, from: Some(name) };
-    if newest.is_some_and(|n| n > step) && model.hosted.is_none() {
+    if newest.is_some_and(|n| n > step) && !model.hosts_a_live_run() {
         let lines = vec![
             format!("Later checkpoints (up to step {}) are set aside, none is deleted.", newest.unwrap_or(step)),
             "What the run measured after this step is superseded.".to_owned(),

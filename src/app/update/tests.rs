@@ -705,3 +705,19 @@ fn a_session_is_taken_up_where_it_ended() {
     update(&mut elsewhere, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
     assert_eq!(elsewhere.screen, Screen::Model);
 }
+
+#[test]
+fn a_run_that_is_winding_up_is_resumed_as_soon_as_it_has() {
+    let mut model = hosting();
+    let run = model.hosted.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
+    let stopped = Event::Stopped { reason: "user".to_owned() };
+    update(&mut model, Message::Records(vec![sample::record(120, 0, stopped)]));
+    keys(&mut model, "4 j r");
+    assert_eq!(model.place(), Place::Confirm, "later checkpoints: it asks");
+    assert_eq!(keys(&mut model, "y"), [], "its thread is not over yet");
+    let effects = update(&mut model, Message::Ended);
+    let from = |e: &Effect| matches!(e, Effect::Start(StartJob::Resume { run: r, from: Some(_) }) if *r == run);
+    assert!(effects.iter().any(from), "{effects:?}");
+    assert_eq!(update(&mut model, Message::Ended), [], "once");
+}

@@ -80,6 +80,11 @@ pub(super) fn set_lr(model: &mut Model, text: &str) -> Vec<Effect> {
 /// Starts or resumes a run in this process, if none is.
 pub(super) fn start(model: &mut Model, job: StartJob) -> Vec<Effect> {
     if let Some(live) = model.hosted() {
+        if !live.status.is_live() {
+            // Its last word is said, its thread is not over yet: a moment.
+            model.next_start = Some(job);
+            return Vec::new();
+        }
         let text = format!("{} is live here; stop it first (`3`, then `s`)", live.name);
         model.say(Level::Warning, text);
         return Vec::new();
