@@ -4,7 +4,8 @@
 //! checkpoint) in this process, on the disk of FOLDER (a temporary one when left out). An engine around libtorch's looks at the clock
 //! on the trainer's own thread:
 //!
-//! - `synchronous`: a snapshot into fresh buffers, written and flushed by [`CheckpointStore`], between two steps;
+//! - `synchronous`: a snapshot, written and flushed by [`CheckpointStore`] between two steps: into fresh buffers, and into those
+//!   of the save before, which is what the percentages are of;
 //! - `stall`: the time from the end of one step to the beginning of the next where a checkpoint was due, less the median where
 //!   none was. The checkpoint before is on the disk by then: what is measured is the hand-over, not a queue.
 
@@ -49,6 +50,8 @@ struct Clock {
     /// Steps done, and the time until the next began.
     gaps: Vec<(u64, f64)>,
     synchronous: Vec<f64>,
+    /// The same into fresh buffers.
+    fresh: Vec<f64>,
     /// From the hand-over until the checkpoint was there, at most.
     written: Vec<f64>,
     bytes: u64,
@@ -97,6 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let millions = clock.parameters as f64 / 1e6;
     println!("{millions:.1} M parameters, {:.2} GB a checkpoint, {rounds} rounds", clock.bytes as f64 / 1e9);
     line("synchronous save (median)", synchronous);
+    line("  into fresh buffers (median)", median(clock.fresh.clone()));
     line("stall of the first save", *first);
     line("stall of a later save (median)", median(later.to_vec()));
     line("  the longest of them", later.iter().copied().fold(0.0, f64::max));
@@ -123,17 +127,23 @@ impl Watch {
         }
     }
 
-    fn save_and_wait(&self, learner: &mut dyn Learner, step: u64) -> Result<(), EngineError> {
+    fn save_and_wait(&self, learner: &mut dyn Learner, into: &mut Snapshot, step: u64) -> Result<(), EngineError> {
         let store = CheckpointStore::new(&self.aside);
+        let fresh = into.weights.is_empty();
         let begun = Instant::now();
-        let snapshot = learner.snapshot()?;
+        learner.snapshot_into(into)?;
+        let snapshot = &*into;
         let state = TrainState { step, ..TrainState::default() };
         let written = store.write(&state, &snapshot.weights, &snapshot.optimizer);
         let took = begun.elapsed().as_secs_f64();
         let failed = |e: frostline::core::checkpoint::CheckpointError| EngineError::Failed(e.to_string());
         let bytes = written.map_err(failed)?.bytes;
         self.clock(|c| {
-            c.synchronous.push(took);
+            if fresh {
+                c.fresh.push(took)
+            } else {
+                c.synchronous.push(took)
+            }
             c.bytes = bytes;
         });
         store.remove(&CheckpointStore::name_of(step)).map_err(failed)
@@ -160,7 +170,7 @@ impl Engine for Watch {
         let inner = TorchEngine.learner(recipe, input, device)?;
         let parameters = inner.tree().parameters.iter().map(|p| p.count()).sum();
         self.clock(|c| c.parameters = parameters);
-        Ok(Box::new(Watched { inner, watch: self.clone(), ended: None }))
+        Ok(Box::new(Watched { inner, watch: self.clone(), ended: None, buffers: Snapshot::default() }))
     }
 }
 
@@ -169,6 +179,8 @@ struct Watched {
     watch: Watch,
     /// When the last step did.
     ended: Option<Instant>,
+    /// Of the synchronous saves.
+    buffers: Snapshot,
 }
 
 impl Learner for Watched {
@@ -187,7 +199,10 @@ impl Learner for Watched {
         if input.step > 0 && input.step.is_multiple_of(EVERY) {
             self.watch.wait_for(input.step);
             self.watch.clock(|c| c.written.push(begun.elapsed().as_secs_f64()));
-            self.watch.save_and_wait(&mut *self.inner, input.step)?;
+            for _ in 0..2 {
+                self.watch.save_and_wait(&mut *self.inner, &mut self.buffers, input.step)?;
+            }
+            self.buffers = Snapshot::default();
         }
         self.inner.step(input)?;
         self.ended = Some(Instant::now());
@@ -207,6 +222,9 @@ impl Learner for Watched {
     }
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor, EngineError> {
         self.inner.predict(x, x_shape)
+    }
+    fn room(&self) -> Result<Snapshot, EngineError> {
+        self.inner.room()
     }
     fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError> {
         self.inner.snapshot_into(into)

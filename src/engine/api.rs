@@ -196,6 +196,11 @@ pub trait Learner: Send {
     /// [`Learner::snapshot`] into the buffers of an earlier one, as far as they fit. After an error they hold nothing in
     /// particular.
     fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError>;
+    /// Buffers of the sizes that [`Learner::snapshot_into`] would fill now, with nothing in them; none by default. Takes no
+    /// time: memory is had from the system when it is touched.
+    fn room(&self) -> Result<Snapshot, EngineError> {
+        Ok(Snapshot::default())
+    }
     /// Puts weights and buffers back, by name; every name must exist with the same shape.
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError>;
     /// Puts the optimizer's state and `extra` back.

@@ -167,6 +167,9 @@ impl Learner for Probed {
     fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<(), EngineError> {
         self.inner.snapshot_into(into)
     }
+    fn room(&self) -> Result<Snapshot, EngineError> {
+        self.inner.room()
+    }
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError> {
         self.inner.restore_weights(weights)
     }

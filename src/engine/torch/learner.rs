@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::fitting;
 use super::loss::Loss;
-use super::tensors::{fill, from_f32, from_host, to_host};
+use super::tensors::{fill, from_f32, from_host, room_for, to_host};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
@@ -185,6 +185,13 @@ impl TorchLearner {
         Ok(norms)
     }
 
+    /// Parameters and buffers in the order of `state_dict()`.
+    fn state_dict(&self) -> Vec<(&str, &Tensor)> {
+        let by_name: HashMap<&str, &Tensor> =
+            self.params.iter().chain(&self.buffers).map(|e| (e.name.as_str(), &e.tensor)).collect();
+        self.state_names.iter().filter_map(|n| by_name.get(n.as_str()).map(|t| (n.as_str(), *t))).collect()
+    }
+
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.params.iter().chain(&self.buffers).find(|e| e.name == name)
     }
@@ -341,11 +348,15 @@ impl Learner for TorchLearner {
         })
     }
 
+    fn room(&self) -> Result<Snapshot> {
+        let room = |(name, tensor): (&str, &Tensor)| room_for(name, tensor);
+        let weights = self.state_dict().into_iter().map(room).collect::<Result<_>>()?;
+        let optimizer = self.optimizer.state().iter().map(|(n, t)| room_for(n, t)).collect::<Result<_>>()?;
+        Ok(Snapshot { weights, optimizer, extra: Extra::new() })
+    }
+
     fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<()> {
-        let by_name: HashMap<&str, &Tensor> =
-            self.params.iter().chain(&self.buffers).map(|e| (e.name.as_str(), &e.tensor)).collect();
-        let weights = self.state_names.iter().filter_map(|n| by_name.get(n.as_str()).map(|t| (n.as_str(), *t)));
-        fill(&mut into.weights, weights)?;
+        fill(&mut into.weights, self.state_dict())?;
         let optimizer = self.optimizer.state();
         fill(&mut into.optimizer, optimizer.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
         let mut extra = Extra::new();

@@ -61,6 +61,13 @@ fn copy_to_host(host: &mut HostTensor, tensor: &Tensor) -> Result<(), EngineErro
     Ok(())
 }
 
+/// A host tensor with room for a tensor's values.
+pub fn room_for(name: &str, tensor: &Tensor) -> Result<HostTensor, EngineError> {
+    let dtype = dtype(tensor.kind())?;
+    let shape: Vec<usize> = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
+    Ok(HostTensor { name: name.to_owned(), dtype, shape, data: vec![0u8; tensor.numel() * dtype.size()] })
+}
+
 /// Fills a list of host tensors with named tensors, in their order, into the buffers that are there.
 pub fn fill<'a>(
     list: &mut Vec<HostTensor>,

@@ -2,9 +2,10 @@
 //!
 //! Owned by the trainer, which hands over one snapshot at a time: there is never more than one on its way, so that a run
 //! holds one copy of its state in host memory and no more. A snapshot comes back with the outcome, and the next is copied
-//! into its buffers. Dropping the [`Saver`] lets the thread finish what it writes and joins it.
+//! into its buffers. Those of the first are had from the system by the thread too, while the first steps are taken: that is
+//! most of what a first copy costs. Dropping the [`Saver`] lets the thread finish what it writes and joins it.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::core::checkpoint::{CheckpointInfo, CheckpointStore, TrainState, policy};
@@ -44,40 +45,73 @@ pub struct Saver {
     on_its_way: Option<String>,
     /// The buffers of the snapshot before.
     spare: Snapshot,
+    /// Buffers for the first snapshot are on their way.
+    preparing: bool,
     /// Written by the trainer's own thread, where there can be no other.
     done: Option<Done>,
 }
 
+/// What the thread is asked to do.
+enum Work {
+    Write(Box<Job>),
+    Touch(Snapshot),
+}
+
 struct Thread {
     /// Holds one: the thread has taken the one before when it is sent.
-    jobs: SyncSender<Job>,
+    work: SyncSender<Work>,
     done: Receiver<Done>,
+    touched: Receiver<Snapshot>,
     handle: JoinHandle<()>,
 }
 
 impl Saver {
     /// A saver that has not started its thread yet.
     pub fn new(store: CheckpointStore) -> Self {
-        Self { store, thread: None, on_its_way: None, spare: Snapshot::default(), done: None }
+        Self { store, thread: None, on_its_way: None, spare: Snapshot::default(), preparing: false, done: None }
     }
 
-    /// Buffers for the next snapshot, with the values of the last one.
+    /// Has the memory of untouched buffers made ready for the first snapshot.
+    pub fn prepare(&mut self, room: Snapshot) {
+        if room.weights.is_empty() {
+            return;
+        }
+        // Of a fork's checkpoint at step 0, without the optimizer's state.
+        self.spare = Snapshot::default();
+        self.start();
+        self.preparing = self.thread.as_ref().is_some_and(|thread| thread.work.send(Work::Touch(room)).is_ok());
+    }
+
+    /// Buffers for the next snapshot, with the values of the last one. The outcome of the job before must have been taken.
     pub fn buffers(&mut self) -> Snapshot {
+        if std::mem::take(&mut self.preparing)
+            && let Some(thread) = &self.thread
+        {
+            // No longer than it would take to touch them here.
+            return thread.touched.recv().unwrap_or_default();
+        }
         std::mem::take(&mut self.spare)
+    }
+
+    fn start(&mut self) {
+        if self.thread.is_none() {
+            self.thread = Thread::start(&self.store).ok();
+        }
     }
 
     /// Begins to write. The outcome of the job before must have been taken.
     pub fn begin(&mut self, job: Job) {
         self.on_its_way = Some(CheckpointStore::name_of(job.state.step));
-        if self.thread.is_none() {
-            self.thread = Thread::start(&self.store).ok();
-        }
+        self.start();
         // A system that has no thread left, or one whose thread broke down: then the step waits.
         let refused = match &self.thread {
-            Some(thread) => thread.jobs.send(job).err().map(|e| e.0),
+            Some(thread) => match thread.work.send(Work::Write(Box::new(job))) {
+                Err(SendError(Work::Write(job))) => Some(*job),
+                _ => None,
+            },
             None => Some(job),
         };
-        self.done = refused.map(|job| work(&self.store, job));
+        self.done = refused.map(|job| write(&self.store, job));
     }
 
     /// The outcome of the job on its way, if there is one; waits for it if asked to.
@@ -106,32 +140,36 @@ impl Saver {
 
 impl Drop for Saver {
     fn drop(&mut self) {
-        if let Some(Thread { jobs, done, handle }) = self.thread.take() {
-            drop(jobs);
+        if let Some(Thread { work, done, touched, handle }) = self.thread.take() {
+            drop(work);
             let _ = handle.join();
-            drop(done);
+            drop((done, touched));
         }
     }
 }
 
 impl Thread {
     fn start(store: &CheckpointStore) -> std::io::Result<Self> {
-        let (jobs, inbox) = sync_channel::<Job>(1);
+        let (work, inbox) = sync_channel(1);
         let (outbox, done) = sync_channel(1);
+        let (ready, touched) = sync_channel(1);
         let store = store.clone();
         let body = move || {
-            while let Ok(job) = inbox.recv() {
-                // An outcome that nobody waits for any more: the run is over.
-                let _ = outbox.send(work(&store, job));
+            while let Ok(work) = inbox.recv() {
+                // What nobody waits for any more: the run is over.
+                match work {
+                    Work::Write(job) => drop(outbox.send(write(&store, *job))),
+                    Work::Touch(room) => drop(ready.send(touch(room))),
+                }
             }
         };
         let handle = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(body)?;
-        Ok(Self { jobs, done, handle })
+        Ok(Self { work, done, touched, handle })
     }
 }
 
 /// Writes, then removes what the recipe no longer keeps.
-fn work(store: &CheckpointStore, job: Job) -> Done {
+fn write(store: &CheckpointStore, job: Job) -> Done {
     let Job { state, snapshot, metrics } = job;
     let metrics = metrics.flush();
     let name = CheckpointStore::name_of(state.step);
@@ -150,4 +188,14 @@ fn prune(store: &CheckpointStore, state: &TrainState) -> Vec<Result<String, Stri
         Err(e) => Some(Err(e.to_string())),
     });
     removed.flatten().collect()
+}
+
+/// Smallest page of the machines that it runs on.
+const PAGE: usize = 4096;
+
+fn touch(mut room: Snapshot) -> Snapshot {
+    for tensor in room.weights.iter_mut().chain(&mut room.optimizer) {
+        tensor.data.chunks_mut(PAGE).filter_map(<[u8]>::first_mut).for_each(|byte| *std::hint::black_box(byte) = 0);
+    }
+    room
 }

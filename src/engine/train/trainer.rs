@@ -56,6 +56,8 @@ pub struct Trainer<'a> {
     pub(super) orphaned: bool,
     pub(super) paused: bool,
     pub(super) saver: Saver,
+    /// The saver's buffers are made ready.
+    room: bool,
     /// The checkpoint that holds exactly the present state, or will when the saver is done.
     pub(super) saved: Option<String>,
     pub(super) last_save: Instant,
@@ -87,6 +89,7 @@ impl<'a> Trainer<'a> {
             total,
             per_epoch,
             saver: Saver::new(store.clone()),
+            room: false,
             store,
             out,
             inbox,
@@ -181,6 +184,10 @@ impl<'a> Trainer<'a> {
             clip_grad_norm: train.clip_grad_norm,
             on_nan: train.on_nan,
         })?;
+        if !std::mem::replace(&mut self.room, true) {
+            // Not before: the optimizer has no state then.
+            self.saver.prepare(self.built.learner.room()?);
+        }
         let samples = self.micro.iter().map(Batch::len).sum::<usize>() as u64;
         self.saved = None;
         self.pending.push_back(Note { before, lr, samples });
