@@ -79,7 +79,7 @@ pub(super) fn find(pattern: &Pattern, tree: &Tree, index: &Index) -> Matches {
 const BODIES: [&str; 5] = ["backbone", "blocks", "encoder", "features", "layers"];
 
 /// The parts that own parameters, in order, by index: those at the top, where a wrapper with a single such part is looked into, as are
-/// [`BODIES`]. What `preset:last:N` counts.
+/// `BODIES`. What `preset:last:N` counts.
 pub fn blocks(tree: &Tree) -> Vec<usize> {
     let counts = tree.parameter_counts();
     let parts = |of: usize| tree.children(of).into_iter().filter(|&c| counts[c] > 0).collect::<Vec<_>>();
