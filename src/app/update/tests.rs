@@ -5,11 +5,9 @@ mod runs;
 use super::*;
 use crate::app::effect::{ExportJob, StartJob};
 use crate::app::keys::Keymap;
-use crate::app::memory::Memory;
 use crate::app::message::{DraftReady, ExportProblem, OpenedRun, RecipeEntry, StartedRun};
 use crate::app::model::Busy;
 use crate::app::overlay::Confirm;
-use crate::app::pointer::{Pointer, Target};
 use crate::app::sample::{self, NOW};
 use crate::core::command::Command;
 use crate::core::event::Event;
@@ -63,6 +61,7 @@ fn step(model: &mut Model, step: u64, loss: f64) {
 }
 
 mod charts;
+mod everywhere;
 
 #[test]
 fn number_keys_and_tab_go_to_the_screens() {
@@ -617,93 +616,6 @@ fn a_filter_over_recipes_reads_them_once() {
     assert_eq!(update(&mut model, Message::RunRecipes(vec![(ids[1].clone(), recipe)])), []);
     assert_eq!(model.run_list.shown().len(), 1);
     assert_eq!(keys(&mut model, "p"), [], "they are not read again");
-}
-
-fn point(model: &mut Model, what: Pointer, target: Option<Target>) -> Vec<Effect> {
-    update(model, Message::Pointer { what, target })
-}
-
-#[test]
-fn the_mouse_chooses_opens_scrolls_and_closes() {
-    let mut model = model();
-    assert_eq!(point(&mut model, Pointer::Click, Some(Target::Row(2))), []);
-    assert_eq!(model.run_cursor, 2);
-    let opened = point(&mut model, Pointer::Click, Some(Target::Row(2)));
-    assert!(matches!(opened.as_slice(), [Effect::OpenRun(_)]), "a click on what is chosen opens it: {opened:?}");
-    point(&mut model, Pointer::Wheel(-1), None);
-    assert_eq!(model.run_cursor, 0);
-    point(&mut model, Pointer::Click, Some(Target::Tab(Screen::Train)));
-    assert_eq!(model.screen, Screen::Train);
-    point(&mut model, Pointer::Click, Some(Target::Hint(Action::Help)));
-    assert_eq!(model.place(), Place::Popup);
-    point(&mut model, Pointer::Wheel(1), Some(Target::Top));
-    assert_eq!(model.overlays, [Overlay::Help { scroll: 3 }]);
-    point(&mut model, Pointer::Click, Some(Target::Top));
-    assert_eq!(model.overlays.len(), 1, "inside it nothing happens");
-    point(&mut model, Pointer::Click, Some(Target::Tab(Screen::Runs)));
-    assert!(model.overlays.is_empty() && model.screen == Screen::Train, "beside it, it goes away and no more");
-    // A question is not answered by a click beside it.
-    let mut model = hosting();
-    keys(&mut model, "q");
-    point(&mut model, Pointer::Click, None);
-    assert_eq!(model.place(), Place::Confirm);
-}
-
-#[test]
-fn themes_are_seen_while_they_are_chosen() {
-    let mut model = model();
-    assert_eq!(keys(&mut model, "ctrl-t"), [Effect::ListThemes]);
-    let names = ["a", "b", "c"].map(str::to_owned).to_vec();
-    update(&mut model, Message::Themes { names: names.clone(), current: "b".to_owned() });
-    assert_eq!(keys(&mut model, "j"), [Effect::Theme("c".to_owned())]);
-    assert_eq!(keys(&mut model, "esc"), [Effect::Theme("b".to_owned())]);
-    update(&mut model, Message::Themes { names, current: "b".to_owned() });
-    let chosen = keys(&mut model, "k enter");
-    let theme = Effect::Theme("a".to_owned());
-    assert_eq!(chosen, [theme.clone(), theme, Effect::KeepTheme("a".to_owned())]);
-    assert!(model.overlays.is_empty());
-}
-
-#[test]
-fn what_is_under_the_cursor_is_copied() {
-    let mut model = model();
-    let id = model.selected_run().unwrap().id.to_string();
-    assert_eq!(keys(&mut model, "y"), [Effect::Copy(id)]);
-    let mut model = hosting();
-    keys(&mut model, "2 j");
-    assert_eq!(keys(&mut model, "y"), [Effect::Copy("conv1".to_owned())]);
-    keys(&mut model, "4");
-    assert_eq!(keys(&mut model, "y"), []);
-    assert!(said(&model).contains("nothing to copy"));
-}
-
-#[test]
-fn a_session_is_taken_up_where_it_ended() {
-    let mut model = model();
-    keys(&mut model, "/");
-    type_text(&mut model, "status:crashed");
-    keys(&mut model, "enter o enter");
-    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
-    keys(&mut model, "4");
-    let memory = Memory::of(&model);
-    let (mut next, _) = Model::new(Keymap::default(), "/home/me/runs".to_owned(), false);
-    let effects = memory.restore(&mut next);
-    assert!(matches!(effects.as_slice(), [Effect::OpenRun(_)]), "{effects:?}");
-    assert_eq!(next.screen, Screen::Runs, "until it is read");
-    update(&mut next, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
-    assert_eq!(next.screen, Screen::Checkpoints);
-    assert_eq!((next.run_list.filter.as_str(), next.run_list.order()), ("status:crashed", "name"));
-    // A run that is gone is no error; a user who goes elsewhere meanwhile stays there.
-    let memory = Memory::of(&next);
-    let (mut gone, _) = Model::new(Keymap::default(), "/home/me/runs".to_owned(), false);
-    memory.clone().restore(&mut gone);
-    update(&mut gone, Message::Opened(Err("no such run".to_owned())));
-    assert!(gone.overlays.is_empty() && gone.screen == Screen::Runs);
-    let (mut elsewhere, _) = Model::new(Keymap::default(), "/home/me/runs".to_owned(), false);
-    memory.restore(&mut elsewhere);
-    keys(&mut elsewhere, "2");
-    update(&mut elsewhere, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
-    assert_eq!(elsewhere.screen, Screen::Model);
 }
 
 #[test]
