@@ -238,7 +238,7 @@ fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_sc
     screen.keys("a");
     screen.wait_gone("staged, a applies");
     screen.wait_for("tensors learn");
-    screen.keys("3w");
+    screen.keys("4w");
     // The answer stands longer than the event's line. (A step that has its checkpoint already gets no second one.)
     screen.wait_for("│step-");
     host.kill().unwrap();

@@ -92,7 +92,7 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
     screen.wait_for("frost line");
     screen.wait_gone("staged, a applies");
 
-    screen.keys("3p");
+    screen.keys("4p");
     screen.wait_for("paused digits");
     screen.keys("w");
     screen.wait_for("save)");
@@ -106,7 +106,7 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
     screen.wait_for("stopped digits");
 
     // Resume from an older checkpoint: it asks, and sets the later ones aside.
-    screen.keys("4j");
+    screen.keys("5j");
     screen.wait_for("unchecked");
     screen.keys("r");
     screen.wait_for("are set aside, none is deleted");
@@ -118,7 +118,7 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
         std::fs::read_dir(folder.path().join("home/runs")).unwrap().flatten().find(|f| f.path().is_dir()).unwrap();
     assert!(std::fs::read_dir(run.path().join("set-aside")).unwrap().next().is_some());
 
-    screen.keys("4v");
+    screen.keys("5v");
     screen.wait_for("verified");
     screen.keys("x");
     screen.wait_for("Export the weights");
@@ -249,7 +249,7 @@ fn a_checkpoint_that_another_process_removes_leaves_the_list() {
     screen.wait_until("a third checkpoint", || pty::checkpoints(&folder.path().join("home")).len() >= 3);
     screen.keys("sy");
     screen.wait_for("stopped digits");
-    screen.keys("4G");
+    screen.keys("5G");
     screen.wait_for("       40 ");
     let home = folder.path().join("home/runs");
     let run = std::fs::read_dir(home).unwrap().flatten().find(|f| f.path().is_dir()).unwrap().path();

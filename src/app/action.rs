@@ -16,6 +16,7 @@ pub enum Action {
     Back,
     ShowRuns,
     ShowModel,
+    ShowDevices,
     ShowTrain,
     ShowCheckpoints,
     ShowCompare,
@@ -62,6 +63,7 @@ pub enum Action {
     NextStaged,
     Explain,
     WriteRules,
+    RefreshDevices,
     Pause,
     Stop,
     Save,
@@ -166,9 +168,10 @@ table! {
     Back            Global "back"             ""        ["esc"]              "close what is on top; discard staged edits";
     ShowRuns        Global "show-runs"        ""        ["1"]                "go to Runs";
     ShowModel       Global "show-model"       ""        ["2"]                "go to Model";
-    ShowTrain       Global "show-train"       ""        ["3"]                "go to Train";
-    ShowCheckpoints Global "show-checkpoints" ""        ["4"]                "go to Checkpoints";
-    ShowCompare     Global "show-compare"     ""        ["5"]                "go to Compare";
+    ShowDevices     Global "show-devices"     ""        ["3"]                "go to Devices";
+    ShowTrain       Global "show-train"       ""        ["4"]                "go to Train";
+    ShowCheckpoints Global "show-checkpoints" ""        ["5"]                "go to Checkpoints";
+    ShowCompare     Global "show-compare"     ""        ["6"]                "go to Compare";
     NextScreen      Global "next-screen"      ""        ["tab"]              "go to the next screen";
     PreviousScreen  Global "previous-screen"  ""        ["backtab"]          "go to the previous screen";
     Up              Global "up"               ""        ["k" "up"]           "one line up";
@@ -214,6 +217,8 @@ table! {
     NextStaged      Model "next-staged"       ""        ["]"]                "go to the next staged edit";
     Explain         Model "explain"           "explain" ["i"]                "explain what is under the cursor, or stop it";
     WriteRules      Model "write-rules"       "write"   ["w"]                "write the plan into the recipe, comments kept";
+
+    RefreshDevices  Devices "refresh-devices" ""        ["f5"]               "look for devices again";
 
     Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";
     Stop            Train "stop"              "stop"    ["s"]                "stop the run with a checkpoint; asks";

@@ -33,6 +33,8 @@ pub enum Effect {
     Compare(Vec<String>),
     /// Measure how far those of these runs that are forks went from where they began.
     MeasureDrift(Vec<String>),
+    /// Look for devices.
+    ReadDevices,
     /// List the current folder's recipes.
     ListRecipes,
     /// Write a new recipe file.

@@ -1,5 +1,6 @@
 //! What happens: input, events of the run, and the answers of work done in the background.
 
+use crate::core::device::DeviceInfo;
 use crate::core::event::{Metrics, Record};
 use crate::core::recipe::{Mode, OptimizerSpec, Recipe};
 use crate::core::run::compare::LineageDrift;
@@ -69,6 +70,8 @@ pub enum Message {
         /// That of each fork.
         drifts: Vec<Result<LineageDrift, String>>,
     },
+    /// Devices were looked for.
+    Devices(Result<Vec<DeviceInfo>, String>),
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),
     /// A recipe was written: the file, or what was wrong.

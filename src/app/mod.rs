@@ -8,6 +8,7 @@ pub mod charts;
 pub mod compare;
 pub mod compare_view;
 pub mod config;
+pub mod devices;
 pub mod drafts;
 pub mod effect;
 pub mod form;

@@ -11,6 +11,7 @@ use crate::core::run::{RunId, RunStatus, RunSummary};
 use super::action::{ACTIONS, Action};
 use super::charts::Charts;
 use super::compare_view::CompareView;
+use super::devices::Devices;
 use super::effect::{Effect, StartJob};
 use super::keys::Keymap;
 use super::layers::Layers;
@@ -133,6 +134,8 @@ pub struct Model {
     pub marks: Vec<String>,
     /// Runs side by side.
     pub compare: CompareView,
+    /// What can compute.
+    pub devices: Devices,
     /// Runs that were opened: the hosted one and the one on view.
     pub views: Vec<RunView>,
     /// The run on view.
@@ -194,6 +197,7 @@ impl Model {
             sparks: Sparks::default(),
             marks: Vec::new(),
             compare: CompareView::default(),
+            devices: Devices::default(),
             views: Vec::new(),
             shown: None,
             returning: None,

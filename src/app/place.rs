@@ -7,6 +7,8 @@ pub enum Screen {
     Runs,
     /// The layer tree.
     Model,
+    /// What can compute.
+    Devices,
     /// Charts and progress.
     Train,
     /// The history of one run.
@@ -17,13 +19,14 @@ pub enum Screen {
 
 impl Screen {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Runs, Self::Model, Self::Train, Self::Checkpoints, Self::Compare];
+    pub const ALL: [Self; 6] = [Self::Runs, Self::Model, Self::Devices, Self::Train, Self::Checkpoints, Self::Compare];
 
     /// Its name on the tab bar.
     pub fn title(self) -> &'static str {
         match self {
             Self::Runs => "Runs",
             Self::Model => "Model",
+            Self::Devices => "Devices",
             Self::Train => "Train",
             Self::Checkpoints => "Checkpoints",
             Self::Compare => "Compare",
@@ -42,6 +45,7 @@ impl Screen {
         match self {
             Self::Runs => Place::Runs,
             Self::Model => Place::Model,
+            Self::Devices => Place::Devices,
             Self::Train => Place::Train,
             Self::Checkpoints => Place::Checkpoints,
             Self::Compare => Place::Compare,
@@ -58,6 +62,8 @@ pub enum Place {
     Runs,
     /// The layer tree.
     Model,
+    /// The device list.
+    Devices,
     /// The training screen.
     Train,
     /// The checkpoint list.
@@ -91,6 +97,7 @@ impl Place {
             Self::Global => "Everywhere",
             Self::Runs => "Runs",
             Self::Model => "Model",
+            Self::Devices => "Devices",
             Self::Train => "Train",
             Self::Checkpoints => "Checkpoints",
             Self::Compare => "Compare",

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use crate::core::device::DeviceInfo;
 use crate::core::event::{Event, Metrics, Record};
 use crate::core::recipe::{Mode, Recipe};
 use crate::core::run::compare::{MetricRow, Plan};
@@ -151,6 +152,25 @@ pub fn checkpoints(n: u64) -> Vec<CheckpointRow> {
         kept: if i == n { vec!["last".to_owned(), "best".to_owned()] } else { vec!["last".to_owned()] },
     };
     (1..=n).map(row).collect()
+}
+
+/// The CPU and so many GPUs.
+pub fn devices(gpus: u64) -> Vec<DeviceInfo> {
+    let cpu = DeviceInfo {
+        name: "cpu".to_owned(),
+        model: "Xeon with a long name, 32 threads".to_owned(),
+        memory_total: 128 << 30,
+        memory_free: 101 << 30,
+        unusable: None,
+    };
+    let gpu = |i: u64| DeviceInfo {
+        name: format!("cuda:{i}"),
+        model: "NVIDIA H100 80GB HBM3".to_owned(),
+        memory_total: 80 << 30,
+        memory_free: (80 - 9 * i) << 30,
+        unusable: None,
+    };
+    std::iter::once(cpu).chain((0..gpus).map(gpu)).collect()
 }
 
 /// Runs side by side.

@@ -6,6 +6,7 @@ pub mod alerts;
 pub mod checkpoint;
 pub mod command;
 pub mod control;
+pub mod device;
 pub mod event;
 pub mod freeze;
 pub mod groups;

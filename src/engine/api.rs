@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+pub use crate::core::device::DeviceInfo;
 use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
 use crate::core::tensor::HostTensor;
@@ -120,21 +121,6 @@ pub struct Snapshot {
     pub optimizer: Vec<HostTensor>,
     /// Loss scale and the like, for `state.json`.
     pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-/// One device.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct DeviceInfo {
-    /// PyTorch's name (`cpu`, `cuda:0`).
-    pub name: String,
-    /// What it is called.
-    pub model: String,
-    /// Total memory in bytes.
-    pub memory_total: u64,
-    /// Free memory in bytes.
-    pub memory_free: u64,
-    /// Why it cannot be used, if so.
-    pub unusable: Option<String>,
 }
 
 /// A way to compute.

@@ -226,7 +226,7 @@ impl EventLoop {
                 self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live() || v.is_handed_over()))
             }
             Screen::Compare => self.model.compare.is_live(),
-            Screen::Model | Screen::Checkpoints => false,
+            Screen::Model | Screen::Devices | Screen::Checkpoints => false,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::app::run_view::Level;
 use crate::app::sample::{self, NOW};
 use crate::app::values::{Drifted, Moved};
 use crate::app::{Message, Model, update};
+use crate::core::device::DeviceInfo;
 use crate::core::event::Event;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
@@ -261,10 +262,31 @@ fn the_side_pane() {
     snapshot!("layers_explained_draft", draft, 120, 30);
 }
 
+fn devices(found: Vec<DeviceInfo>) -> Model {
+    let mut model = with_runs(2);
+    key(&mut model, "3");
+    update(&mut model, Message::Devices(Ok(found)));
+    model
+}
+
+#[test]
+fn devices_that_were_found() {
+    let mut reading = no_runs();
+    key(&mut reading, "3");
+    snapshot!("devices_reading", reading, 80, 24);
+    let mut gpus = sample::devices(2);
+    snapshot!("devices_cpu", devices(gpus[..1].to_vec()), 80, 24);
+    gpus[2].unusable = Some("libtorch's CUDA libraries are not installed".to_owned());
+    let mut usual = devices(gpus);
+    key(&mut usual, "G");
+    snapshot!("devices_usual", usual.clone(), 80, 24);
+    snapshot!("devices_tiny", usual, 20, 5);
+}
+
 #[test]
 fn training() {
     let mut nothing = no_runs();
-    key(&mut nothing, "3");
+    key(&mut nothing, "4");
     snapshot!("train_nothing", nothing, 80, 24);
     snapshot!("train_live", live(), 80, 24);
     snapshot!("train_wide", live(), 140, 40);
@@ -337,7 +359,7 @@ fn charts() {
 #[test]
 fn checkpoints() {
     let mut nothing = no_runs();
-    key(&mut nothing, "4");
+    key(&mut nothing, "5");
     snapshot!("checkpoints_nothing", nothing, 80, 24);
     snapshot!("checkpoints_none", history(0), 80, 24);
     snapshot!("checkpoints_usual", history(4), 100, 24);
@@ -427,7 +449,7 @@ fn compared(n: u64) -> Model {
 #[test]
 fn runs_side_by_side() {
     let mut nothing = no_runs();
-    key(&mut nothing, "5");
+    key(&mut nothing, "6");
     snapshot!("compare_nothing", nothing, 80, 24);
     snapshot!("compare_usual", compared(2), 80, 24);
     let mut crowded = compared(9);
@@ -481,6 +503,7 @@ fn all() -> Vec<Model> {
         vec![empty(), no_runs(), with_runs(120), draft(false), draft(true), live(), history(0), history(30)];
     models.push(prompt);
     models.extend([compared(0), compared(2), compared(12)]);
+    models.extend([devices(Vec::new()), devices(sample::devices(8))]);
     for keys in ["space", "D", "t", "R", "N", "L", "T", "T tab tab x tab x"] {
         let mut model = with_runs(4);
         key(&mut model, keys);
@@ -499,7 +522,7 @@ fn all() -> Vec<Model> {
     for keys in ["a", "O", "f", "f c h h +", "C + c [", "L l L l L o", "> > > x", "x x G", "+ + + + + + + +", "r"] {
         models.push(pressed(keys));
     }
-    for keys in ["?", "m", ":", "q", "n", "2", "2 j space", "4"] {
+    for keys in ["?", "m", ":", "q", "n", "2", "2 j space", "5"] {
         let mut model = live();
         key(&mut model, keys);
         models.push(model);

@@ -40,6 +40,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.runs_problem = Some(problem.clone());
             model.say(Level::Error, problem);
         }
+        Message::Devices(found) => model.devices.take(found),
         Message::Recipes(found) => {
             if let Some(Overlay::Recipes { entries, cursor }) =
                 model.overlays.iter_mut().rfind(|o| matches!(o, Overlay::Recipes { .. }))
@@ -131,8 +132,10 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
             None => Screen::Train,
         };
         let mut effects = vec![Effect::ReadCheckpoints(id.clone())];
-        if model.screen == Screen::Model {
-            effects.push(Effect::ReadTree(id));
+        match model.screen {
+            Screen::Model => effects.push(Effect::ReadTree(id)),
+            Screen::Devices => effects.push(Effect::ReadDevices),
+            _ => {}
         }
         effects.extend(super::attach::if_live(model));
         return effects;

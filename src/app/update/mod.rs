@@ -6,6 +6,7 @@ mod background;
 mod charts;
 mod checkpoints;
 mod compare;
+mod devices;
 mod form;
 mod keep;
 mod layers;
@@ -120,6 +121,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Place::Global => global(model, action),
         Place::Runs => runs::act(model, action),
         Place::Model => layers::act(model, action),
+        Place::Devices => devices::act(action),
         Place::Train => train::act(model, action),
         Place::Checkpoints => checkpoints::act(model, action),
         Place::Compare => compare::act(model, action),
@@ -139,6 +141,7 @@ fn global(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Back => return back(model),
         Action::ShowRuns => return show(model, Screen::Runs),
         Action::ShowModel => return show(model, Screen::Model),
+        Action::ShowDevices => return show(model, Screen::Devices),
         Action::ShowTrain => return show(model, Screen::Train),
         Action::ShowCheckpoints => return show(model, Screen::Checkpoints),
         Action::ShowCompare => return show(model, Screen::Compare),
@@ -163,6 +166,7 @@ fn copy(model: &mut Model) -> Vec<Effect> {
     let text = match model.screen {
         Screen::Runs => model.selected_run().map(|r| r.id.to_string()),
         Screen::Model => model.layers().and_then(|l| l.selected()).map(|row| row.node.path.clone()),
+        Screen::Devices => model.devices.selected().map(|d| d.name.clone()),
         Screen::Train => run,
         Screen::Checkpoints => {
             let step = model.shown().and_then(|v| v.selected_checkpoint()).map(|c| c.step);
@@ -216,6 +220,9 @@ fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
         let first = model.compare.runs.is_empty() && model.marks.len() > 1;
         return if first { compare::open(model) } else { compare::read(model) };
     }
+    if screen == Screen::Devices {
+        return vec![Effect::ReadDevices];
+    }
     let Some(view) = model.shown() else { return Vec::new() };
     match screen {
         Screen::Checkpoints => vec![Effect::ReadCheckpoints(view.id.clone())],
@@ -242,6 +249,7 @@ fn go(model: &mut Model, by: isize) {
                 layers.go(by);
             }
         }
+        Screen::Devices => model.devices.cursor = step(model.devices.cursor, model.devices.rows().len()),
         Screen::Train => charts::go(model, by),
         Screen::Compare => compare::go(model, by),
         Screen::Checkpoints => {
@@ -258,6 +266,7 @@ fn at_row(model: &Model) -> Option<usize> {
     match model.screen {
         Screen::Runs => Some(model.run_cursor),
         Screen::Model => Some(model.layers()?.position().0),
+        Screen::Devices => Some(model.devices.cursor),
         Screen::Checkpoints => Some(model.shown()?.checkpoint_cursor),
         Screen::Train | Screen::Compare => None,
     }

@@ -68,17 +68,18 @@ fn number_keys_and_tab_go_to_the_screens() {
     let mut model = model();
     for (key, screen) in [
         ("2", Screen::Model),
-        ("3", Screen::Train),
-        ("4", Screen::Checkpoints),
-        ("5", Screen::Compare),
+        ("3", Screen::Devices),
+        ("4", Screen::Train),
+        ("5", Screen::Checkpoints),
+        ("6", Screen::Compare),
         ("1", Screen::Runs),
     ] {
         keys(&mut model, key);
         assert_eq!(model.screen, screen);
     }
-    keys(&mut model, "tab tab");
+    keys(&mut model, "tab tab tab");
     assert_eq!(model.screen, Screen::Train);
-    keys(&mut model, "backtab backtab backtab");
+    keys(&mut model, "backtab backtab backtab backtab");
     assert_eq!(model.screen, Screen::Compare);
     keys(&mut model, "esc");
     assert_eq!(model.screen, Screen::Runs);
@@ -417,7 +418,7 @@ fn resume_from_an_older_checkpoint_asks_and_names_what_is_set_aside() {
     model.opening = Some(sample::run(1, "", RunStatus::Stopped).id.to_string());
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 120)))));
     let run = model.shown.clone().unwrap();
-    assert_eq!(keys(&mut model, "4"), [Effect::ReadCheckpoints(run.clone())]);
+    assert_eq!(keys(&mut model, "5"), [Effect::ReadCheckpoints(run.clone())]);
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
     assert_eq!(keys(&mut model, "j r"), []);
     let Some(Overlay::Confirm(Confirm { lines, .. })) = model.overlays.last() else { panic!("no question") };
@@ -441,7 +442,7 @@ fn export_asks_for_a_file_and_before_it_overwrites_one() {
     model.opening = Some(sample::run(1, "", RunStatus::Stopped).id.to_string());
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 120)))));
     let run = model.shown.clone().unwrap();
-    keys(&mut model, "4");
+    keys(&mut model, "5");
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
     keys(&mut model, "x ctrl-u");
     type_text(&mut model, "out q.safetensors");
@@ -465,7 +466,7 @@ fn the_cursor_stays_on_its_checkpoint_when_newer_ones_come() {
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 120)))));
     let run = model.shown.clone().unwrap();
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
-    keys(&mut model, "4 j");
+    keys(&mut model, "5 j");
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(5) });
     assert_eq!(model.shown().unwrap().selected_checkpoint().unwrap().step, 80);
     keys(&mut model, "g");
@@ -480,7 +481,7 @@ fn damage_is_said_and_stays_on_its_line() {
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 80)))));
     let run = model.shown.clone().unwrap();
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(2) });
-    let effects = keys(&mut model, "4 v");
+    let effects = keys(&mut model, "5 v");
     let names = vec!["step-00000040".to_owned(), "step-00000080".to_owned()];
     assert_eq!(effects[1..], [Effect::Verify { run: run.clone(), names: names.clone() }]);
     let damage = vec!["weights.safetensors: checksum differs".to_owned()];
@@ -566,7 +567,7 @@ fn news_of_a_run_in_another_process_keep_what_the_user_did_on_its_screens() {
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 40)))));
     let run = model.shown.clone().unwrap();
     update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(3) });
-    keys(&mut model, "4 j 3");
+    keys(&mut model, "5 j 4");
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
     let view = model.shown().unwrap();
     assert_eq!((view.step, view.checkpoint_cursor, model.screen), (80, 1, Screen::Train));
@@ -625,7 +626,7 @@ fn a_run_that_is_winding_up_is_resumed_as_soon_as_it_has() {
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
     let stopped = Event::Stopped { reason: "user".to_owned() };
     update(&mut model, Message::Records(vec![sample::record(120, 0, stopped)]));
-    keys(&mut model, "4 j r");
+    keys(&mut model, "5 j r");
     assert_eq!(model.place(), Place::Confirm, "later checkpoints: it asks");
     assert_eq!(keys(&mut model, "y"), [], "its thread is not over yet");
     let effects = update(&mut model, Message::Ended);

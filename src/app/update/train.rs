@@ -16,7 +16,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Some(_) if model.leaving => "the run is stopping",
             Some(v) if model.attaching.as_ref() == Some(&v.id) => "the run's process is just being reached; try again",
             Some(v) if v.status.is_live() => "this run lives in another process, which cannot be reached",
-            Some(_) => "this run is not live; `4` shows its checkpoints, `r` there resumes it",
+            Some(_) => "this run is not live; `5` shows its checkpoints, `r` there resumes it",
         };
         model.say(Level::Info, text);
         return Vec::new();
@@ -85,7 +85,7 @@ pub(super) fn start(model: &mut Model, job: StartJob) -> Vec<Effect> {
             model.next_start = Some(job);
             return Vec::new();
         }
-        let text = format!("{} is live here; stop it first (`3`, then `s`)", live.name);
+        let text = format!("{} is live here; stop it first (`4`, then `s`)", live.name);
         model.say(Level::Warning, text);
         return Vec::new();
     }

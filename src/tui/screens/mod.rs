@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod compare;
+mod devices;
 mod frame;
 mod layers;
 mod runs;
@@ -28,6 +29,7 @@ pub fn draw(f: &mut Frame<'_>, model: &Model, look: &Look) {
     match model.screen {
         Screen::Runs => runs::draw(f, parts.body, model, look),
         Screen::Model => layers::draw(f, parts.body, model, look),
+        Screen::Devices => devices::draw(f, parts.body, model, look),
         Screen::Train => train::draw(f, parts.body, model, look),
         Screen::Checkpoints => checkpoints::draw(f, parts.body, model, look),
         Screen::Compare => compare::draw(f, parts.body, model, look),

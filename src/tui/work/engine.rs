@@ -52,6 +52,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource,
                 let tree = tree_of_run(&mut engine, places, &run);
                 post.message(Message::TreeReady { run, tree })
             }
+            Job::Effect(Effect::ReadDevices) => post.message(Message::Devices(engine.get().map(|e| e.devices()))),
             Job::Effect(_) => true,
         };
         if !open {

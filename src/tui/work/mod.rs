@@ -99,7 +99,7 @@ impl Workers {
     /// Hands an effect to the thread that does it.
     pub fn effect(&self, effect: Effect) {
         let queue = match effect {
-            Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::Start(_) => &self.engine,
+            Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::ReadDevices | Effect::Start(_) => &self.engine,
             Effect::Verify { .. } | Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
             Effect::WriteRules { .. } | Effect::KeepDraft(_) | Effect::ForgetDraft(_) | Effect::ReadDrafts => {
                 &self.drafts

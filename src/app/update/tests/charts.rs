@@ -181,6 +181,6 @@ fn the_learning_rate_is_asked_for_checked_and_told() {
     update(&mut model, Message::Records(vec![sample::record(401, 0, Event::LrChanged { lr: 3e-4 })]));
     assert_eq!(model.shown().unwrap().lr, 3e-4);
     let mut model = super::model();
-    keys(&mut model, "3 r");
+    keys(&mut model, "4 r");
     assert!(model.overlays.is_empty() && said(&model).contains("no run is open"), "{}", said(&model));
 }

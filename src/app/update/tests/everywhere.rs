@@ -57,7 +57,7 @@ fn what_is_under_the_cursor_is_copied() {
     let mut model = hosting();
     keys(&mut model, "2 j");
     assert_eq!(keys(&mut model, "y"), [Effect::Copy("conv1".to_owned())]);
-    keys(&mut model, "4");
+    keys(&mut model, "5");
     assert_eq!(keys(&mut model, "y"), []);
     assert!(said(&model).contains("nothing to copy"));
 }
@@ -69,7 +69,7 @@ fn a_session_is_taken_up_where_it_ended() {
     type_text(&mut model, "status:crashed");
     keys(&mut model, "enter o enter");
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
-    keys(&mut model, "4");
+    keys(&mut model, "5");
     let memory = Memory::of(&model);
     let (mut next, _) = Model::new(Keymap::default(), "/home/me/runs".to_owned(), false);
     let effects = memory.restore(&mut next);

@@ -156,7 +156,7 @@ fn with_one_run_there_is_nothing_to_compare() {
     update(&mut model, Message::Runs(Ok(one)));
     assert_eq!(keys(&mut model, "c"), []);
     assert!(said(&model).contains("no second run"));
-    assert_eq!(keys(&mut model, "5"), []);
+    assert_eq!(keys(&mut model, "6"), []);
 }
 
 #[test]
