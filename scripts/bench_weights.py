@@ -2,6 +2,7 @@
 
 list FILE        names, shapes and types of every tensor
 load FILE        load_file, and the sum of every tensor
+model FILE       load_file, and load_state_dict of torchvision's vit_l_16
 save FILE OUT    save_file, and an fsync of the file
 """
 
@@ -32,6 +33,20 @@ def load(file):
     return seconds
 
 
+def model(file):
+    from torchvision import models
+
+    with torch.device("meta"):
+        vit = models.vit_l_16()
+    vit.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in vit.state_dict().values():
+            tensor.zero_()
+    start = time.perf_counter()
+    vit.load_state_dict(load_file(file))
+    return time.perf_counter() - start
+
+
 def save(file, out):
     tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
     start = time.perf_counter()
@@ -44,4 +59,4 @@ def save(file, out):
 if __name__ == "__main__":
     what, *paths = sys.argv[1:]
     torch.zeros(1).sum()
-    print({"list": list_names, "load": load, "save": save}[what](*paths))
+    print({"list": list_names, "load": load, "model": model, "save": save}[what](*paths))

@@ -17,7 +17,7 @@ use std::time::Duration;
 use files::{Entry, Pickle, deflated_run, legacy, safetensors, torch_entries, torch_zip, zip};
 use frostline::core::checkpoint::{FileSum, OPTIMIZER, STATE, TrainState, WEIGHTS};
 use frostline::core::tensor::HostTensor;
-use frostline::core::weights::{self, FileListing};
+use frostline::core::weights::{self, FileListing, Found, InFile};
 
 /// Counts what each thread holds, and the most that it held.
 struct Counting;
@@ -96,7 +96,7 @@ fn attempt(path: &Path, size: u64) -> Outcome {
         assert!(peak <= size + SLACK, "{what}: {doing} took {peak} bytes, the file has {size}");
     };
     let at = path.to_owned();
-    let (listed, read) = in_time(&what, move || {
+    let (listed, read, found) = in_time(&what, move || {
         let listed = weighed(|| weights::inspect(&at).map_err(|e| e.to_string()));
         let read = weighed(|| {
             let state = weights::read(&at, None).map_err(|e| e.to_string())?;
@@ -106,11 +106,20 @@ fn attempt(path: &Path, size: u64) -> Outcome {
             }
             Ok(state.tensors.iter().map(|t| t.data.len() as u64).sum())
         });
-        (listed, read)
+        let found = weighed(|| {
+            let found = weights::find_some(&at, None, &|_| true).map_err(|e| e.to_string())?;
+            Ok(if let Found::InFile(found) = found { places(&found) } else { 0 })
+        });
+        (listed, read, found)
     });
     within(listed.1, "listing");
     within(read.1, "reading");
-    let (listed, read) = (listed.0, read.0);
+    within(found.1, "finding");
+    let (listed, read, found): (_, _, Said<u64>) = (listed.0, read.0, found.0);
+    match &found {
+        Ok(0) => {}
+        _ => assert_eq!(found, read, "{what}: found and read say different things"),
+    }
     for error in listed.as_ref().err().into_iter().chain(read.as_ref().err()) {
         assert!(!error.contains(|c: char| c.is_control()), "{what}: {error:?}");
         let folder = path.parent().unwrap().to_str().unwrap().replace(|c: char| c.is_control(), "?");
@@ -121,6 +130,15 @@ fn attempt(path: &Path, size: u64) -> Outcome {
         assert_eq!(read.as_ref(), Err(error), "{what}: listed and read say different things");
     }
     Outcome { listed, read }
+}
+
+/// Bytes of the tensors in files that would be mapped: all within their file.
+fn places(found: &InFile) -> u64 {
+    for t in &found.tensors {
+        let end = t.at.checked_add(t.bytes() as u64).unwrap();
+        assert!(end <= found.files[t.file].size(), "{}", t.name);
+    }
+    found.tensors.iter().map(|t| t.bytes() as u64).sum()
 }
 
 struct Place(tempfile::TempDir);

@@ -7,6 +7,7 @@ use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
+use crate::core::weights::InFile;
 
 /// What the engine could not do: what was wrong, where, and what to do, in one line.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -189,6 +190,11 @@ pub trait Learner: Send {
     }
     /// Puts weights and buffers back, by name; every name must exist with the same shape.
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<(), EngineError>;
+    /// [`Learner::restore_weights`], of tensors that still lie in their files. Where nothing is better they are read first.
+    fn restore_from_files(&mut self, weights: &InFile) -> Result<(), EngineError> {
+        let tensors = weights.read().map_err(|e| EngineError::Refused(e.to_string()))?;
+        self.restore_weights(&tensors)
+    }
     /// Puts the optimizer's state and `extra` back.
     fn restore_optimizer(
         &mut self,

@@ -1,14 +1,27 @@
 //! From a file's state dict to a model's, in the terms of PyTorch's `load_state_dict`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::WeightsError;
 use super::cast::{can_cast, cast};
 use super::header::shown;
 use super::report::{LoadReport, Mismatch};
 use crate::core::recipe::{Head, LoadSpec};
-use crate::core::tensor::HostTensor;
+use crate::core::tensor::{DType, HostTensor};
 use crate::core::tree::{ParamInfo, Tree, glob_covers, rename_by_glob};
+
+/// A tensor of a file, as far as a mapping looks at it.
+pub(super) struct Offer<'a> {
+    pub name: &'a str,
+    pub dtype: DType,
+    pub shape: &'a [usize],
+}
+
+/// A tensor that the model takes: the number of its offer, and what it is in the model.
+pub(super) struct Taken<'a> {
+    pub offer: usize,
+    pub wanted: &'a ParamInfo,
+}
 
 /// Maps a file's tensors onto a model: drops, strips, renames, casts. `head_prefix` is the module that `head = "new"` initialises afresh.
 ///
@@ -21,31 +34,49 @@ pub fn map_onto(
     load: &LoadSpec,
     head_prefix: &str,
 ) -> Result<(Vec<HostTensor>, LoadReport), WeightsError> {
+    let offers = tensors.iter().map(|t| Offer { name: &t.name, dtype: t.dtype, shape: &t.shape });
+    let (taken, report) = plan(tree, offers, load, head_prefix)?;
+    let mut tensors: Vec<Option<HostTensor>> = tensors.into_iter().map(Some).collect();
+    let mut loaded = Vec::with_capacity(taken.len());
+    for Taken { offer, wanted } in taken {
+        if let Some(found) = tensors.get_mut(offer).and_then(Option::take) {
+            loaded.push(HostTensor { name: wanted.name.clone(), ..cast(found, wanted.dtype)? });
+        }
+    }
+    Ok((loaded, report))
+}
+
+/// What [`map_onto`] does, without the values: which offer each tensor of the model takes, in the model's order, each offer at most once.
+pub(super) fn plan<'t, 'o>(
+    tree: &'t Tree,
+    offers: impl Iterator<Item = Offer<'o>>,
+    load: &LoadSpec,
+    head_prefix: &str,
+) -> Result<(Vec<Taken<'t>>, LoadReport), WeightsError> {
     let new_head = load.head == Head::New;
     if new_head && head_prefix.is_empty() {
         return Err(WeightsError::NoHead);
     }
     let in_head = |name: &str| new_head && glob_covers(head_prefix, name);
     let mut report = LoadReport::default();
-    let mut offered = rename_all(tensors, load, &mut report)?;
-    let mut loaded = Vec::new();
-    let mut unused_head: HashSet<String> = HashSet::new();
+    let mut offered = rename_all(offers, load, &mut report)?;
+    let mut taken = Vec::new();
     for wanted in tree.parameters.iter().chain(&tree.buffers) {
         if in_head(&wanted.name) {
             report.new_head.push(wanted.name.clone());
-            unused_head.extend(offered.remove(&wanted.name).map(|t| t.name));
+            offered.remove(&wanted.name);
             continue;
         }
         match offered.remove(&wanted.name) {
             None if wanted.name.ends_with("num_batches_tracked") => report.defaulted.push(wanted.name.clone()),
             None => report.missing.push(wanted.name.clone()),
-            Some(found) if !fits(&found, wanted) => report.mismatched.push(mismatch(&found, wanted)),
-            Some(found) => {
+            Some((_, found)) if !fits(&found, wanted) => report.mismatched.push(mismatch(&found, wanted)),
+            Some((offer, found)) => {
                 if found.dtype != wanted.dtype {
                     report.cast.push(wanted.name.clone());
                 }
                 report.matched.push(wanted.name.clone());
-                loaded.push(HostTensor { name: wanted.name.clone(), ..cast(found, wanted.dtype)? });
+                taken.push(Taken { offer, wanted });
             }
         }
     }
@@ -56,27 +87,30 @@ pub fn map_onto(
     if nothing || load.strict && !report.is_strict() {
         return Err(WeightsError::DoesNotFit { path: None, report: Box::new(report) });
     }
-    Ok((loaded, report))
+    Ok((taken, report))
 }
 
-/// The file's tensors under their new names; the tensors keep the file's names for messages.
-fn rename_all(
-    tensors: Vec<HostTensor>,
+/// Offers with their numbers, under the names that they have in the end.
+type Offered<'o> = HashMap<String, (usize, Offer<'o>)>;
+
+/// The file's tensors under their new names; the offers keep the file's names for messages.
+fn rename_all<'o>(
+    offers: impl Iterator<Item = Offer<'o>>,
     load: &LoadSpec,
     report: &mut LoadReport,
-) -> Result<HashMap<String, HostTensor>, WeightsError> {
-    let mut offered: HashMap<String, HostTensor> = HashMap::with_capacity(tensors.len());
-    for tensor in tensors {
-        if load.drop.iter().any(|pattern| glob_covers(pattern, &tensor.name)) {
-            report.dropped.push(tensor.name);
+) -> Result<Offered<'o>, WeightsError> {
+    let mut offered = Offered::with_capacity(offers.size_hint().0);
+    for (number, offer) in offers.enumerate() {
+        if load.drop.iter().any(|pattern| glob_covers(pattern, offer.name)) {
+            report.dropped.push(offer.name.to_owned());
             continue;
         }
-        let name = new_name(&tensor.name, load);
-        if let Some(other) = offered.get(&name) {
-            let (first, second) = (shown(&other.name), shown(&tensor.name));
+        let name = new_name(offer.name, load);
+        if let Some((_, other)) = offered.get(&name) {
+            let (first, second) = (shown(other.name), shown(offer.name));
             return Err(WeightsError::Collision { path: None, first, second, name: shown(&name) });
         }
-        offered.insert(name, tensor);
+        offered.insert(name, (number, offer));
     }
     Ok(offered)
 }
@@ -94,14 +128,14 @@ fn new_name(name: &str, load: &LoadSpec) -> String {
     name
 }
 
-fn fits(found: &HostTensor, wanted: &ParamInfo) -> bool {
+fn fits(found: &Offer<'_>, wanted: &ParamInfo) -> bool {
     found.shape == wanted.shape && can_cast(found.dtype, wanted.dtype)
 }
 
-fn mismatch(found: &HostTensor, wanted: &ParamInfo) -> Mismatch {
+fn mismatch(found: &Offer<'_>, wanted: &ParamInfo) -> Mismatch {
     Mismatch {
         name: wanted.name.clone(),
-        file_shape: found.shape.clone(),
+        file_shape: found.shape.to_vec(),
         model_shape: wanted.shape.clone(),
         file_dtype: found.dtype.to_string(),
         model_dtype: wanted.dtype.to_string(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::WeightsError;
 use super::header::{self, Header, shown};
+use super::in_file::InFile;
 use super::index;
 use super::kind::{self, Kind};
 use super::listing::FileListing;
@@ -46,6 +47,49 @@ pub fn inspect_key(path: &Path, key: Option<&str>) -> Result<FileListing, Weight
 /// As of [`inspect_key`]; tensors of types that cannot be loaded are refused, see [`read_some`].
 pub fn read(path: &Path, key: Option<&str>) -> Result<StateDict, WeightsError> {
     read_some(path, key, &|_| true)
+}
+
+/// A state dict that is to be loaded into a model.
+pub enum Found {
+    /// It can be taken from where it lies.
+    InFile(InFile),
+    /// It was read: a format in which bytes have to be unpacked, put in order, or proved first.
+    InMemory(StateDict),
+}
+
+impl Found {
+    /// What the file holds, tensors that were not wanted included.
+    pub fn listing(&self) -> &FileListing {
+        match self {
+            Self::InFile(found) => &found.listing,
+            Self::InMemory(state) => &state.listing,
+        }
+    }
+
+    /// Gives each tensor another name.
+    pub fn rename(&mut self, new: &dyn Fn(&str) -> String) {
+        match self {
+            Self::InFile(found) => found.tensors.iter_mut().for_each(|t| t.name = new(&t.name)),
+            Self::InMemory(state) => state.tensors.iter_mut().for_each(|t| t.name = new(&t.name)),
+        }
+    }
+}
+
+/// [`read_some`] for a model: what can be mapped is not read.
+///
+/// # Errors
+///
+/// As of [`read`].
+pub fn find_some(path: &Path, key: Option<&str>, wanted: &Wanted<'_>) -> Result<Found, WeightsError> {
+    if is_checkpoint(path) {
+        return read_some(path, key, wanted).map(Found::InMemory);
+    }
+    let opened = Opened::open(path, key)?;
+    if opened.is_safetensors() {
+        opened.in_file(wanted).map(Found::InFile)
+    } else {
+        opened.read(wanted).map(Found::InMemory)
+    }
 }
 
 /// Reads the tensors that `wanted` admits by their names in the file; of the others nothing is read.
@@ -108,6 +152,12 @@ pub(super) struct Opened {
 struct Part {
     file: File,
     names: Option<HashSet<String>>,
+}
+
+impl Part {
+    fn has(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.contains(name))
+    }
 }
 
 enum File {
@@ -197,10 +247,27 @@ impl Opened {
         }
     }
 
+    fn is_safetensors(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part.file, File::Safetensors(..)))
+    }
+
+    /// Of safetensors files, the places of the tensors.
+    fn in_file(self, wanted: &Wanted<'_>) -> Result<InFile, WeightsError> {
+        let mut found = InFile::default();
+        for part in &self.parts {
+            if let File::Safetensors(source, header) = &part.file {
+                found.add(source, header, &self.budget, &|name| part.has(name) && wanted(name))?;
+            }
+        }
+        found.listing = self.into_listing();
+        Ok(found)
+    }
+
     pub fn read(mut self, wanted: &Wanted<'_>) -> Result<StateDict, WeightsError> {
         let mut out = Collector::default();
         for part in &mut self.parts {
-            let wanted = |name: &str| part.names.as_ref().is_none_or(|names| names.contains(name)) && wanted(name);
+            let names = part.names.as_ref();
+            let wanted = |name: &str| names.is_none_or(|names| names.contains(name)) && wanted(name);
             match &mut part.file {
                 File::Safetensors(source, header) => read_tensors(source, header, &self.budget, &wanted, &mut out)?,
                 File::Torch(file) => file.read(&wanted, &mut out)?,

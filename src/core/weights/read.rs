@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use safetensors::tensor::TensorInfo;
+
 use super::WeightsError;
 use super::header::{self, Header, shown, torch_name};
 use super::source::{Budget, Source};
@@ -18,6 +20,23 @@ pub fn read_safetensors(path: &Path) -> Result<Vec<HostTensor>, WeightsError> {
     let mut out = Collector::default();
     read_tensors(&source, &header, &budget, &|_| true, &mut out)?;
     Ok(out.tensors)
+}
+
+/// The wanted tensors of a file with their types, or an error at one that cannot be loaded.
+pub(super) fn chosen<'a>(
+    source: &'a Source,
+    header: &'a Header,
+    wanted: &'a Wanted<'_>,
+) -> impl Iterator<Item = Result<(&'a str, &'a TensorInfo, DType), WeightsError>> {
+    header.tensors.iter().filter(|(name, _)| wanted(name)).map(|(name, info)| {
+        match DType::from_safetensors(info.dtype) {
+            Some(dtype) => Ok((name.as_str(), info, dtype)),
+            None => {
+                let (path, dtype) = (source.path().to_owned(), torch_name(info.dtype).to_owned());
+                Err(WeightsError::UnsupportedType { path, tensor: shown(name), dtype })
+            }
+        }
+    })
 }
 
 /// A place in the file, and a part of memory with it.
@@ -38,21 +57,15 @@ pub(super) fn read_tensors(
     budget.take(table as u64).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
     out.tensors.reserve_exact(count);
     let mut places = Vec::with_capacity(count);
-    for (name, info) in &header.tensors {
-        if !wanted(name) {
-            continue;
-        }
-        let Some(dtype) = DType::from_safetensors(info.dtype) else {
-            let dtype = torch_name(info.dtype).to_owned();
-            return Err(WeightsError::UnsupportedType { path: path.to_owned(), tensor: shown(name), dtype });
-        };
+    for found in chosen(source, header, wanted) {
+        let (name, info, dtype) = found?;
         // The header was checked against the file's size, so this is memory for bytes that exist.
         let (from, to) = info.data_offsets;
         let bytes = to - from;
         let memory = bytes + name.len() + size_of_val(info.shape.as_slice());
         budget.take(memory as u64).map_err(|e| Trouble::from(e).at(path, "safetensors"))?;
         places.push(header.data + from as u64);
-        out.tensors.push(HostTensor { name: name.clone(), dtype, shape: info.shape.clone(), data: vec![0; bytes] });
+        out.tensors.push(HostTensor { name: name.to_owned(), dtype, shape: info.shape.clone(), data: vec![0; bytes] });
     }
     let parts = out.tensors[first..].iter_mut().zip(places).map(|(t, at)| (t.data.as_mut_slice(), at)).collect();
     source.read_parts(parts).map_err(|e| Trouble::from(e).at(path, "safetensors"))

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -53,6 +54,13 @@ impl Source {
     /// Whether both are one file, whatever its names.
     pub fn is_same(&self, other: &Self) -> bool {
         self.identity.is_some() && self.identity == other.identity
+    }
+
+    /// A path to open this very file by once more, whatever has taken its name since; none of bytes in memory, none where the file
+    /// lies on a network.
+    pub fn mappable(&self) -> Option<PathBuf> {
+        let file = self.file.as_deref().filter(|file| !is_remote(file))?;
+        Some(format!("/dev/fd/{}", file.as_raw_fd()).into())
     }
 
     /// In bytes.
@@ -103,6 +111,29 @@ impl Source {
 fn open_at_once(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     std::fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
+}
+
+/// Whether another machine, or another process, has to be asked for the file's bytes.
+#[cfg(target_os = "linux")]
+fn is_remote(file: &File) -> bool {
+    /// AFS, Ceph, SMB (three of them), FUSE, Lustre, NFS, 9P (statfs(2)).
+    const KINDS: [u32; 9] = [
+        0x5346_414f,
+        0x00c3_6400,
+        0x0000_517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x6573_5546,
+        0x0bd0_0bd0,
+        0x0000_6969,
+        0x0102_1997,
+    ];
+    rustix::fs::fstatfs(file).is_ok_and(|system| KINDS.contains(&(system.f_type as u32)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_remote(_: &File) -> bool {
+    false
 }
 
 /// The file's size, or in words what is there instead.

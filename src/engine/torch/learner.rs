@@ -7,11 +7,13 @@ use tch::{Device, Kind, Tensor};
 
 use super::fitting;
 use super::loss::Loss;
+use super::mapped;
 use super::tensors::{fill, from_f32, from_host, room_for, to_host};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
+use crate::core::weights::InFile;
 use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
 use crate::engine::archive::{self, Fingerprint};
 use crate::engine::ffi::{self, Generator, TensorList};
@@ -190,6 +192,19 @@ impl TorchLearner {
         let by_name: HashMap<&str, &Tensor> =
             self.params.iter().chain(&self.buffers).map(|e| (e.name.as_str(), &e.tensor)).collect();
         self.state_names.iter().filter_map(|n| by_name.get(n.as_str()).map(|t| (n.as_str(), *t))).collect()
+    }
+
+    /// Puts values into a parameter or buffer, converted to its type and moved to its device.
+    fn put(&self, name: &str, values: &Tensor) -> Result<()> {
+        let Some(entry) = self.entry(name) else {
+            return Err(EngineError::Refused(format!("the model has no tensor `{name}`")));
+        };
+        let (there, here) = (values.size(), entry.tensor.size());
+        if there != here {
+            return Err(EngineError::Refused(format!("tensor `{name}` is {there:?} but the model's is {here:?}")));
+        }
+        tch::no_grad(|| entry.tensor.shallow_clone().f_copy_(values))?;
+        Ok(())
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -371,21 +386,11 @@ impl Learner for TorchLearner {
     }
 
     fn restore_weights(&mut self, weights: &[HostTensor]) -> Result<()> {
-        for host in weights {
-            let Some(entry) = self.entry(&host.name) else {
-                return Err(EngineError::Refused(format!("the model has no tensor `{}`", host.name)));
-            };
-            let shape: Vec<usize> = entry.tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or(0)).collect();
-            if shape != host.shape {
-                return Err(EngineError::Refused(format!(
-                    "tensor `{}` is {:?} but the model's is {shape:?}",
-                    host.name, host.shape
-                )));
-            }
-            let values = from_host(host, self.device)?;
-            tch::no_grad(|| entry.tensor.shallow_clone().f_copy_(&values))?;
-        }
-        Ok(())
+        weights.iter().try_for_each(|host| self.put(&host.name, &from_host(host, self.device)?))
+    }
+
+    fn restore_from_files(&mut self, weights: &InFile) -> Result<()> {
+        mapped::for_each(weights, &mut |name, values| self.put(name, values))
     }
 
     fn restore_optimizer(&mut self, optimizer: &[HostTensor], extra: &Extra) -> Result<()> {

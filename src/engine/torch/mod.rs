@@ -5,6 +5,7 @@ mod construct;
 mod fitting;
 mod learner;
 mod loss;
+pub mod mapped;
 pub(in crate::engine) mod tensors;
 mod trace;
 

@@ -22,7 +22,8 @@ pub fn dtype(kind: Kind) -> Result<DType, EngineError> {
     })
 }
 
-fn kind(dtype: DType) -> Kind {
+/// The kind of a host type.
+pub fn kind(dtype: DType) -> Kind {
     match dtype {
         DType::Bool => Kind::Bool,
         DType::Uint8 => Kind::Uint8,

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::core::hub::{self, Hub, NamedWeights};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
-use crate::core::tensor::HostTensor;
 use crate::core::tree::{Tree, glob_covers};
-use crate::core::weights::{self, LoadReport};
+use crate::core::weights::{self, Found, LoadReport, StateDict};
 use crate::engine::Learner;
 
 use super::TrainError;
@@ -15,11 +14,22 @@ use super::TrainError;
 /// Loads what `model.weights` names, if it names anything.
 pub fn load(home: &RunHome, recipe: &Recipe, learner: &mut dyn Learner) -> Result<Option<LoadReport>, TrainError> {
     let Some(what) = &recipe.model.weights else { return Ok(None) };
-    let Read { file, tensors, dropped } = read(home, recipe, what)?;
-    let mapped = weights::map_onto(learner.tree(), tensors, &recipe.model.load, &head_prefix(learner.tree()));
-    let (tensors, mut report) = mapped.map_err(|e| e.of_file(&file))?;
+    let Opened { file, found, dropped } = open(home, recipe, what)?;
+    let (load, head) = (&recipe.model.load, head_prefix(learner.tree()));
+    let mut report = match found {
+        Found::InFile(found) => {
+            let (taken, report) = found.map_onto(learner.tree(), load, &head).map_err(|e| e.of_file(&file))?;
+            learner.restore_from_files(&taken)?;
+            report
+        }
+        Found::InMemory(state) => {
+            let mapped = weights::map_onto(learner.tree(), state.into_tensors()?, load, &head);
+            let (tensors, report) = mapped.map_err(|e| e.of_file(&file))?;
+            learner.restore_weights(&tensors)?;
+            report
+        }
+    };
     report.dropped.extend(dropped);
-    learner.restore_weights(&tensors)?;
     Ok(Some(report))
 }
 
@@ -30,27 +40,28 @@ pub fn head_prefix(tree: &Tree) -> String {
 }
 
 /// A state dict.
-struct Read {
+struct Opened {
     /// The file, or the words that it came from.
     file: PathBuf,
-    tensors: Vec<HostTensor>,
+    found: Found,
     /// What the recipe drops, which was not read.
     dropped: Vec<String>,
 }
 
-fn read(home: &RunHome, recipe: &Recipe, what: &str) -> Result<Read, TrainError> {
+fn open(home: &RunHome, recipe: &Recipe, what: &str) -> Result<Opened, TrainError> {
     if let Some(named) = named(recipe, what)? {
         // The command line has fetched it already, and shown how far it was.
         let path = Hub::from_env().and_then(|hub| hub.fetch(named, &mut |_| {}));
         let path = path.map_err(|e| TrainError::Refused(format!("model.weights = \"{what}\": {e}")))?;
-        return read_file(recipe, &path);
+        return open_file(recipe, &path);
     }
     let path = Path::new(what);
     if what.contains('@') && !path.exists() {
         let tensors = home.find_checkpoint(what)?.load()?.weights;
-        return Ok(Read { file: path.to_owned(), tensors, dropped: Vec::new() });
+        let state = StateDict { path: path.to_owned(), tensors, ..StateDict::default() };
+        return Ok(Opened { file: path.to_owned(), found: Found::InMemory(state), dropped: Vec::new() });
     }
-    read_file(recipe, path)
+    open_file(recipe, path)
 }
 
 fn named(recipe: &Recipe, what: &str) -> Result<Option<&'static NamedWeights>, TrainError> {
@@ -61,14 +72,11 @@ fn named(recipe: &Recipe, what: &str) -> Result<Option<&'static NamedWeights>, T
     found.map(Some).map_err(|words| TrainError::Refused(format!("model.weights: {words}")))
 }
 
-fn read_file(recipe: &Recipe, path: &Path) -> Result<Read, TrainError> {
+fn open_file(recipe: &Recipe, path: &Path) -> Result<Opened, TrainError> {
     let load = &recipe.model.load;
     let wanted = |name: &str| !load.drop.iter().any(|pattern| glob_covers(pattern, name));
-    let state = weights::read_some(path, load.key.as_deref(), &wanted)?;
-    let dropped = state.listing.tensors.iter().map(|t| &t.name).filter(|name| !wanted(name)).cloned().collect();
-    let mut tensors = state.into_tensors()?;
-    for tensor in &mut tensors {
-        tensor.name = hub::present_name(&recipe.model.arch, &tensor.name);
-    }
-    Ok(Read { file: path.to_owned(), tensors, dropped })
+    let mut found = weights::find_some(path, load.key.as_deref(), &wanted)?;
+    let dropped = found.listing().tensors.iter().map(|t| &t.name).filter(|name| !wanted(name)).cloned().collect();
+    found.rename(&|name| hub::present_name(&recipe.model.arch, name));
+    Ok(Opened { file: path.to_owned(), found, dropped })
 }
