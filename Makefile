@@ -19,7 +19,7 @@ PYTHON_REF := $(or $(FROSTLINE_PYTHON),.python-ref/bin/python)
 SETUP = LIBTORCH='$(USER_LIBTORCH)' sh scripts/setup.sh $(if $(FETCH),--fetch)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda python build run demo test check bench fixtures install clean
+.PHONY: help setup cuda python build run demo test check bench pictures fixtures install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ check: setup ## check the format, the lints and the docs
 
 bench: setup python ## time the trainer, frozen steps, freeze plans, saves, weights files and charts
 	for example in overhead freeze_speed bench_resolve bench_save_stall bench_weights charts; do $(CARGO) run --release $(CARGO_FLAGS) --example $$example || exit 1; done
+
+pictures: build ## make the README's pictures again, from real screens
+	$(CARGO) run --release $(CARGO_FLAGS) --example pictures
 
 fixtures: python ## write the reference fixtures again, with Python's PyTorch
 	$(PYTHON_REF) scripts/fixtures.py

@@ -12,6 +12,17 @@ pub enum Target {
     Hint(Action),
     /// A line of the list on the screen, counted from its first.
     Row(usize),
+    /// A cell of a chart's curves, of so many in its row; the chart is counted from the first that is shown.
+    Plot {
+        /// Which chart.
+        chart: usize,
+        /// Cells from the left.
+        cell: u16,
+        /// Cells of a row.
+        cells: u16,
+    },
+    /// What stands around the curves of a chart.
+    Chart(usize),
     /// A line of the list on top.
     TopRow(usize),
     /// The inside of what lies on top.
@@ -25,6 +36,8 @@ pub enum Pointer {
     Click,
     /// It moved while the left button was down.
     Drag,
+    /// The left button came up.
+    Release,
     /// The wheel turned; down is positive.
     Wheel(i8),
 }

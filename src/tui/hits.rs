@@ -30,9 +30,13 @@ impl Hits {
         }
     }
 
-    /// What is at a cell: the last that was drawn there.
+    /// What is at a cell: the last that was drawn there. Of a chart's curves, which of its cells.
     pub fn at(&self, x: u16, y: u16) -> Option<Target> {
         let hits = self.0.borrow();
-        hits.iter().rev().find(|(area, _)| area.contains(Position { x, y })).map(|(_, target)| *target)
+        let (area, target) = hits.iter().rev().find(|(area, _)| area.contains(Position { x, y }))?;
+        Some(match *target {
+            Target::Plot { chart, .. } => Target::Plot { chart, cell: x - area.x, cells: area.width },
+            target => target,
+        })
     }
 }

@@ -151,6 +151,7 @@ fn translate(event: Event) -> Option<Input> {
             let what = match mouse.kind {
                 MouseEventKind::Down(MouseButton::Left) => Pointer::Click,
                 MouseEventKind::Drag(MouseButton::Left) => Pointer::Drag,
+                MouseEventKind::Up(MouseButton::Left) => Pointer::Release,
                 MouseEventKind::ScrollDown => Pointer::Wheel(1),
                 MouseEventKind::ScrollUp => Pointer::Wheel(-1),
                 _ => return None,

@@ -79,6 +79,24 @@ pub struct Look {
     pub cursor: Option<f64>,
 }
 
+/// The mouse's button is held down on a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drag {
+    /// Which.
+    pub chart: String,
+    /// Cells from its left edge where it went down and where it is.
+    pub cells: (u16, u16),
+    /// The steps there.
+    pub steps: (f64, f64),
+}
+
+impl Drag {
+    /// First and last step.
+    pub fn range(&self) -> (f64, f64) {
+        (self.steps.0.min(self.steps.1), self.steps.0.max(self.steps.1))
+    }
+}
+
 /// The state of the charts.
 #[derive(Debug, Clone, Default)]
 pub struct Charts {
@@ -100,6 +118,8 @@ pub struct Charts {
     outliers: BTreeSet<String>,
     /// What stands below the curves.
     pub axis: Axis,
+    /// What the mouse drags over.
+    pub drag: Option<Drag>,
     /// Other runs whose curves are drawn too, oldest choice first.
     pub overlaid: Vec<RunView>,
 }

@@ -48,6 +48,17 @@ impl Window {
         }
     }
 
+    /// What lies between two steps, and no less than can be seen.
+    pub fn show(&mut self, span: (f64, f64), (from, to): (f64, f64)) {
+        let width = (to - from).max(LEAST);
+        if width >= span.1 - span.0 {
+            *self = Self::default();
+        } else {
+            self.width = Some(width);
+            self.put(span, to.max(from + width));
+        }
+    }
+
     fn resize(&mut self, span: (f64, f64), (from, to): (f64, f64), width: f64, around: Option<f64>) {
         let old = to - from;
         self.width = Some(width);
@@ -93,7 +104,7 @@ mod tests {
         #[test]
         fn a_window_lies_within_the_data_whatever_is_done(
             low in 0..100u32, size in 0..100_000u32, grows in 0..100_000u32,
-            doing in prop::collection::vec((0..5u8, 0.0..1.2f64), 0..40),
+            doing in prop::collection::vec((0..6u8, 0.0..1.2f64), 0..40),
         ) {
             let mut span = (f64::from(low), f64::from(low + size));
             let mut window = Window::default();
@@ -103,6 +114,10 @@ mod tests {
                     0 => window.zoom_in(span, around),
                     1 => window.zoom_out(span, around),
                     2 => window.pan(span, if at > 0.5 { 1.0 } else { -1.0 }),
+                    4 => {
+                        let from = span.0 + at.min(1.0) * (span.1 - span.0);
+                        window.show(span, (from, span.1.min(from + 7.0)));
+                    }
                     3 => window.reveal(span, span.0 + at.min(1.0) * (span.1 - span.0)),
                     _ => span.1 += f64::from(grows) * at,
                 }

@@ -128,8 +128,8 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         // Where the user has gone meanwhile, there the screen stays.
         model.screen = match model.returning.take() {
             Some(screen) if model.screen == Screen::Runs => screen,
-            Some(_) => model.screen,
-            None => Screen::Train,
+            None if model.screen == Screen::Runs => Screen::Train,
+            _ => model.screen,
         };
         let mut effects = vec![Effect::ReadCheckpoints(id.clone())];
         match model.screen {

@@ -107,6 +107,16 @@ fn move_cursor(model: &mut Model, chart: &Chart, cursor: f64, by: isize) {
     look.window.reveal(span, moved);
 }
 
+/// A click on a chart's heading: it has the focus; on the one that has it, the whole screen or not.
+pub(super) fn click(model: &mut Model, chart: usize) -> Vec<Effect> {
+    let Some((shown, focus)) = charts(model) else { return Vec::new() };
+    if focus == chart {
+        return act(model, Action::FullScreen);
+    }
+    focus_on(model, &shown, chart);
+    Vec::new()
+}
+
 /// Up, down, pages, first and last: rows of charts; lines where the cursor keys do not move the focus.
 pub(super) fn go(model: &mut Model, by: isize) {
     let Some((shown, focus)) = charts(model) else { return };

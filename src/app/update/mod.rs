@@ -3,6 +3,7 @@
 mod ask;
 mod attach;
 mod background;
+mod chart_mouse;
 mod charts;
 mod checkpoints;
 mod compare;

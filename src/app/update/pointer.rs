@@ -1,5 +1,6 @@
 //! What the mouse does: the wheel moves as the keys do, a click chooses, a click on what is chosen opens it.
 
+use super::chart_mouse::{self, At};
 use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
@@ -13,12 +14,32 @@ pub(super) fn update(model: &mut Model, what: Pointer, target: Option<Target>) -
     let on_top = model.place().is_overlay();
     match what {
         Pointer::Wheel(by) if on_top => super::overlays::go(model, isize::from(by) * NOTCH),
+        Pointer::Release => {
+            chart_mouse::release(model);
+            Vec::new()
+        }
+        Pointer::Drag => {
+            if let (Some(at), false) = (plot(target), on_top) {
+                chart_mouse::drag(model, at);
+            }
+            Vec::new()
+        }
         Pointer::Wheel(by) => {
+            if let Some(at) = plot(target) {
+                chart_mouse::wheel(model, at, by);
+                return Vec::new();
+            }
             super::go(model, isize::from(by) * NOTCH);
             Vec::new()
         }
-        Pointer::Drag => Vec::new(),
         Pointer::Click => click(model, target, on_top),
+    }
+}
+
+fn plot(target: Option<Target>) -> Option<At> {
+    match target {
+        Some(Target::Plot { chart, cell, cells }) => Some(At { chart, cell, cells }),
+        _ => None,
     }
 }
 
@@ -40,6 +61,11 @@ fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect>
             _ => Vec::new(),
         },
         Some(Target::Tab(screen)) => super::show(model, screen),
+        Some(Target::Chart(chart)) => super::charts::click(model, chart),
+        Some(Target::Plot { chart, cell, cells }) => {
+            chart_mouse::press(model, At { chart, cell, cells });
+            Vec::new()
+        }
         Some(Target::Row(row)) => {
             let again = super::at_row(model) == Some(row);
             super::go_to(model, row);

@@ -100,6 +100,16 @@ fn enter_opens_the_run_under_the_cursor_and_shows_its_charts() {
 }
 
 #[test]
+fn a_run_that_is_opened_leaves_the_user_where_they_have_gone_meanwhile() {
+    let mut model = model();
+    keys(&mut model, "enter 5");
+    let id = model.selected_run().unwrap().clone();
+    let opened = OpenedRun { summary: id, ..sample::opened(1, RunStatus::Finished, 80) };
+    update(&mut model, Message::Opened(Ok(Box::new(opened))));
+    assert_eq!((model.screen, model.shown.is_some()), (Screen::Checkpoints, true));
+}
+
+#[test]
 fn a_run_can_be_opened_by_its_id_before_the_list_is_there() {
     let (mut model, _) = Model::new(Keymap::default(), String::new(), false);
     let opened = sample::opened(2, RunStatus::Finished, 80);

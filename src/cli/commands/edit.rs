@@ -44,7 +44,9 @@ pub fn tag(args: &TagArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
         }
         return Ok(Done::Ok);
     }
-    let add = args.tags.iter().flat_map(|t| t.split(',')).map(str::trim).filter(|t| !t.is_empty());
+    // `+good` is how the workbench has it.
+    let add =
+        args.tags.iter().flat_map(|t| t.split(',')).map(|t| t.trim().trim_start_matches('+')).filter(|t| !t.is_empty());
     let (add, remove) = (add.map(str::to_owned).collect(), args.remove.clone());
     run.edit(&RunEdit::Tags(TagEdit::Change { add, remove }))?;
     Ok(Done::Ok)

@@ -174,6 +174,7 @@ fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSumm
         log: false,
         cut_outliers: true,
         cursor: None,
+        band: None,
         marks: Vec::new(),
     };
     chart.draw(f, area, look);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::app::charts::{Axis, Chart};
+use crate::app::pointer::{Pointer, Target};
 use crate::core::series::Series;
 
 /// A live run with 400 steps of four charts.
@@ -183,4 +184,44 @@ fn the_learning_rate_is_asked_for_checked_and_told() {
     let mut model = super::model();
     keys(&mut model, "4 r");
     assert!(model.overlays.is_empty() && said(&model).contains("no run is open"), "{}", said(&model));
+}
+
+fn point(model: &mut Model, what: Pointer, cell: u16) {
+    let target = Some(Target::Plot { chart: 2, cell, cells: 100 });
+    update(model, Message::Pointer { what, target });
+}
+
+#[test]
+fn the_mouse_reads_values_zooms_to_what_it_is_dragged_over_and_turns_nearer_and_farther() {
+    let mut model = charted();
+    let third = model.charts.shown(model.shown().unwrap())[2].name.clone();
+    point(&mut model, Pointer::Click, 49);
+    assert_eq!((focus(&model), model.charts.look(&third).cursor), (third.clone(), Some(199.0)));
+    point(&mut model, Pointer::Release, 49);
+    assert_eq!(window(&model, &third), (1.0, 400.0), "a click zooms nothing");
+
+    point(&mut model, Pointer::Click, 75);
+    point(&mut model, Pointer::Drag, 60);
+    // Over another chart it stays where it was.
+    let other = Some(Target::Plot { chart: 0, cell: 0, cells: 100 });
+    update(&mut model, Message::Pointer { what: Pointer::Drag, target: other });
+    point(&mut model, Pointer::Drag, 25);
+    assert!(model.charts.drag.is_some());
+    update(&mut model, Message::Pointer { what: Pointer::Release, target: None });
+    let (from, to) = window(&model, &third);
+    assert!((from - 102.745).abs() < 0.01 && (to - 302.245).abs() < 0.01, "{from} to {to}");
+    assert_eq!((model.charts.look(&third).cursor, model.charts.drag.clone()), (None, None));
+
+    keys(&mut model, "0");
+    point(&mut model, Pointer::Wheel(-1), 0);
+    let (from, to) = window(&model, &third);
+    assert!(from < 4.0 && to - from < 200.0, "{from} to {to}: around the pointer");
+    point(&mut model, Pointer::Wheel(1), 0);
+    assert_eq!(window(&model, &third), (1.0, 400.0));
+
+    let heading = Some(Target::Chart(0));
+    update(&mut model, Message::Pointer { what: Pointer::Click, target: heading });
+    assert_eq!((focus(&model).as_str(), model.charts.full), ("loss", false));
+    update(&mut model, Message::Pointer { what: Pointer::Click, target: heading });
+    assert!(model.charts.full, "a second click opens what the first chose");
 }

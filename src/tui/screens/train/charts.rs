@@ -6,8 +6,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use crate::app::Model;
-use crate::app::charts::{Axis, Chart, Charts, Grid};
+use crate::app::charts::{Axis, Chart, Charts, Drag, Grid};
 use crate::app::format::{duration, number};
+use crate::app::pointer::Target;
 use crate::app::run_view::RunView;
 use crate::core::series::Series;
 use crate::tui::look::Look;
@@ -39,7 +40,10 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, view: &RunView,
         let last = x + width == area.width;
         let area = Rect { x: area.x + x, y: area.y + y, width: width - if last { 0 } else { 2.min(width) }, height };
         let focused = *at == focus && !alone;
-        one(charts, view, &shown[*at], look, focused, area).draw(f, area, look);
+        look.hits.note(area, Target::Chart(*at));
+        if let Some(plot) = one(charts, view, &shown[*at], look, focused, area).draw(f, area, look) {
+            look.hits.note(plot, Target::Plot { chart: *at, cell: 0, cells: plot.width });
+        }
     }
 }
 
@@ -69,6 +73,8 @@ fn one<'a>(
     let x = (axis.of_step(view, from), axis.of_step(view, to));
     let cursor = seen.cursor.map(|c| axis.of_step(view, c));
 
+    let band = charts.drag.as_ref().filter(|drag| drag.chart == chart.name).map(Drag::range);
+
     let runs: Vec<&RunView> = std::iter::once(view).chain(&charts.overlaid).collect();
     let curves_of = |run: &'a RunView| chart.metrics.iter().filter_map(move |m| Some((m.as_str(), run.series.get(m)?)));
     let many = runs.iter().map(|r| curves_of(r).count()).sum::<usize>() > 1;
@@ -97,6 +103,7 @@ fn one<'a>(
         log: charts.is_log(&chart.name),
         cut_outliers: charts.cuts_outliers(&chart.name),
         cursor,
+        band: band.map(|(from, to)| (axis.of_step(view, from), axis.of_step(view, to))),
         marks: marks(axis, view, chart, look),
     }
 }

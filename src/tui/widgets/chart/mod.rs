@@ -60,6 +60,8 @@ pub struct Chart<'a> {
     pub cut_outliers: bool,
     /// Where the cursor is on the axis.
     pub cursor: Option<f64>,
+    /// What the mouse drags over, from left to right.
+    pub band: Option<(f64, f64)>,
     /// Signs below the curves; of two at one place the last is seen.
     pub marks: Vec<Mark>,
 }
@@ -68,10 +70,10 @@ pub struct Chart<'a> {
 const LABELS: u16 = 7;
 
 impl Chart<'_> {
-    /// Draws it.
-    pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, look: &Look) {
+    /// Draws it, and tells where the curves are.
+    pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, look: &Look) -> Option<Rect> {
         if area.width < 4 || area.height < 2 {
-            return;
+            return None;
         }
         self.heading(frame, Rect { height: 1, ..area });
         let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
@@ -90,7 +92,7 @@ impl Chart<'_> {
             };
             let line = Line::styled(text::cut(text, usize::from(plot.width), ""), look.style(Scope::TextFaint));
             frame.render_widget(line, Rect { y: plot.y + plot.height / 2, height: 1, ..plot });
-            return;
+            return None;
         };
         labels(frame, Rect { width: left, height: plot.height, ..below }, look, &scale);
         self.draw_cursor(frame, plot, look);
@@ -116,6 +118,14 @@ impl Chart<'_> {
         if axis > 0 {
             self.axis(frame, Rect { y: plot.bottom(), height: 1, ..plot }, look);
         }
+        if let Some((from, to)) = self.band {
+            let cells = (self.cell(from, plot.width), self.cell(to, plot.width));
+            if let (Some(from), Some(to)) = cells {
+                let band = Rect { x: plot.x + from, width: to - from + 1, ..plot };
+                frame.buffer_mut().set_style(band, look.style(Scope::Selection));
+            }
+        }
+        Some(plot)
     }
 
     fn columns(&self, curve: &Curve<'_>, width: usize) -> Columns {
@@ -257,9 +267,14 @@ mod tests {
             log: false,
             cut_outliers: true,
             cursor: None,
+            band: None,
             marks: vec![mark],
         };
-        terminal.draw(|f| chart.draw(f, f.area(), &look)).unwrap();
+        terminal
+            .draw(|f| {
+                let _ = chart.draw(f, f.area(), &look);
+            })
+            .unwrap();
         let odd = [Some(x.1), Some(f64::NAN), Some(1e300)];
         for (cursor, log) in odd.into_iter().zip([true, false, true]) {
             let chart = Chart {
@@ -267,11 +282,16 @@ mod tests {
                 log,
                 curves: vec![curve(Some('2'))],
                 heading: Vec::new(),
+                band: None,
                 marks: Vec::new(),
                 ..chart_ends(&chart)
             };
             let mut other = Terminal::new(TestBackend::new(width, height)).unwrap();
-            other.draw(|f| chart.draw(f, f.area(), &look)).unwrap();
+            other
+                .draw(|f| {
+                    let _ = chart.draw(f, f.area(), &look);
+                })
+                .unwrap();
         }
         let buffer = terminal.backend().buffer().clone();
         let row = |y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>();
@@ -282,6 +302,7 @@ mod tests {
         Chart {
             heading: Vec::new(),
             curves: Vec::new(),
+            band: None,
             marks: Vec::new(),
             x: chart.x,
             ends: chart.ends.clone(),
