@@ -6,8 +6,22 @@ use super::LoadReport;
 use crate::core::recipe::{Head, LoadSpec};
 use crate::core::tree::{Tree, glob_covers};
 
+/// Names as they are in the file, which `drop` speaks of; the report has those after prefix and rename.
+pub(super) struct FileNames<'a> {
+    /// Of what is loaded.
+    pub used: Vec<&'a str>,
+    /// Of what is unexpected.
+    pub unused: Vec<&'a str>,
+}
+
 /// Proposals, most useful first.
-pub(super) fn hints(tree: &Tree, load: &LoadSpec, head_prefix: &str, report: &LoadReport) -> Vec<String> {
+pub(super) fn hints(
+    tree: &Tree,
+    load: &LoadSpec,
+    head_prefix: &str,
+    report: &LoadReport,
+    file: &FileNames<'_>,
+) -> Vec<String> {
     let mut hints = Vec::new();
     let missing: HashSet<&str> = report.missing.iter().map(String::as_str).collect();
     if !missing.is_empty() && !report.unexpected.is_empty() {
@@ -35,7 +49,7 @@ pub(super) fn hints(tree: &Tree, load: &LoadSpec, head_prefix: &str, report: &Lo
         && !report.unexpected.is_empty()
         && !tree.parameters.is_empty()
     {
-        let tops: Vec<_> = top_modules(&report.unexpected);
+        let tops = top_modules(file);
         hints.push(format!("leave them out with model.load.drop = {tops:?}"));
     }
     hints
@@ -74,10 +88,19 @@ fn add_hint(missing: &HashSet<&str>, report: &LoadReport) -> Option<String> {
         .then(|| format!("the model's names begin with `{best}.`: set model.load.rename = [[\"\", \"{best}\"]]"))
 }
 
-fn top_modules(names: &[String]) -> Vec<String> {
-    let mut tops: Vec<String> =
-        names.iter().map(|n| n.rsplit_once('.').map_or(n.as_str(), |(path, _)| path).to_owned()).collect();
-    tops.dedup();
-    tops.truncate(4);
+/// Patterns that cover what is unused and nothing that is used: modules where that is so, else single names.
+fn top_modules(file: &FileNames<'_>) -> Vec<String> {
+    let mut tops: Vec<String> = Vec::new();
+    for name in &file.unused {
+        if tops.iter().any(|top| glob_covers(top, name)) {
+            continue;
+        }
+        let module = name.rsplit_once('.').map_or(*name, |(path, _)| path);
+        let harms = file.used.iter().any(|used| glob_covers(module, used));
+        tops.push(if harms { *name } else { module }.to_owned());
+        if tops.len() == 4 {
+            break;
+        }
+    }
     tops
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::WeightsError;
 use super::cast::{can_cast, cast};
 use super::header::shown;
+use super::hints::FileNames;
 use super::report::{LoadReport, Mismatch};
 use crate::core::recipe::{Head, LoadSpec};
 use crate::core::tensor::{DType, HostTensor};
@@ -60,7 +61,7 @@ pub(super) fn plan<'t, 'o>(
     let in_head = |name: &str| new_head && glob_covers(head_prefix, name);
     let mut report = LoadReport::default();
     let mut offered = rename_all(offers, load, &mut report)?;
-    let mut taken = Vec::new();
+    let (mut taken, mut used) = (Vec::new(), Vec::new());
     for wanted in tree.parameters.iter().chain(&tree.buffers) {
         if in_head(&wanted.name) {
             report.new_head.push(wanted.name.clone());
@@ -77,12 +78,16 @@ pub(super) fn plan<'t, 'o>(
                 }
                 report.matched.push(wanted.name.clone());
                 taken.push(Taken { offer, wanted });
+                used.push(found.name);
             }
         }
     }
-    report.unexpected = offered.into_keys().filter(|name| !in_head(name)).collect();
-    report.unexpected.sort_unstable();
-    report.hints = super::hints::hints(tree, load, head_prefix, &report);
+    let mut left: Vec<(String, &str)> = offered.into_iter().map(|(name, (_, offer))| (name, offer.name)).collect();
+    left.retain(|(name, _)| !in_head(name));
+    left.sort_unstable();
+    let (unexpected, unused): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+    report.unexpected = unexpected;
+    report.hints = super::hints::hints(tree, load, head_prefix, &report, &FileNames { used, unused });
     let nothing = report.matched.is_empty() && !(tree.parameters.is_empty() && tree.buffers.is_empty());
     if nothing || load.strict && !report.is_strict() {
         return Err(WeightsError::DoesNotFit { path: None, report: Box::new(report) });

@@ -218,6 +218,21 @@ fn a_foreign_prefix_is_named_and_stripped() {
 }
 
 #[test]
+fn what_is_proposed_to_be_dropped_has_the_files_names_and_nothing_else_goes_with_it() {
+    let tree = small_resnet();
+    let mut file = state_dict(&tree, "module.");
+    file.extend(["module.ema.decay", "module.ema.steps", "module.step", "module.fc.scale"].map(|n| tensor(n, &[1])));
+    let mut load = LoadSpec { strip_prefix: Some("module.".into()), ..LoadSpec::default() };
+    let text = problems(file.clone(), &load);
+    let drop = ["module.ema", "module.fc.scale", "module.step"].map(str::to_owned);
+    assert!(text.contains(&format!("model.load.drop = {drop:?}")), "{text}");
+    load.drop = drop.into();
+    let (tensors, report) = mapped(file, &load).unwrap();
+    assert!(report.is_strict());
+    assert_eq!(tensors.len(), tree.parameters.len() + tree.buffers.len());
+}
+
+#[test]
 fn what_is_proposed_loads_the_whole_file() {
     let tree = small_resnet();
     for prefix in ["module.", "model.", "backbone.", "net.", "module.model.", "encoder.base.backbone."] {
