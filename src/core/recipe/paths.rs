@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Recipe;
+use crate::core::hub;
 
 const TORCHSCRIPT: &str = "torchscript:";
 
@@ -26,11 +27,7 @@ pub(super) fn resolve(recipe: &mut Recipe, base: &Path) {
 /// Whether `model.weights` names a file or folder, as against `RUN@step` or torchvision's names.
 fn is_weights_path(weights: &str) -> bool {
     let has_separator = weights.contains(std::path::MAIN_SEPARATOR) || weights.contains('/');
-    if !has_separator && weights.contains('@') {
-        return false;
-    }
-    let extension = Path::new(weights).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    has_separator || matches!(extension.as_deref(), Some("pth" | "pt" | "bin" | "safetensors"))
+    has_separator || !weights.contains('@') && !hub::is_name(weights)
 }
 
 fn join(base: &Path, path: &Path) -> PathBuf {
@@ -49,15 +46,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_are_paths_by_separator_or_extension() {
-        for path in
-            ["a.pth", "a.PT", "./a", "dir/a", "a.safetensors", "x.bin", "runs/a@b/w.pth", "checkpoints/step-00000120"]
-        {
+    fn weights_are_paths_unless_they_name_a_run_or_torchvisions() {
+        for path in ["a.pth", "a.PT", "./a", "dir/a", "a.safetensors", "x.bin", "runs/a@b/w.pth"] {
             assert!(is_weights_path(path), "{path}");
         }
-        for name in
-            ["DEFAULT", "IMAGENET1K_V1", "last@best", "20261125-014503-k3f9@120", "flowers.v2@120", "name.pth@120"]
-        {
+        for path in ["last.ckpt", "model.safetensors.index.json", "my-weights", "checkpoints/step-00000120"] {
+            assert!(is_weights_path(path), "{path}");
+        }
+        for name in [
+            "DEFAULT",
+            "IMAGENET1K_V1",
+            "ResNet50_Weights.DEFAULT",
+            "last@best",
+            "20261125-014503-k3f9@120",
+            "flowers.v2@120",
+            "name.pth@120",
+        ] {
             assert!(!is_weights_path(name), "{name}");
         }
     }
