@@ -21,9 +21,28 @@ struct Home {
     but_not: &'static [&'static str],
 }
 
-const PLAIN_RUST: &[&str] = &["engine/data", "engine/train", "engine/fake", "engine/api.rs"];
+const PLAIN_RUST: &[&str] = &["engine/data", "engine/telemetry", "engine/train", "engine/fake", "engine/api.rs"];
+
+/// What reads devices is in one folder.
+const BESIDE_TELEMETRY: &[&str] = &[
+    "engine/api.rs",
+    "engine/archive.rs",
+    "engine/data",
+    "engine/device",
+    "engine/fake",
+    "engine/ffi",
+    "engine/mod.rs",
+    "engine/nn",
+    "engine/optim",
+    "engine/script",
+    "engine/torch",
+    "engine/train",
+    "engine/zoo",
+];
 
 const HOMES: &[Home] = &[
+    Home { krate: "nvml_wrapper", layer: "engine", but_not: BESIDE_TELEMETRY },
+    Home { krate: "sysinfo", layer: "engine", but_not: BESIDE_TELEMETRY },
     Home { krate: "tch", layer: "engine", but_not: PLAIN_RUST },
     Home { krate: "torch_sys", layer: "engine", but_not: PLAIN_RUST },
     Home { krate: "ratatui", layer: "tui", but_not: &[] },
@@ -220,6 +239,8 @@ fn the_scanner_finds_what_it_is_for() {
         ("core/mod.rs", "use super::engine::Batch;"),
         ("engine/data/mod.rs", "use tch::Tensor;"),
         ("engine/train/mod.rs", "fn f(t: tch::Tensor) {}"),
+        ("engine/train/mod.rs", "use sysinfo::System;"),
+        ("session/mod.rs", "use nvml_wrapper::Nvml;"),
         ("engine/api.rs", "type T = ::tch::Tensor;"),
         ("engine/nn/mod.rs", "use crate::session::Session;"),
         ("session/mod.rs", "use crate::tui::run;"),

@@ -63,6 +63,7 @@ pub enum Action {
     NextStaged,
     Explain,
     WriteRules,
+    PickDevice,
     RefreshDevices,
     Pause,
     Stop,
@@ -218,6 +219,7 @@ table! {
     Explain         Model "explain"           "explain" ["i"]                "explain what is under the cursor, or stop it";
     WriteRules      Model "write-rules"       "write"   ["w"]                "write the plan into the recipe, comments kept";
 
+    PickDevice      Devices "pick-device"     "pick"    ["space"]            "pick the device for the next run, or put it back";
     RefreshDevices  Devices "refresh-devices" ""        ["f5"]               "look for devices again";
 
     Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";

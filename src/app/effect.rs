@@ -33,8 +33,10 @@ pub enum Effect {
     Compare(Vec<String>),
     /// Measure how far those of these runs that are forks went from where they began.
     MeasureDrift(Vec<String>),
-    /// Look for devices.
+    /// Ask the engine which devices can be used.
     ReadDevices,
+    /// Read what the devices do.
+    SampleDevices,
     /// List the current folder's recipes.
     ListRecipes,
     /// Write a new recipe file.

@@ -150,6 +150,14 @@ fn number(text: &str) -> String {
 }
 
 impl Form {
+    /// Fills in devices that were picked elsewhere.
+    pub fn set_devices(&mut self, picked: &[String]) {
+        if let Some(field) = self.fields.iter_mut().find(|f| f.key == "train.devices").filter(|_| !picked.is_empty()) {
+            field.input = Input::with(picked.join(", "));
+            self.check();
+        }
+    }
+
     /// The file to write.
     pub fn file(&self) -> &str {
         self.fields.first().map_or("", |f| f.input.text.trim())

@@ -50,6 +50,25 @@ pub fn number(v: f64) -> String {
     }
 }
 
+/// A part as `97 %`; what is not nothing is at least 1.
+pub fn percent(part: f64) -> String {
+    let n = (part * 100.0).round();
+    format!("{:.0} %", if part > 0.0 { n.max(1.0) } else { n })
+}
+
+/// Degrees Celsius as `64 °C`.
+pub fn degrees(celsius: f64) -> String {
+    format!("{celsius:.0} °C")
+}
+
+/// Watts as `312/700 W`, with the limit where there is one.
+pub fn watts(now: f64, limit: Option<f64>) -> String {
+    match limit {
+        Some(limit) => format!("{now:.0}/{limit:.0} W"),
+        None => format!("{now:.0} W"),
+    }
+}
+
 /// Seconds as `4 s`, `3:07`, `2:05:00`, `3 d 4 h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
@@ -91,6 +110,15 @@ mod tests {
         let got: Vec<String> =
             [0.0, 0.0213, 1.0, 12.5, 1234.5, 1e-3, 1.25e-5, 1e-4, 3e9, f64::NAN].map(number).to_vec();
         assert_eq!(got, ["0", "0.0213", "1.0000", "12.50", "1234", "0.0010", "1.25e-5", "1e-4", "3.00e9", "nan"]);
+    }
+
+    #[test]
+    fn what_a_device_does_is_short() {
+        assert_eq!([0.0, 0.001, 0.974, 1.0].map(percent), ["0 %", "1 %", "97 %", "100 %"]);
+        assert_eq!(
+            (degrees(63.6), watts(311.6, Some(700.0)), watts(9.0, None)),
+            ("64 °C".into(), "312/700 W".into(), "9 W".into())
+        );
     }
 
     #[test]

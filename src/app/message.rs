@@ -1,6 +1,6 @@
 //! What happens: input, events of the run, and the answers of work done in the background.
 
-use crate::core::device::DeviceInfo;
+use crate::core::device::{DeviceInfo, Survey};
 use crate::core::event::{Metrics, Record};
 use crate::core::recipe::{Mode, OptimizerSpec, Recipe};
 use crate::core::run::compare::LineageDrift;
@@ -70,7 +70,9 @@ pub enum Message {
         /// That of each fork.
         drifts: Vec<Result<LineageDrift, String>>,
     },
-    /// Devices were looked for.
+    /// What the devices do.
+    Survey(Survey),
+    /// Which devices the engine can use, or why there is no engine.
     Devices(Result<Vec<DeviceInfo>, String>),
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),

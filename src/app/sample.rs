@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::core::device::DeviceInfo;
+use crate::core::device::{DeviceKind, DeviceProcess, Reading, Survey};
 use crate::core::event::{Event, Metrics, Record};
 use crate::core::recipe::{Mode, Recipe};
 use crate::core::run::compare::{MetricRow, Plan};
@@ -154,23 +154,54 @@ pub fn checkpoints(n: u64) -> Vec<CheckpointRow> {
     (1..=n).map(row).collect()
 }
 
-/// The CPU and so many GPUs.
-pub fn devices(gpus: u64) -> Vec<DeviceInfo> {
-    let cpu = DeviceInfo {
+/// The CPU and so many GPUs, some of them at work.
+pub fn survey(gpus: u64) -> Survey {
+    let cpu = Reading {
         name: "cpu".to_owned(),
-        model: "Xeon with a long name, 32 threads".to_owned(),
+        model: "Xeon Platinum 8480C".to_owned(),
         memory_total: 128 << 30,
         memory_free: 101 << 30,
-        unusable: None,
+        memory_used: 27 << 30,
+        memory_own: Some(310 << 20),
+        load: Some(0.17),
+        threads: Some(32),
+        ..Reading::default()
     };
-    let gpu = |i: u64| DeviceInfo {
+    let mut devices = vec![cpu];
+    devices.extend((0..gpus).map(gpu));
+    if gpus == 0 {
+        devices.push(Reading::absent(DeviceKind::Cuda, "cuda", "no NVIDIA GPU on this machine"));
+    }
+    devices.push(Reading::absent(DeviceKind::Mps, "mps", "Apple's GPUs are found on macOS alone"));
+    Survey { devices, notes: Vec::new() }
+}
+
+fn gpu(i: u64) -> Reading {
+    let used = if i.is_multiple_of(2) { 612 << 20 } else { (8 * i + 20) << 30 };
+    let busy = !i.is_multiple_of(2);
+    let process = |n: u32| DeviceProcess {
+        pid: 4200 + 10 * i as u32 + n,
+        name: Some(if n == 0 { "python3" } else { "frostline" }.to_owned()),
+        memory: Some(used / 2),
+        own: n == 1 && i == 1,
+    };
+    Reading {
         name: format!("cuda:{i}"),
+        kind: DeviceKind::Cuda,
         model: "NVIDIA H100 80GB HBM3".to_owned(),
         memory_total: 80 << 30,
-        memory_free: (80 - 9 * i) << 30,
-        unusable: None,
-    };
-    std::iter::once(cpu).chain((0..gpus).map(gpu)).collect()
+        memory_free: (80 << 30) - used,
+        memory_used: used,
+        memory_own: (i == 1).then_some(used / 2),
+        load: Some(if busy { 0.9 + 0.01 * i as f64 } else { 0.0 }),
+        capability: Some("9.0".to_owned()),
+        temperature: Some(if busy { 60.0 + 4.0 * i as f64 } else { 31.0 }),
+        power: Some(if busy { 640.0 } else { 72.0 }),
+        power_limit: Some(700.0),
+        processes: if busy { vec![process(0), process(1)] } else { Vec::new() },
+        pci: Some(format!("00000000:{:02X}:00.0", 0x19 + 0x11 * i)),
+        ..Reading::default()
+    }
 }
 
 /// Runs side by side.

@@ -9,6 +9,8 @@ use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 use crate::core::weights::InFile;
 
+use super::telemetry::Telemetry;
+
 /// What the engine could not do: what was wrong, where, and what to do, in one line.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
@@ -130,6 +132,10 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> String;
     /// The devices, the CPU first; an unusable GPU is listed with the reason.
     fn devices(&self) -> Vec<DeviceInfo>;
+    /// What reads the devices' load and memory; `None` where nobody is to know.
+    fn telemetry(&self) -> Option<Telemetry> {
+        None
+    }
     /// Names of the zoo.
     fn architectures(&self) -> Vec<String>;
     /// Channels that the architecture insists on; `None` where it takes what the data has, or nobody knows.

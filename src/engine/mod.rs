@@ -1,5 +1,5 @@
 //! Models, data, optimizer and the trainer. The libtorch part sits behind [`Engine`] and [`Learner`] and the cargo
-//! feature `torch`; `data` and `train` are plain Rust and always compiled.
+//! feature `torch`; `data`, `telemetry` and `train` are plain Rust and always compiled.
 //!
 //! Imports `core` only; `tch` is named nowhere else.
 
@@ -17,6 +17,7 @@ pub mod nn;
 pub mod optim;
 #[cfg(feature = "torch")]
 pub mod script;
+pub mod telemetry;
 #[cfg(feature = "torch")]
 pub mod torch;
 pub mod train;

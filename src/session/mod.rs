@@ -31,5 +31,6 @@ pub use predict::{Predictions, predict};
 pub use program::{Begun, LaunchError, Program, launch, leave_terminal, redirect_to};
 pub use start::{Extras, Session, Start};
 
+pub use crate::engine::telemetry::Telemetry;
 pub use crate::engine::train::{Outcome, TrainError as SessionError, metrics_words, words};
 pub use crate::engine::{Engine, EngineError};

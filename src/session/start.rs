@@ -157,6 +157,9 @@ fn body(
                     run.socket_path().display()
                 ));
             }
+            if let Some(telemetry) = engine.telemetry() {
+                job.watch(telemetry);
+            }
             let server = server.ok();
             let socket = run.socket_path();
             let _ = ready.send(Ok(Ready { run, tree, server }));

@@ -18,6 +18,7 @@ use crate::core::io::fault;
 use crate::core::run::RunStatus;
 use crate::engine::Engine;
 use crate::engine::fake::FakeEngine;
+use crate::engine::telemetry::FakeGpus;
 
 fn fake() -> Arc<dyn Engine> {
     Arc::new(FakeEngine::new(1))
@@ -318,4 +319,27 @@ fn a_run_that_breaks_down_while_a_checkpoint_is_written_still_has_it() {
     let written = |r: &Record| matches!(&r.event, Event::CheckpointWritten { name, .. } if name == "step-00000008");
     assert!(records.iter().any(written), "{records:?}");
     assert_eq!(run.checkpoints().verify("step-00000008"), []);
+}
+
+#[test]
+fn a_run_tells_what_its_device_does_and_is_the_same_run_to_the_last_bit() {
+    let plain = final_of(&Place::new(&[]).finished(&fake()));
+    let watched: Arc<dyn Engine> = Arc::new(FakeEngine::new(1).with_gpus(FakeGpus::default()));
+    let place = Place::new(&[]);
+    let probe = Probe::new(&watched);
+    // The last steps wait for the first reading.
+    let held = probe.gate(20);
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    held.during(|| std::thread::sleep(std::time::Duration::from_millis(1000)));
+    let (outcome, records) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Finished { .. }), "{outcome:?}");
+    let told =
+        |r: &Record| matches!(&r.event, Event::Step { metrics, .. } if metrics.contains_key("device/cpu/memory"));
+    assert!(records.iter().any(told), "{records:?}");
+    assert!(records.iter().filter(|r| told(r)).count() < 22, "a reading is told once");
+    let (table, _) = crate::core::run::MetricsReader::read_all(&run.metrics_path()).unwrap();
+    let load = table.rows().flat_map(|r| r.values().collect::<Vec<_>>()).find(|(n, _)| *n == "device/cpu/load");
+    assert!(load.is_some_and(|(_, load)| (0.0..=1.0).contains(&load)), "{load:?}");
+    assert_same_bits(&plain, &final_of(&run), "telemetry");
 }

@@ -38,6 +38,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const BATCH: Duration = Duration::from_millis(250);
 /// Lists are read again so often where changes cannot be watched, or where a run is live in another process.
 const POLL: Duration = Duration::from_secs(2);
+/// Devices are read again so often while they are on view.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 /// Runs of which not all are read every two seconds.
 const MANY: usize = 500;
@@ -65,6 +67,7 @@ pub struct EventLoop {
     refresh_runs: Option<Instant>,
     refresh_run: Option<Instant>,
     last_poll: Instant,
+    last_sample: Instant,
     dirty: bool,
     /// A key waits for its frame.
     hurry: bool,
@@ -133,6 +136,7 @@ impl EventLoop {
             refresh_runs: None,
             refresh_run: None,
             last_poll: now,
+            last_sample: now,
             dirty: true,
             hurry: true,
             last_frame: now,
@@ -210,6 +214,9 @@ impl EventLoop {
         if self.polls() {
             until = until.min(self.last_poll + POLL);
         }
+        if self.samples() {
+            until = until.min(self.last_sample + SAMPLE);
+        }
         until.saturating_duration_since(now)
     }
 
@@ -230,8 +237,17 @@ impl EventLoop {
         }
     }
 
+    /// Whether somebody looks at the devices.
+    fn samples(&self) -> bool {
+        self.model.screen == Screen::Devices && !self.asleep
+    }
+
     fn keep_lists_fresh(&mut self) {
         let now = Instant::now();
+        if self.samples() && now >= self.last_sample + SAMPLE {
+            self.last_sample = now;
+            self.workers.effect(Effect::SampleDevices);
+        }
         if self.polls() && now >= self.last_poll + POLL {
             self.last_poll = now;
             match (self.model.screen, &self.model.shown) {

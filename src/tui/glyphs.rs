@@ -120,6 +120,7 @@ impl Glyphs {
                 '…' => out.push_str("..."),
                 '→' => out.push_str("->"),
                 '·' | '–' | '—' => out.push('-'),
+                '°' => {}
                 c if c.is_ascii() => out.push(c),
                 _ => out.push('?'),
             }

@@ -20,7 +20,6 @@ use crate::app::run_view::Level;
 use crate::app::sample::{self, NOW};
 use crate::app::values::{Drifted, Moved};
 use crate::app::{Message, Model, update};
-use crate::core::device::DeviceInfo;
 use crate::core::event::Event;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
@@ -262,25 +261,64 @@ fn the_side_pane() {
     snapshot!("layers_explained_draft", draft, 120, 30);
 }
 
-fn devices(found: Vec<DeviceInfo>) -> Model {
+fn devices(gpus: u64) -> Model {
     let mut model = with_runs(2);
     key(&mut model, "3");
-    update(&mut model, Message::Devices(Ok(found)));
+    update(&mut model, Message::Devices(Ok(Vec::new())));
+    for i in 0..30 {
+        let mut survey = sample::survey(gpus);
+        for device in &mut survey.devices {
+            device.load = device.load.map(|l| if i < 29 { l * f64::from(i) / 29.0 } else { l });
+        }
+        update(&mut model, Message::Survey(survey));
+    }
+    model
+}
+
+/// Eight GPUs, one lost, one hot, one that the engine cannot use.
+fn troubled() -> Model {
+    let mut model = devices(8);
+    let mut survey = sample::survey(8);
+    survey.devices[3].problem =
+        Some("the GPU does not answer any more (lost); dmesg tells of it under NVRM: Xid".to_owned());
+    survey.devices[3].load = None;
+    survey.devices[4].temperature = Some(91.0);
+    survey.devices[6].unusable = Some("libtorch's CUDA libraries are not installed".to_owned());
+    survey.notes = vec!["CUDA_VISIBLE_DEVICES = \"0,1,2,3,4,5,6,7\" hides 2 GPUs of 10".to_owned()];
+    update(&mut model, Message::Survey(survey));
     model
 }
 
 #[test]
-fn devices_that_were_found() {
+fn devices_and_what_they_do() {
     let mut reading = no_runs();
     key(&mut reading, "3");
     snapshot!("devices_reading", reading, 80, 24);
-    let mut gpus = sample::devices(2);
-    snapshot!("devices_cpu", devices(gpus[..1].to_vec()), 80, 24);
-    gpus[2].unusable = Some("libtorch's CUDA libraries are not installed".to_owned());
-    let mut usual = devices(gpus);
-    key(&mut usual, "G");
+    snapshot!("devices_cpu", devices(0), 80, 24);
+    let mut usual = devices(2);
+    key(&mut usual, "j j space");
+    update(&mut usual, Message::Now(NOW + 60_000));
     snapshot!("devices_usual", usual.clone(), 80, 24);
+    snapshot!("devices_wide", usual.clone(), 120, 30);
     snapshot!("devices_tiny", usual, 20, 5);
+    let mut crowded = troubled();
+    key(&mut crowded, "j j");
+    snapshot!("devices_crowded", crowded.clone(), 120, 30);
+    key(&mut crowded, "j j j j");
+    snapshot!("devices_crowded_80", crowded.clone(), 80, 24);
+    snapshot!("devices_crowded_tiny", crowded, 20, 5);
+    let mut refused = devices(2);
+    key(&mut refused, "j space k space");
+    snapshot!("devices_refused", refused, 80, 24);
+    let mut none = no_runs();
+    key(&mut none, "3");
+    update(&mut none, Message::Survey(sample::survey(0)));
+    update(&mut none, Message::Devices(Err("this frostline was built without libtorch".to_owned())));
+    snapshot!("devices_no_engine", none, 80, 24);
+    let mut drafted = draft(false);
+    update(&mut drafted, Message::Survey(sample::survey(2)));
+    key(&mut drafted, "3");
+    snapshot!("devices_draft", drafted, 80, 24);
 }
 
 #[test]
@@ -503,7 +541,7 @@ fn all() -> Vec<Model> {
         vec![empty(), no_runs(), with_runs(120), draft(false), draft(true), live(), history(0), history(30)];
     models.push(prompt);
     models.extend([compared(0), compared(2), compared(12)]);
-    models.extend([devices(Vec::new()), devices(sample::devices(8))]);
+    models.extend([devices(0), devices(2), troubled()]);
     for keys in ["space", "D", "t", "R", "N", "L", "T", "T tab tab x tab x"] {
         let mut model = with_runs(4);
         key(&mut model, keys);

@@ -9,6 +9,7 @@ use frostline::core::freeze::Resolution;
 use frostline::core::recipe::Recipe;
 use frostline::core::tensor::HostTensor;
 use frostline::core::tree::Tree;
+use frostline::engine::telemetry::Telemetry;
 use frostline::engine::{
     Batch, DeviceInfo, Engine, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport,
 };
@@ -108,6 +109,9 @@ impl Engine for Probe {
     }
     fn devices(&self) -> Vec<DeviceInfo> {
         self.inner.devices()
+    }
+    fn telemetry(&self) -> Option<Telemetry> {
+        self.inner.telemetry()
     }
     fn architectures(&self) -> Vec<String> {
         self.inner.architectures()

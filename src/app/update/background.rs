@@ -40,7 +40,8 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.runs_problem = Some(problem.clone());
             model.say(Level::Error, problem);
         }
-        Message::Devices(found) => model.devices.take(found),
+        Message::Devices(found) => model.devices.heed(found),
+        Message::Survey(survey) => model.devices.take(survey),
         Message::Recipes(found) => {
             if let Some(Overlay::Recipes { entries, cursor }) =
                 model.overlays.iter_mut().rfind(|o| matches!(o, Overlay::Recipes { .. }))
@@ -134,7 +135,7 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         let mut effects = vec![Effect::ReadCheckpoints(id.clone())];
         match model.screen {
             Screen::Model => effects.push(Effect::ReadTree(id)),
-            Screen::Devices => effects.push(Effect::ReadDevices),
+            Screen::Devices => effects.extend(super::devices::look(model)),
             _ => {}
         }
         effects.extend(super::attach::if_live(model));

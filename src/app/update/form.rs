@@ -13,7 +13,9 @@ use std::path::PathBuf;
 
 /// Puts the form on top.
 pub(super) fn open(model: &mut Model) {
-    model.overlays.push(Overlay::Form(Box::default()));
+    let mut form = Box::<Form>::default();
+    form.set_devices(model.devices.picked());
+    model.overlays.push(Overlay::Form(form));
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {

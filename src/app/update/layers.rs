@@ -131,5 +131,8 @@ fn start(model: &mut Model) -> Vec<Effect> {
     }
     let mut recipe = draft.recipe.clone();
     recipe.freeze.rules = draft.layers.all_rules();
+    if super::train::may_start(model) {
+        super::devices::write_into(model, &mut recipe);
+    }
     super::train::start(model, StartJob::Fresh(Box::new(recipe)))
 }

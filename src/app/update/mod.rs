@@ -122,7 +122,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Place::Global => global(model, action),
         Place::Runs => runs::act(model, action),
         Place::Model => layers::act(model, action),
-        Place::Devices => devices::act(action),
+        Place::Devices => devices::act(model, action),
         Place::Train => train::act(model, action),
         Place::Checkpoints => checkpoints::act(model, action),
         Place::Compare => compare::act(model, action),
@@ -205,6 +205,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
         model.subject = Subject::Run;
         return show(model, Screen::Checkpoints);
     }
+    if model.screen == Screen::Devices && model.devices.unpick() {
+        return Vec::new();
+    }
     if model.screen == Screen::Runs {
         model.marks.clear();
     } else {
@@ -222,7 +225,7 @@ fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
         return if first { compare::open(model) } else { compare::read(model) };
     }
     if screen == Screen::Devices {
-        return vec![Effect::ReadDevices];
+        return devices::look(model);
     }
     let Some(view) = model.shown() else { return Vec::new() };
     match screen {

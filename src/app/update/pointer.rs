@@ -72,6 +72,7 @@ fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect>
             match (again, model.screen) {
                 (true, Screen::Runs) => super::act(model, Action::OpenRun),
                 (true, Screen::Model) => super::act(model, Action::ToggleFold),
+                (true, Screen::Devices) => super::act(model, Action::PickDevice),
                 _ => Vec::new(),
             }
         }

@@ -77,6 +77,11 @@ pub(super) fn set_lr(model: &mut Model, text: &str) -> Vec<Effect> {
     }
 }
 
+/// Whether a start would not be refused.
+pub(super) fn may_start(model: &Model) -> bool {
+    !model.hosts_a_live_run() && model.busy != Some(Busy::Starting)
+}
+
 /// Starts or resumes a run in this process, if none is.
 pub(super) fn start(model: &mut Model, job: StartJob) -> Vec<Effect> {
     if let Some(live) = model.hosted() {

@@ -1,4 +1,11 @@
-//! Devices as plain data.
+//! Devices as plain data: what they are and do, which of them a process sees, which of them a recipe means.
+
+mod choose;
+mod reading;
+pub mod visible;
+
+pub use choose::{Gpu, Gpus, choose, cuda_index, emptiest};
+pub use reading::{DeviceKind, DeviceProcess, Reading, Survey};
 
 /// One device.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]

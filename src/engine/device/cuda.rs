@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::engine::api::DeviceInfo;
+use crate::core::device::Gpus;
 use crate::engine::ffi;
+use crate::engine::telemetry::Telemetry;
 
 /// What became of CUDA in this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,11 @@ fn load() -> Cuda {
     if !driver {
         return Cuda::Absent;
     }
+    // What the driver's own library knows is said better by it, and before a second is spent on loading.
+    let known = Telemetry::open().gpus();
+    if let Gpus::Unusable(why) = known {
+        return Cuda::Unusable(why);
+    }
     if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|v| v.trim().is_empty() || v.trim() == "-1") {
         return Cuda::Unusable("CUDA_VISIBLE_DEVICES hides every GPU".to_owned());
     }
@@ -40,7 +46,10 @@ fn load() -> Cuda {
         return Cuda::Unusable(format!("loading {} failed: {e}", library.display()));
     }
     match ffi::cuda_device_count() {
-        0 => Cuda::Unusable("the driver shows no usable device (too old for CUDA 13.0, or no access)".to_owned()),
+        0 => Cuda::Unusable(match known {
+            Gpus::Absent(why) => why,
+            _ => "the driver shows CUDA no usable device (too old for CUDA 13.0, or no access)".to_owned(),
+        }),
         n => Cuda::Ready(n),
     }
 }
@@ -56,23 +65,4 @@ fn candidates() -> Vec<PathBuf> {
     }
     all.push(folder.join("libtorch_cuda.so"));
     all
-}
-
-/// A GPU as the driver's files describe it.
-pub fn info(index: usize, unusable: Option<String>) -> DeviceInfo {
-    DeviceInfo {
-        name: format!("cuda:{index}"),
-        model: model(index).unwrap_or_else(|| "NVIDIA GPU".to_owned()),
-        memory_total: 0,
-        memory_free: 0,
-        unusable,
-    }
-}
-
-fn model(index: usize) -> Option<String> {
-    let mut folders: Vec<_> = std::fs::read_dir("/proc/driver/nvidia/gpus").ok()?.flatten().map(|e| e.path()).collect();
-    folders.sort();
-    let text = std::fs::read_to_string(folders.get(index)?.join("information")).ok()?;
-    let line = text.lines().find(|l| l.starts_with("Model"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }

@@ -1,75 +1,73 @@
-//! Devices: what there is, what can be used, and why not. The CUDA back end is loaded at run time, on first use.
+//! Devices: which can be used, and why not. The CUDA back end is loaded at run time, on first use; what devices do is read by
+//! `telemetry`.
 
-mod cpu;
 mod cuda;
 
-pub use cpu::cpu;
 pub use cuda::{Cuda, cuda};
 use tch::Device;
 
 use super::api::{DeviceInfo, EngineError};
+use super::telemetry::Telemetry;
+use crate::core::device::{DeviceKind, Gpu, Gpus, Reading, choose, cuda_index};
 
-/// The key that asks for the CPU, as error messages name it.
-const ASK_CPU: &str = "set train.devices = [\"cpu\"] to train on the CPU";
-
-/// All devices, the CPU first.
+/// All devices, the CPU first; an unusable GPU with the reason.
 pub fn discover() -> Vec<DeviceInfo> {
-    let mut all = vec![cpu()];
+    let survey = Telemetry::open().survey();
+    let info = |r: &Reading, unusable: Option<String>| DeviceInfo {
+        name: r.name.clone(),
+        model: match r.threads {
+            Some(threads) => format!("{}, {threads} threads", r.model),
+            None => r.model.clone(),
+        },
+        memory_total: r.memory_total,
+        memory_free: r.memory_free,
+        unusable,
+    };
+    let gpus: Vec<&Reading> = survey.devices.iter().filter(|d| d.kind == DeviceKind::Cuda && !d.is_absent()).collect();
+    let mut all: Vec<DeviceInfo> = survey.get("cpu").map(|cpu| info(cpu, None)).into_iter().collect();
     match cuda() {
         Cuda::Absent => {}
-        Cuda::Ready(n) => all.extend((0..*n).map(|i| cuda::info(i, None))),
-        Cuda::Unusable(why) => all.push(cuda::info(0, Some(why.clone()))),
+        // NVML may count others than CUDA does, where CUDA cannot use one of them.
+        Cuda::Ready(n) => all.extend((0..*n).map(|i| match gpus.get(i) {
+            Some(reading) => info(reading, None),
+            None => nameless(i, None),
+        })),
+        Cuda::Unusable(why) if gpus.is_empty() => all.push(nameless(0, Some(why.clone()))),
+        Cuda::Unusable(why) => all.extend(gpus.iter().map(|r| info(r, r.unusable.clone().or(Some(why.clone()))))),
     }
     all
 }
 
-/// Turns a recipe's `devices` into usable names. `auto` is the first GPU, the CPU where there is none, and an error
-/// where there is one that cannot be used.
-pub fn resolve(asked: &[String]) -> Result<Vec<String>, EngineError> {
-    let refuse = |text: String| Err(EngineError::Refused(text));
-    let [name] = asked else {
-        return refuse(match asked.len() {
-            0 => format!("train.devices is empty; {ASK_CPU}"),
-            n => format!("train.devices names {n} devices; training on several at once is not supported yet: name one"),
-        });
-    };
-    match name.as_str() {
-        "cpu" | "cpu:0" => Ok(vec!["cpu".to_owned()]),
-        "auto" => match cuda() {
-            Cuda::Absent => Ok(vec!["cpu".to_owned()]),
-            Cuda::Ready(_) => Ok(vec!["cuda:0".to_owned()]),
-            Cuda::Unusable(why) => {
-                refuse(format!("train.devices = [\"auto\"]: the NVIDIA GPU cannot be used: {why}; or {ASK_CPU}"))
-            }
-        },
-        "all" => match cuda() {
-            Cuda::Ready(1) => Ok(vec!["cuda:0".to_owned()]),
-            Cuda::Absent => Ok(vec!["cpu".to_owned()]),
-            Cuda::Ready(n) => {
-                refuse(format!("train.devices = [\"all\"]: training on {n} GPUs is not supported yet: name one"))
-            }
-            Cuda::Unusable(why) => {
-                refuse(format!("train.devices = [\"all\"]: the NVIDIA GPU cannot be used: {why}; or {ASK_CPU}"))
-            }
-        },
-        other => match cuda_index(other) {
-            None => refuse(format!("train.devices: unknown device `{other}`; use cpu, cuda:0 or auto")),
-            Some(i) => match cuda() {
-                Cuda::Absent => refuse(format!("train.devices: `{other}`: no NVIDIA GPU on this machine; {ASK_CPU}")),
-                Cuda::Unusable(why) => refuse(format!("train.devices: `{other}` cannot be used: {why}")),
-                Cuda::Ready(n) if i >= *n => {
-                    refuse(format!("train.devices: `{other}`: only {n} GPU(s) here, numbered from cuda:0"))
-                }
-                Cuda::Ready(_) => Ok(vec![format!("cuda:{i}")]),
-            },
-        },
-    }
+fn nameless(index: usize, unusable: Option<String>) -> DeviceInfo {
+    let name = format!("cuda:{index}");
+    DeviceInfo { name, model: "NVIDIA GPU".to_owned(), memory_total: 0, memory_free: 0, unusable }
 }
 
-fn cuda_index(name: &str) -> Option<usize> {
-    match name.strip_prefix("cuda")? {
-        "" => Some(0),
-        rest => rest.strip_prefix(':')?.parse().ok(),
+/// Turns a recipe's `devices` into usable names, as [`choose`] does.
+pub fn resolve(asked: &[String]) -> Result<Vec<String>, EngineError> {
+    choose(asked, &gpus(asked), None).map_err(EngineError::Refused)
+}
+
+/// The GPUs that can be used. Nothing is loaded for names that mean the CPU.
+fn gpus(asked: &[String]) -> Gpus {
+    let cpu = |name: &String| name == "cpu" || name.starts_with("cpu:");
+    if !asked.is_empty() && asked.iter().all(cpu) {
+        return Gpus::Usable(Vec::new());
+    }
+    match cuda() {
+        Cuda::Absent => match Telemetry::open().gpus() {
+            Gpus::Absent(why) => Gpus::Absent(why),
+            _ => Gpus::Absent("no NVIDIA GPU on this machine".to_owned()),
+        },
+        Cuda::Unusable(why) => Gpus::Unusable(why.clone()),
+        Cuda::Ready(n) => {
+            let mut list = match Telemetry::open().gpus() {
+                Gpus::Usable(list) => list,
+                _ => Vec::new(),
+            };
+            list.resize(*n, Gpu::default());
+            Gpus::Usable(list)
+        }
     }
 }
 
@@ -85,6 +83,8 @@ mod tests {
     #[test]
     fn cpu_is_taken_as_it_is() {
         assert_eq!(resolve(&["cpu".to_owned()]).unwrap(), ["cpu"]);
+        assert_eq!(resolve(&["cpu:0".to_owned(), "cpu:1".to_owned()]).unwrap(), ["cpu:0", "cpu:1"]);
+        assert!(discover()[0].model.ends_with(" threads"));
     }
 
     #[test]
@@ -103,5 +103,6 @@ mod tests {
         assert_eq!(parse("cpu"), Device::Cpu);
         assert_eq!(parse("cuda:3"), Device::Cuda(3));
         assert_eq!(parse("cuda"), Device::Cuda(0));
+        assert_eq!(parse("cpu:1"), Device::Cpu);
     }
 }

@@ -10,7 +10,9 @@ mod update;
 
 use std::time::Duration;
 
+use super::telemetry::{Environment, FakeGpus, Telemetry};
 use super::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
+use crate::core::device::{Gpus, choose};
 use crate::core::recipe::Recipe;
 
 pub(crate) use learner::FakeLearner;
@@ -29,12 +31,20 @@ pub(crate) struct Quirks {
 pub struct FakeEngine {
     seed: u64,
     quirks: Quirks,
+    /// GPUs whose load is told, though none computes.
+    gpus: Option<FakeGpus>,
 }
 
 impl FakeEngine {
     /// An engine whose initial weights depend on this seed and on the recipe's.
     pub fn new(seed: u64) -> Self {
-        Self { seed, quirks: Quirks::default() }
+        Self { seed, quirks: Quirks::default(), gpus: None }
+    }
+
+    /// Telemetry tells of the CPU and these.
+    pub fn with_gpus(mut self, gpus: FakeGpus) -> Self {
+        self.gpus = Some(gpus);
+        self
     }
 
     /// Each step sleeps so long.
@@ -77,6 +87,11 @@ impl Engine for FakeEngine {
         }]
     }
 
+    fn telemetry(&self) -> Option<Telemetry> {
+        let gpus = self.gpus.clone()?;
+        Some(Telemetry::with(Ok(Box::new(gpus)), &Environment::default()))
+    }
+
     fn architectures(&self) -> Vec<String> {
         ["mlp", "resnet8", "resnet18"].map(str::to_owned).to_vec()
     }
@@ -86,12 +101,8 @@ impl Engine for FakeEngine {
     }
 
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
-        match asked.iter().find(|d| !matches!(d.as_str(), "auto" | "all" | "cpu")) {
-            Some(device) => Err(EngineError::Refused(format!(
-                "train.devices: `{device}` is not there: the fake engine has the cpu alone; ask for \"cpu\""
-            ))),
-            None => Ok(vec!["cpu".to_owned()]),
-        }
+        let none = Gpus::Absent("the fake engine has the cpu alone".to_owned());
+        choose(asked, &none, None).map_err(EngineError::Refused)
     }
 
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {

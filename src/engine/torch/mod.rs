@@ -14,6 +14,7 @@ use std::io::Write;
 use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
 use super::ffi::ShimError;
 use super::nn::NnError;
+use super::telemetry::Telemetry;
 use super::{device, script, zoo};
 use crate::core::recipe::Recipe;
 use crate::core::tensor::HostTensor;
@@ -58,6 +59,10 @@ impl Engine for TorchEngine {
             Some(path) => script::channels(path),
             None => zoo::find(arch).and_then(|a| a.channels),
         }
+    }
+
+    fn telemetry(&self) -> Option<Telemetry> {
+        Some(Telemetry::open())
     }
 
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {

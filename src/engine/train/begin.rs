@@ -12,6 +12,7 @@ use crate::core::lr::{EarlyStopping, LrSchedule};
 use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
 use crate::core::tree::Tree;
+use crate::engine::telemetry::Telemetry;
 use crate::engine::{Engine, archive};
 
 use super::audit::{self, Learned};
@@ -74,6 +75,8 @@ pub struct Job {
     pub(super) save_first: Option<&'static str>,
     /// To be said once it has started.
     pub(super) warnings: Vec<String>,
+    /// What reads the devices, if anybody is to.
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 impl Job {
@@ -85,6 +88,11 @@ impl Job {
     /// The model's layer tree.
     pub fn tree(&self) -> &Tree {
         self.built.learner.tree()
+    }
+
+    /// Has the devices' load told in the run's metrics.
+    pub fn watch(&mut self, telemetry: Telemetry) {
+        self.telemetry = Some(telemetry);
     }
 
     /// Something to be said once it has started.
@@ -182,7 +190,8 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
     warnings.extend(built.learner.warnings());
     warnings.extend(Disk::of(&built, total, run.path()).shortage(0));
     let (resumed_from, save_first) = (None, None);
-    Ok(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings }))
+    let telemetry = None;
+    Ok(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings, telemetry }))
 }
 
 /// The run goes on where its newest good checkpoint, or the one asked for, was written.
@@ -251,7 +260,9 @@ pub fn resume(
     let out = Output::open(&run, Some(step), bus)?;
     warnings.extend(out.dropped());
     let (resumed_from, save_first) = (Some((step, name)), None);
-    Ok(Begun::Run(Box::new(Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings })))
+    let telemetry = None;
+    let job = Job { built, run, lock, out, standing, total, resumed_from, save_first, warnings, telemetry };
+    Ok(Begun::Run(Box::new(job)))
 }
 
 /// The newest checkpoint that is whole, if there is any at all, and what is wrong with newer ones.

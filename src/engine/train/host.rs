@@ -41,9 +41,12 @@ pub enum Outcome {
 
 /// Runs a job to its end. Then `before_unlock` is done, the run's lock given up and the bus closed, in this order.
 pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>, before_unlock: impl FnOnce()) -> Outcome {
-    let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings } = job;
+    let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings, telemetry } = job;
     let (from, saved) = resumed_from.unzip();
     let mut trainer = Trainer::new(built, standing, total, run.checkpoints(), saved, &mut out, inbox);
+    if let Some(telemetry) = telemetry {
+        trainer.watch(telemetry);
+    }
     let ended = caught(|| trainer.run(from, save_first, warnings));
     // What was on its way to the disk when the run failed is said too, and may be what `resume` goes on from.
     let _ = caught(|| trainer.last_words());

@@ -3,8 +3,8 @@
 //!
 //! `build` checks a recipe and brings it to life, `plan` puts freeze plans into force, `begin` finds where a run starts, `disk` what it will take,
 //! `trainer` is the loop, with `commands`, `phases` (the freeze schedule), `boundary` (validation, ends) and `save` beside
-//! it, and `saver` on another thread; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
-//! engine's border and `data`; called by `session` alone.
+//! it, and `saver` and `watch` (device load) on other threads; `host` is the thread's body. Plain Rust over the [`Learner`](super::Learner) trait: no tch. Imports `core`, the
+//! engine's border, `data` and `telemetry`; called by `session` alone.
 
 mod audit;
 mod begin;
@@ -24,6 +24,7 @@ mod pretrained;
 mod save;
 mod saver;
 mod trainer;
+mod watch;
 mod words;
 
 pub use begin::{Begun, Job, fork, fresh, resume, total_steps};

@@ -12,6 +12,7 @@ use crate::core::event::{Event, Metrics};
 use crate::core::freeze::ParamState;
 use crate::core::recipe::OnNan;
 use crate::engine::data::{EpochPlan, Loader};
+use crate::engine::telemetry::Telemetry;
 use crate::engine::{Batch, StepInput, StepReport};
 
 use super::begin::Standing;
@@ -19,6 +20,7 @@ use super::build::Built;
 use super::output::Output;
 use super::position::{Position, Rate};
 use super::saver::Saver;
+use super::watch::Watch;
 use super::{TrainError, words};
 
 /// How a run ends.
@@ -69,6 +71,8 @@ pub struct Trainer<'a> {
     pending: VecDeque<Note>,
     /// The plan in force is noted for the audit.
     pub(super) noted: bool,
+    /// What the devices do.
+    watch: Watch,
 }
 
 impl<'a> Trainer<'a> {
@@ -105,7 +109,13 @@ impl<'a> Trainer<'a> {
             micro: Vec::new(),
             pending: VecDeque::new(),
             noted: false,
+            watch: Watch::default(),
         }
+    }
+
+    /// Tells of the devices' load in the metrics.
+    pub fn watch(&mut self, telemetry: Telemetry) {
+        self.watch = Watch::start(telemetry, vec![self.built.device.clone()]);
     }
 
     /// Trains until the end, whichever it is.
@@ -272,7 +282,14 @@ impl<'a> Trainer<'a> {
                 ("grad_norm", report.grad_norm),
                 ("samples_per_s", self.rate.add(note.samples)),
             ];
-            self.out.step_row(report.step + 1, note.before.epoch, &values);
+            let devices = self.watch.take();
+            let step = (report.step + 1, note.before.epoch);
+            if devices.is_empty() {
+                self.out.step_row(step.0, step.1, &values);
+            } else {
+                let read = devices.iter().map(|(name, value)| (name.as_str(), *value));
+                self.out.step_row(step.0, step.1, &values.into_iter().chain(read).collect::<Vec<_>>());
+            }
             for (name, value) in &values[..3] {
                 match self.now.metrics.get_mut(*name) {
                     Some(old) => *old = *value,

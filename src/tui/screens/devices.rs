@@ -1,4 +1,4 @@
-//! What can compute.
+//! What can compute, what it does, and what the next run takes of it.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -8,49 +8,197 @@ use super::empty;
 use super::runs::position;
 use crate::app::Model;
 use crate::app::action::Action;
-use crate::app::format::bytes;
+use crate::app::devices::{Devices, State};
+use crate::app::format::{bytes, degrees, percent, watts};
+use crate::core::device::Reading;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::table::{self, Cell, Column};
-use crate::tui::widgets::text;
+use crate::tui::widgets::{gauge, spark, text};
 
-const COLUMNS: [Column; 5] = [
-    Column { title: "device", width: 7, grows: false, right: false, rank: 0 },
-    Column { title: "model", width: 12, grows: true, right: false, rank: 3 },
-    Column { title: "memory", width: 8, grows: false, right: true, rank: 2 },
-    Column { title: "free", width: 8, grows: false, right: true, rank: 1 },
-    Column { title: "state", width: 10, grows: false, right: false, rank: 0 },
+const COLUMNS: [Column; 8] = [
+    Column { title: "", width: 1, grows: false, right: false, rank: 0 },
+    Column { title: "device", width: 6, grows: false, right: false, rank: 0 },
+    Column { title: "model", width: 10, grows: true, right: false, rank: 4 },
+    Column { title: "load", width: 12, grows: false, right: false, rank: 1 },
+    Column { title: "last minute", width: TREND as u16, grows: false, right: false, rank: 6 },
+    Column { title: "memory", width: 25, grows: false, right: false, rank: 2 },
+    Column { title: "temp", width: 6, grows: false, right: true, rank: 3 },
+    Column { title: "power", width: 9, grows: false, right: true, rank: 5 },
 ];
 
+/// Cells of a curve, and of a gauge.
+const TREND: usize = 12;
+const GAUGE: usize = 6;
+/// Degrees from which a GPU slows itself down before long.
+const HOT: f64 = 85.0;
+
 pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
-    let rows = match &model.devices.list {
-        None => return empty(f, area, look, &["looking for devices…".to_owned()]),
-        Some(Err(problem)) => {
-            let key = model.keymap.first(Action::RefreshDevices);
-            let again = format!("Press {key} to look again.");
-            return empty(f, area, look, &["The devices cannot be told.".to_owned(), problem.clone(), again]);
-        }
-        Some(Ok(rows)) => rows,
+    let devices = &model.devices;
+    let rows = devices.rows();
+    if rows.is_empty() {
+        return empty(f, area, look, &["looking for devices…".to_owned()]);
+    }
+    let below = details(model, look);
+    // The list first; of what is said below it, the first lines. On a low screen one line, where something is wrong.
+    let need = rows.len() as u16 + 1;
+    let room = match area.height {
+        0..3 => 0,
+        low @ 3..8 => u16::from(below.iter().any(|(_, scope)| *scope == Scope::Warning) && low >= 3),
+        height => height.saturating_sub(need + 1).max(2).min(height - 3),
     };
-    let cursor = model.devices.cursor;
-    let why = model.devices.selected().and_then(|d| d.unusable.as_deref());
-    let detail = u16::from(why.is_some() && area.height >= 3);
-    let list = Rect { height: area.height - detail, ..area };
-    table::draw(f, list, look, &COLUMNS, (rows.len(), cursor), |i| {
-        let (device, dim) = (&rows[i], look.style(Scope::TextDim));
-        let size = |n: u64| if n == 0 { "-".to_owned() } else { bytes(n) };
-        let state = if device.unusable.is_some() { ("unusable", Scope::Warning) } else { ("ready", Scope::Good) };
-        vec![
-            Cell::new(device.name.as_str(), look.style(Scope::Text)),
-            Cell::new(device.model.as_str(), dim),
-            Cell::new(size(device.memory_total), dim),
-            Cell::new(size(device.memory_free), look.style(Scope::Text)),
-            Cell::new(state.0, look.style(state.1)),
-        ]
+    let list = Rect { height: area.height - room, ..area };
+    let list = Rect { height: list.height.min(need), ..list };
+    table::draw(f, list, look, &COLUMNS, (rows.len(), devices.cursor), |i| cells(&rows[i], devices, look));
+    position(f, area, look, "", (devices.cursor, rows.len()));
+    let gap = u16::from(area.height >= 8);
+    let mut lines = below;
+    if room == 1 {
+        lines.retain(|(_, scope)| *scope == Scope::Warning);
+    }
+    let at = Rect { y: list.bottom() + gap, height: area.bottom().saturating_sub(list.bottom() + gap), ..area };
+    let width = usize::from(area.width.saturating_sub(2)).max(1);
+    let wrapped = lines.iter().flat_map(|(words, scope)| {
+        let lines = match area.height {
+            0..8 => vec![text::cut(words, width, look.glyphs.ellipsis)],
+            _ => text::wrap(words, width),
+        };
+        lines.into_iter().map(|l| (l, *scope))
     });
-    position(f, area, look, "", (cursor, rows.len()));
-    if let Some(why) = why.filter(|_| detail > 0) {
-        let words = text::cut(&format!(" {why}"), usize::from(area.width), look.glyphs.ellipsis);
-        f.render_widget(Line::styled(words, look.style(Scope::Warning)), Rect { y: list.bottom(), height: 1, ..area });
+    for (row, (line, scope)) in wrapped.take(usize::from(at.height)).enumerate() {
+        let at = Rect { y: at.y + row as u16, height: 1, ..at };
+        f.render_widget(Line::styled(format!(" {line}"), look.style(scope)), at);
+    }
+}
+
+fn cells(device: &Reading, devices: &Devices, look: &Look) -> Vec<Cell> {
+    let (dim, warning) = (look.style(Scope::TextDim), look.style(Scope::Warning));
+    let picked = devices.is_picked(&device.name);
+    let state = devices.state(device);
+    let name = if state == State::Absent { dim } else { look.style(Scope::Text) };
+    let mut cells = vec![
+        Cell::new(if picked { look.glyphs.trainable } else { "" }, look.style(Scope::HintKey)),
+        Cell::new(device.name.as_str(), name),
+        Cell::new(device.model.as_str(), dim),
+    ];
+    // What cannot be used says so where its load would stand.
+    let word = match state {
+        State::Absent => Some(("none", dim)),
+        State::Unusable => Some(("unusable", warning)),
+        State::Troubled => Some(("in trouble", look.style(Scope::Error))),
+        State::Unknown | State::Usable => None,
+    };
+    let gauge = |part: f64| {
+        let (full, rest) = gauge::cells(part, GAUGE);
+        look.glyphs.full.repeat(full) + &look.glyphs.rest.repeat(rest)
+    };
+    cells.push(match (word, device.load) {
+        (Some((word, style)), _) => Cell::new(word, style),
+        (None, Some(load)) => Cell::new(format!("{} {}", gauge(load), percent(load)), look.style(Scope::GaugeFull)),
+        (None, None) => Cell::new("-", dim),
+    });
+    let curve = spark::within((0.0, 1.0), &devices.loads(&device.name), TREND, &look.glyphs);
+    cells.push(Cell::new(curve, look.style(Scope::chart(0))));
+    let known = device.problem.is_none();
+    cells.push(match device.memory_part().filter(|_| known) {
+        Some(part) => {
+            let full = part > 0.95;
+            let words = format!("{} {} of {}", gauge(part), bytes(device.memory_used), bytes(device.memory_total));
+            Cell::new(words, if full { warning } else { look.style(Scope::GaugeFull) })
+        }
+        None if device.memory_total > 0 => Cell::new(bytes(device.memory_total), dim),
+        None => Cell::new("", dim),
+    });
+    let warmth = device.temperature;
+    let hot = warmth.is_some_and(|t| t >= HOT);
+    let words = |value: Option<String>| look.glyphs.plain(&value.unwrap_or_default());
+    cells.push(Cell::new(words(warmth.map(degrees)), if hot { warning } else { dim }));
+    cells.push(Cell::new(words(device.power.map(|now| watts(now, device.power_limit))), dim));
+    cells
+}
+
+/// What is said below the list, the most important first.
+fn details(model: &Model, look: &Look) -> Vec<(String, Scope)> {
+    let devices = &model.devices;
+    let mut lines = Vec::new();
+    let mut say = |text: String, scope| lines.push((look.glyphs.plain(&text), scope));
+    if let Some(device) = devices.selected() {
+        let state = devices.state(device);
+        if let Some(why) = device.unusable.as_ref().or(device.problem.as_ref()) {
+            let scope = if state == State::Absent { Scope::TextDim } else { Scope::Warning };
+            say(format!("{}: {why}", device.name), scope);
+        }
+        if let Some(facts) = facts(device) {
+            say(facts, Scope::Text);
+        }
+        if !device.processes.is_empty() {
+            say(processes(device), Scope::TextDim);
+        }
+    }
+    if let Some(problem) = devices.no_engine() {
+        say(format!("Nothing can be trained here: {problem}"), Scope::Warning);
+    } else if let Some(why) = devices.cuda_off() {
+        say(
+            format!("CUDA is off: {why}. Runs train on the CPU: train.devices = [\"cpu\"], or \"auto\"."),
+            Scope::TextDim,
+        );
+    }
+    say(next_run(model), Scope::Text);
+    for note in devices.survey.iter().flat_map(|s| &s.notes) {
+        say(note.clone(), Scope::TextDim);
+    }
+    lines
+}
+
+fn facts(device: &Reading) -> Option<String> {
+    let mut parts = Vec::new();
+    match device.threads {
+        Some(1) => parts.push("1 thread".to_owned()),
+        Some(n) => parts.push(format!("{n} threads")),
+        None => {}
+    }
+    parts.extend(device.capability.as_ref().map(|c| format!("compute capability {c}")));
+    parts.extend(device.pci.as_ref().filter(|p| !p.is_empty()).map(|p| format!("PCI {p}")));
+    if device.problem.is_none() && device.memory_total > 0 {
+        parts.push(format!("{} free", bytes(device.memory_free)));
+    }
+    parts.extend(device.memory_own.map(|own| format!("{} of this process", bytes(own))));
+    (!parts.is_empty()).then(|| format!("{}, {}: {}", device.name, device.model, parts.join(", ")))
+}
+
+fn processes(device: &Reading) -> String {
+    let one = |p: &crate::core::device::DeviceProcess| {
+        let name = p.name.as_deref().unwrap_or("process");
+        let memory = p.memory.map(|m| format!(" {}", bytes(m))).unwrap_or_default();
+        format!("{name} {}{}{memory}", p.pid, if p.own { " (this one)" } else { "" })
+    };
+    let all: Vec<String> = device.processes.iter().map(one).collect();
+    format!("on it: {}", all.join(", "))
+}
+
+/// Where the next run would train. What it needs has its place here, once somebody estimates it for a draft.
+fn next_run(model: &Model) -> String {
+    let key = model.keymap.first(Action::PickDevice);
+    let draft = model.draft.as_ref();
+    let name = draft.map_or_else(
+        || "The next run".to_owned(),
+        |d| d.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    );
+    match (model.devices.picked(), draft) {
+        ([], None) => format!("{name} trains where its recipe says; {key} picks devices for it."),
+        ([], Some(draft)) => {
+            let asked = &draft.recipe.train.devices;
+            match model.devices.meant(asked) {
+                Ok(meant) if meant == *asked => format!("{name} trains on {}; {key} picks others.", meant.join(", ")),
+                Ok(meant) => {
+                    format!("{name} trains on {}, now {}; {key} picks others.", asked.join(", "), meant.join(", "))
+                }
+                Err(problem) => format!("{name}: {problem}"),
+            }
+        }
+        (picked, _) => {
+            let esc = model.keymap.first(Action::Back);
+            format!("{name} trains on {}, as picked; {esc} leaves it to the recipe.", picked.join(", "))
+        }
     }
 }

@@ -11,6 +11,11 @@ pub fn line(values: &[Option<f64>], cells: usize, glyphs: &Glyphs) -> String {
     let (Some(low), Some(high)) = (finite().reduce(f64::min), finite().reduce(f64::max)) else {
         return String::new();
     };
+    within((low, high), values, cells, glyphs)
+}
+
+/// The same between two fixed values.
+pub fn within((low, high): (f64, f64), values: &[Option<f64>], cells: usize, glyphs: &Glyphs) -> String {
     let signs: &[char] = if glyphs.unicode { &BARS } else { &ASCII };
     let width = cells.min(values.len());
     let sign = |i: usize| {
@@ -19,7 +24,7 @@ pub fn line(values: &[Option<f64>], cells: usize, glyphs: &Glyphs) -> String {
         let Some(value) = values.get(at.saturating_sub(1)).copied().flatten().filter(|v| v.is_finite()) else {
             return ' ';
         };
-        let part = if high > low { (value - low) / (high - low) } else { 0.5 };
+        let part = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.5 };
         let at = (part * (signs.len() - 1) as f64).round() as usize;
         signs.get(at).copied().unwrap_or(' ')
     };

@@ -4,6 +4,7 @@
 //! A thread ends when its queue is closed and its job is done. On leaving, the loop waits for an export; reading,
 //! building and verifying change nothing and end with the process. Small files (a draft's edits, a recipe's rules) are waited for.
 
+mod devices;
 mod drafts;
 mod engine;
 mod files;
@@ -57,6 +58,7 @@ pub struct Workers {
     drafts: Sender<Job>,
     values: Sender<Job>,
     drift: Sender<Job>,
+    devices: Sender<Job>,
     keeper: Option<JoinHandle<()>>,
     exporter: Option<JoinHandle<()>>,
 }
@@ -79,6 +81,8 @@ impl Workers {
         let (values, _) = spawn("frostline-values", Box::new(move |queue| values::work(&queue, &g, &post_g)))?;
         let (h, post_h) = (places.clone(), post.clone());
         let (drift, _) = spawn("frostline-drift", Box::new(move |queue| values::compare(&queue, &h, &post_h)))?;
+        let post_i = post.clone();
+        let (devices, _) = spawn("frostline-devices", Box::new(move |queue| devices::work(&queue, &post_i)))?;
         let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
         let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
         let (weights, exporter) =
@@ -91,6 +95,7 @@ impl Workers {
             drafts,
             values,
             drift,
+            devices,
             keeper: Some(keeper),
             exporter: Some(exporter),
         })
@@ -105,6 +110,7 @@ impl Workers {
                 &self.drafts
             }
             Effect::ReadValues(_) => &self.values,
+            Effect::SampleDevices => &self.devices,
             Effect::ReadDrift(_) => &self.drift,
             Effect::Attach(_) | Effect::HandOver { .. } => &self.hosts,
             _ => &self.files,

@@ -90,3 +90,35 @@ fn a_session_is_taken_up_where_it_ended() {
     update(&mut elsewhere, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
     assert_eq!(elsewhere.screen, Screen::Model);
 }
+
+#[test]
+fn devices_are_read_when_they_come_into_view_and_picked_ones_go_into_the_draft_that_starts() {
+    let mut model = model();
+    assert_eq!(keys(&mut model, "3"), [Effect::SampleDevices, Effect::ReadDevices]);
+    update(&mut model, Message::Survey(sample::survey(2)));
+    update(&mut model, Message::Devices(Ok(Vec::new())));
+    assert_eq!(keys(&mut model, "1 3"), [Effect::SampleDevices], "the engine is asked once");
+    assert_eq!(keys(&mut model, "f5"), [Effect::SampleDevices, Effect::ReadDevices]);
+    keys(&mut model, "j j space");
+    assert_eq!(model.devices.picked(), ["cuda:1"]);
+    keys(&mut model, "k k space");
+    assert!(model.toasts.back().unwrap().text.contains("cannot share one run"));
+    keys(&mut model, "esc esc");
+    assert_eq!((model.devices.picked().len(), model.screen), (0, Screen::Devices));
+    keys(&mut model, "j space");
+    let ready = DraftReady {
+        path: "flowers.toml".into(),
+        recipe: Recipe::default(),
+        tree: sample::tree(),
+        checksum: String::new(),
+        kept: None,
+    };
+    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    let effects = keys(&mut model, "2 t");
+    let started = effects.iter().find_map(|e| match e {
+        Effect::Start(StartJob::Fresh(recipe)) => Some(recipe.train.devices.clone()),
+        _ => None,
+    });
+    assert_eq!(started.unwrap(), ["cuda:0"]);
+    assert_eq!(model.devices.picked().len(), 0, "picked for one run");
+}
