@@ -157,12 +157,13 @@ fn body(
                     run.socket_path().display()
                 ));
             }
-            if let Some(telemetry) = engine.telemetry() {
-                job.watch(telemetry);
-            }
             let server = server.ok();
             let socket = run.socket_path();
             let _ = ready.send(Ok(Ready { run, tree, server }));
+            // Whoever waits need not wait for the driver's library too.
+            if let Some(telemetry) = engine.telemetry() {
+                job.watch(telemetry);
+            }
             train::run(*job, &requests, bus, || {
                 // While the run is still owned: later it could be the next owner's.
                 let _ = std::fs::remove_file(socket);
