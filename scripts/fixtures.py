@@ -19,6 +19,7 @@ from torch import nn
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS = 50
 BATCH = 16
+MIXED_STEPS = 20
 
 
 def digits():
@@ -131,6 +132,32 @@ def train(model, optimizer, clip=None, loss=None):
     return {"losses": losses, "norms": norms, "logits": logits}
 
 
+def mixed(model, dtype, optimizer, clip=None, channels_last=False, factor=1):
+    """Autocast, with torch.amp.GradScaler where it is float16. A factor on the samples makes gradients overflow."""
+    x, y = digits()
+    x = x * factor
+    if channels_last:
+        model, x = model.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    opt = OPTIMIZERS[optimizer](model.parameters())
+    scaler = torch.amp.GradScaler("cpu", enabled=dtype == torch.float16)
+    losses, norms, scales = [], [], []
+    for step in range(MIXED_STEPS):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        opt.zero_grad()
+        with torch.amp.autocast("cpu", dtype=dtype):
+            output = model(x[rows])
+        value = nn.functional.cross_entropy(output.float(), y[rows])
+        scales.append(scaler.get_scale())
+        scaler.scale(value).backward()
+        scaler.unscale_(opt)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf).item()
+        norms.append(norm if math.isfinite(norm) else None)
+        scaler.step(opt)
+        scaler.update()
+        losses.append(value.item())
+    return {"losses": losses, "norms": norms, "scales": scales}
+
+
 def smoothed():
     weights = torch.tensor([1.0 + 0.1 * c for c in range(10)])
     return nn.CrossEntropyLoss(weight=weights, label_smoothing=0.1)
@@ -161,6 +188,14 @@ def main():
     out["mlp"]["adamw-smoothed"] = train(fill(mlp()), "adamw", loss=smoothed())
     for name in ["sgd-nesterov", "adamw", "groups"]:
         out["resnet8"][name] = train(fill(SmallResNet()), name)
+    out["mixed"] = {
+        "mlp-bf16": mixed(fill(mlp()), torch.bfloat16, "adamw"),
+        "mlp-fp16": mixed(fill(mlp()), torch.float16, "adamw"),
+        "mlp-fp16-overflow": mixed(fill(mlp()), torch.float16, "adamw", factor=64),
+        "resnet8-bf16": mixed(fill(SmallResNet()), torch.bfloat16, "sgd-nesterov"),
+        "resnet8-fp16": mixed(fill(SmallResNet()), torch.float16, "sgd-nesterov", clip=0.5),
+        "resnet8-fp16-channels-last": mixed(fill(SmallResNet()), torch.float16, "adamw", channels_last=True),
+    }
     for name in ["resnet18", "resnet50"]:
         out["zoo"][name] = zoo(name)
     path = ROOT / "tests" / "fixtures" / "pytorch.json"

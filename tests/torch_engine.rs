@@ -4,50 +4,16 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::io::Read;
+mod support;
 
 use frostline::core::freeze::{ParamState, Resolution, ResolvedParam};
 use frostline::core::recipe::{BatchNormMode, GroupSpec, LossSpec, OnNan, OptimizerKind, OptimizerSpec, Recipe};
 use frostline::core::tensor::HostTensor;
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, StepReport, Targets};
-use serde_json::Value;
+use support::reference::{BATCH, assert_close, batch, fill, fixture, scatter};
 
 const STEPS: u64 = 50;
-const BATCH: usize = 16;
-
-fn fixture() -> Value {
-    serde_json::from_str(include_str!("fixtures/pytorch.json")).unwrap()
-}
-
-fn digits() -> &'static (Vec<f32>, Vec<i64>) {
-    static DIGITS: std::sync::OnceLock<(Vec<f32>, Vec<i64>)> = std::sync::OnceLock::new();
-    DIGITS.get_or_init(read_digits)
-}
-
-fn read_digits() -> (Vec<f32>, Vec<i64>) {
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(&include_bytes!("../data/digits.csv.gz")[..]).read_to_string(&mut text).unwrap();
-    let (mut x, mut y) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let row: Vec<i64> = line.split(',').map(|v| v.parse().unwrap()).collect();
-        x.extend(row[..64].iter().map(|&v| v as f32 / 16.0));
-        y.push(row[64]);
-    }
-    (x, y)
-}
-
-fn batch(step: u64) -> Batch {
-    let (x, y) = digits();
-    let from = step as usize * BATCH;
-    Batch {
-        x: x[from * 64..(from + BATCH) * 64].to_vec(),
-        x_shape: vec![BATCH, 1, 8, 8],
-        y: Targets::Classes(y[from..from + BATCH].to_vec()),
-        indices: (from as u64..(from + BATCH) as u64).collect(),
-    }
-}
-
 fn recipe(arch: &str) -> Recipe {
     let mut r = Recipe::default();
     r.model.arch = arch.to_owned();
@@ -59,37 +25,6 @@ fn recipe(arch: &str) -> Recipe {
 
 fn learner(r: &Recipe) -> Box<dyn Learner> {
     TorchEngine.learner(r, &InputSpec { sample_shape: vec![1, 8, 8], outputs: 10 }, "cpu").unwrap()
-}
-
-/// The state dict of `fixtures.py`'s `fill`.
-fn fill(l: &mut dyn Learner) {
-    fill_with(l, |k, i| (0.7 * i as f64 + k as f64).sin());
-}
-
-/// That of its `scatter`.
-fn scatter(l: &mut dyn Learner) {
-    fill_with(l, |k, i| {
-        let mut h = (i as u64).wrapping_add(k as u64 * 2_654_435_761) as u32;
-        for _ in 0..2 {
-            h = (h ^ (h >> 16)).wrapping_mul(0x45d_9f3b);
-        }
-        2.0 * (f64::from(h ^ (h >> 16)) / 2_147_483_648.0 - 1.0)
-    });
-}
-
-fn fill_with(l: &mut dyn Learner, value: impl Fn(usize, usize) -> f64) {
-    let mut weights = l.snapshot().unwrap().weights;
-    for (k, t) in weights.iter_mut().enumerate() {
-        let n: usize = t.shape.iter().product();
-        if t.shape.len() >= 2 {
-            let scale = 1.0 / ((n / t.shape[0]) as f64).sqrt();
-            let values: Vec<f32> = (0..n).map(|i| (scale * value(k, i)) as f32).collect();
-            *t = HostTensor::from_f32(t.name.clone(), &t.shape, &values);
-        } else if t.name.contains("fc") {
-            t.data.fill(0);
-        }
-    }
-    l.restore_weights(&weights).unwrap();
 }
 
 fn input(step: u64, micro: &[Batch]) -> StepInput<'_> {
@@ -116,15 +51,6 @@ fn plan(l: &dyn Learner, learns: impl Fn(&str) -> bool) -> Resolution {
 
 fn changed(before: &[HostTensor], after: &[HostTensor]) -> Vec<String> {
     before.iter().zip(after).filter(|(a, b)| a != b).map(|(a, _)| a.name.clone()).collect()
-}
-
-fn assert_close(what: &str, ours: &[f64], theirs: &Value, tolerance: f64) {
-    let theirs: Vec<f64> = theirs.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    let scale = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * b.abs().max(scale * 0.1), "{what}: number {i}: {a} here, {b} in PyTorch");
-    }
 }
 
 fn optimizer(name: &str) -> OptimizerSpec {

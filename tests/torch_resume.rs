@@ -125,3 +125,16 @@ fn a_run_of_a_gpu_goes_on_on_the_cpu_and_says_so() {
     assert!(matches!(outcome, Outcome::Finished { step: 12, .. }), "{outcome:?}");
     assert!(warnings(&records).iter().any(|w| w.contains("was on cuda:0")), "{:?}", warnings(&records));
 }
+
+#[test]
+fn the_loss_scale_resumes_through_overflows() {
+    let sets = ["train.precision=fp16", "data.normalize={ mean = [0.0], std = [0.002] }", "optimizer.lr=0.0001"];
+    resumes_exactly(&torch(), &sets, &[Cut::Stop(1), Cut::Die(6), Cut::Stop(13)]);
+}
+
+#[test]
+fn channels_last_resumes_with_the_optimizers_state_in_its_layout() {
+    let sets = ["model.arch=resnet8", "model.width=4", "model.dropout=0.0", "train.channels_last=true"];
+    let sets = [&sets[..], &["optimizer.kind=adamw", "train.steps=10"]].concat();
+    resumes_exactly(&torch(), &sets, &[Cut::Stop(3), Cut::Die(6)]);
+}

@@ -98,6 +98,18 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Whether the update was applied (false where gradients were not finite).
     pub applied: bool,
+    /// With loss scaling alone.
+    pub loss_scale: Option<LossScale>,
+}
+
+/// Loss scaling in one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossScale {
+    /// The factor on the loss.
+    pub scale: f64,
+    /// Gradients overflowed with it: the update was left out and the next scale is smaller. A matter of course, not of
+    /// `on_nan`.
+    pub overflow: bool,
 }
 
 /// Sums over a batch in eval mode.

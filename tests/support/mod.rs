@@ -7,6 +7,7 @@
 pub mod exact;
 pub mod probe;
 pub mod python;
+pub mod reference;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

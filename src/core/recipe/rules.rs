@@ -229,6 +229,10 @@ impl Found<'_> {
         if devices.iter().any(|d| d.starts_with("cpu")) && devices.iter().any(|d| d.starts_with("cuda") || d == "mps") {
             self.add("train.devices", "CPU and GPU cannot share one run; name devices of one kind");
         }
+        if recipe.train.cudnn_benchmark && recipe.train.deterministic {
+            let words = "takes the algorithm that was fastest this time, which deterministic = true forbids; leave one of them out";
+            self.add("train.cudnn_benchmark", words);
+        }
         self.metric("checkpoint.monitor", &recipe.checkpoint.monitor);
         for (i, best) in recipe.checkpoint.best.iter().enumerate() {
             self.metric(&format!("checkpoint.best[{i}].metric"), &best.metric);

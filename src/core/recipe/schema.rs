@@ -184,6 +184,8 @@ const TRAIN: &[Field] = &[
     f("accumulate_grad_batches", Kind::Whole(1)),
     f("clip_grad_norm", POSITIVE),
     f("precision", Kind::Choice(&["fp32", "tf32", "bf16", "fp16"])),
+    f("channels_last", Kind::Bool),
+    f("cudnn_benchmark", Kind::Bool),
     f("seed", Kind::Whole(0)),
     f("devices", Kind::List(&Kind::Word, 1, MANY)),
     f("shuffle", Kind::Bool),

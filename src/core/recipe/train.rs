@@ -79,7 +79,7 @@ pub enum Precision {
     Tf32,
     /// bfloat16 autocast.
     Bf16,
-    /// float16 autocast with loss scaling (CUDA).
+    /// float16 autocast with loss scaling.
     Fp16,
 }
 
@@ -116,6 +116,10 @@ pub struct TrainSpec {
     pub clip_grad_norm: Option<f64>,
     /// Number format.
     pub precision: Precision,
+    /// Images and the weights of convolutions lie in memory as NHWC.
+    pub channels_last: bool,
+    /// cuDNN tries its algorithms and takes the fastest (CUDA).
+    pub cudnn_benchmark: bool,
     /// Seed of weights, order, augmentation and dropout.
     pub seed: u64,
     /// Devices, PyTorch's names, or `auto`.
@@ -153,6 +157,8 @@ impl Default for TrainSpec {
             accumulate_grad_batches: 1,
             clip_grad_norm: None,
             precision: Precision::Fp32,
+            channels_last: false,
+            cudnn_benchmark: false,
             seed: 0,
             devices: vec!["auto".to_owned()],
             shuffle: true,

@@ -175,7 +175,7 @@ impl Learner for FakeLearner {
             self.halted = input.on_nan == OnNan::Stop;
             self.bad = bad;
         }
-        self.reports.push_back(StepReport { step: input.step, loss: f64::from(loss), grad_norm: norm, applied });
+        self.reports.push_back(StepReport { step: input.step, loss: f64::from(loss), grad_norm: norm, applied, loss_scale: None });
         Ok(())
     }
 

@@ -1,9 +1,11 @@
-//! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, and [`script`] over TorchScript.
+//! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
+//! layouts, and [`script`] over TorchScript.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
 #![allow(unsafe_code)]
 
+pub mod precision;
 mod raw;
 pub mod script;
 mod script_raw;
@@ -312,25 +314,6 @@ pub fn set_deterministic(on: bool) -> Result<()> {
 pub fn allow_tf32(on: bool) -> Result<()> {
     // SAFETY: plain flag.
     check(unsafe { raw::fl_allow_tf32(on.into()) })
-}
-
-/// Runs `body` under bfloat16 autocast when `on`.
-pub fn with_bf16<T>(device: &str, on: bool, body: impl FnOnce() -> T) -> Result<T> {
-    if !on {
-        return Ok(body());
-    }
-    struct Off(CString);
-    impl Drop for Off {
-        fn drop(&mut self) {
-            // SAFETY: a valid string. A failure to switch off has no remedy here and cannot happen for a known device.
-            let _ = check(unsafe { raw::fl_autocast_bf16(self.0.as_ptr(), 0) });
-        }
-    }
-    let device = c_text(device)?;
-    // SAFETY: a valid string.
-    check(unsafe { raw::fl_autocast_bf16(device.as_ptr(), 1) })?;
-    let _off = Off(device);
-    Ok(body())
 }
 
 /// Folder that libtorch was loaded from.

@@ -59,7 +59,21 @@ unsafe extern "C" {
     pub fn fl_threads() -> c_int;
     pub fn fl_deterministic(on: c_int) -> E;
     pub fn fl_allow_tf32(on: c_int) -> E;
-    pub fn fl_autocast_bf16(device: *const c_char, on: c_int) -> E;
+    pub fn fl_autocast(device: *const c_char, half: c_int, on: c_int) -> E;
+    pub fn fl_scaler_unscale(params: *const T, n: usize, scale: T, overflow: T) -> E;
+    pub fn fl_scaler_judge(
+        loss: T,
+        scale: T,
+        overflow: T,
+        before: T,
+        careful: c_int,
+        found: T,
+        skip: T,
+    ) -> E;
+    pub fn fl_scaler_update(scale: T, growth: T, overflow: T, hold: T) -> E;
+    pub fn fl_channels_last(tensors: *const T, n: usize) -> E;
+    pub fn fl_laid_out_like(values: T, like: T, out: *mut T) -> E;
+    pub fn fl_cudnn_benchmark(on: c_int) -> E;
     pub fn fl_libtorch_folder(out: *mut c_char, n: usize);
     pub fn fl_load_library(path: *const c_char) -> E;
     pub fn fl_cuda_device_count() -> c_int;

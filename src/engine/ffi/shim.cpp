@@ -15,7 +15,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 
 using at::Tensor;
 using fl::guarded;
@@ -276,20 +276,6 @@ char* fl_allow_tf32(int on) {
   return guarded([&] {
     at::globalContext().setAllowTF32CuBLAS(on != 0);
     at::globalContext().setAllowTF32CuDNN(on != 0);
-  });
-}
-
-// bfloat16 autocast on the calling thread for a device type; off clears the cast cache.
-char* fl_autocast_bf16(const char* device, int on) {
-  return guarded([&] {
-    auto type = c10::Device(std::string(device)).type();
-    if (on) {
-      at::autocast::set_autocast_dtype(type, at::kBFloat16);
-      at::autocast::increment_nesting();
-    } else if (at::autocast::decrement_nesting() == 0) {
-      at::autocast::clear_cache();
-    }
-    at::autocast::set_autocast_enabled(type, on != 0);
   });
 }
 

@@ -103,6 +103,7 @@ impl Optimizer {
                 slots.fresh = self.spec.dampening != 0.0;
             }
             slots.move_to(p.tensor.device())?;
+            slots.lay_out(&p.tensor)?;
         }
         self.counters = TensorList::new(shared.values());
         self.active = self.lists(params);

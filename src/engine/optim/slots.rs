@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::engine::ffi::precision;
 use crate::engine::nn::NnError;
 
 type Result<T> = std::result::Result<T, NnError>;
@@ -64,21 +65,29 @@ impl Slots {
 
     /// Brings all slots to the parameter's device.
     pub fn move_to(&mut self, device: Device) -> Result<()> {
-        for t in [
-            &mut self.step,
-            &mut self.exp_avg,
-            &mut self.exp_avg_sq,
-            &mut self.max_exp_avg_sq,
-            &mut self.momentum_buffer,
-        ]
-        .into_iter()
-        .flatten()
-        {
+        for t in self.step.iter_mut().chain(self.like_param()) {
             if t.device() != device {
                 *t = t.f_to_device(device)?;
             }
         }
         Ok(())
+    }
+
+    /// Lays the slots out as the parameter lies in memory: the fused kernels walk through all of them at once.
+    pub fn lay_out(&mut self, param: &Tensor) -> Result<()> {
+        for t in self.like_param() {
+            if t.size() == param.size() && t.stride() != param.stride() {
+                *t = precision::laid_out_like(t, param).map_err(|e| NnError(e.0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slots of the parameter's shape.
+    fn like_param(&mut self) -> impl Iterator<Item = &mut Tensor> {
+        [&mut self.exp_avg, &mut self.exp_avg_sq, &mut self.max_exp_avg_sq, &mut self.momentum_buffer]
+            .into_iter()
+            .flatten()
     }
 }
 

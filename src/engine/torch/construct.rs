@@ -7,10 +7,12 @@ use tch::{Device, Kind, Tensor};
 use super::fitting;
 use super::learner::{Entry, Result, TorchLearner};
 use super::loss::Loss;
+use super::scaler::Scaler;
 use super::trace::{describe, full_name};
 use crate::core::groups::groups;
 use crate::core::recipe::{Precision, Recipe};
 use crate::engine::api::{EngineError, InputSpec};
+use crate::engine::ffi::precision::{self, Cast};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Build, Node, Slot};
 use crate::engine::optim::Optimizer;
@@ -20,10 +22,11 @@ impl TorchLearner {
     /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
     pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
         let device = device::parse(device_name);
-        let bf16 = precision(recipe.train.precision, device)?;
+        let cast = cast(recipe.train.precision, device)?;
         let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
         ffi::set_threads(threads)?;
         ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
+        precision::cudnn_benchmark(recipe.train.cudnn_benchmark && device.is_cuda())?;
         let generator = Generator::new(device_name, recipe.train.seed)?;
         let mut warnings = Vec::new();
         let (mut archive, mut taken) = (None, Vec::new());
@@ -62,7 +65,9 @@ impl TorchLearner {
             no_grad: vec![false; tree.modules.len()],
             batch_norm: recipe.freeze.batch_norm,
             frozen_dropout: recipe.freeze.frozen_dropout,
-            bf16,
+            cast,
+            scaler: if cast == Some(Cast::Fp16) { Some(Scaler::new(device)?) } else { None },
+            channels_last: recipe.train.channels_last,
             threads,
             choose_threads: recipe.train.threads == 0,
             set_for: None,
@@ -80,7 +85,25 @@ impl TorchLearner {
             tree,
         };
         learner.collect(recipe)?;
+        if learner.channels_last {
+            learner.lay_out(&input.sample_shape)?;
+        }
+        if recipe.train.cudnn_benchmark && !device.is_cuda() {
+            learner.warnings.push(format!("train.cudnn_benchmark has no effect on {device_name}: cuDNN is for NVIDIA GPUs"));
+        }
         Ok(learner)
+    }
+
+    /// Lays the weights out for images in NHWC, or says why that makes no sense.
+    fn lay_out(&self, sample: &[usize]) -> Result<()> {
+        let why = if !sample.is_empty() && sample.len() != 3 {
+            format!("a sample has the shape {sample:?} and is no image")
+        } else if self.params.iter().all(|e| e.tensor.dim() != 4) {
+            "the model has no convolution over images".to_owned()
+        } else {
+            return Ok(precision::channels_last(&self.all)?);
+        };
+        Err(EngineError::Refused(format!("train.channels_last = true: {why}; leave the key out")))
     }
 
     /// Lists parameters and buffers, and gives each parameter its group.
@@ -148,26 +171,22 @@ fn to_device(node: &mut Node, device: Device) -> Result<()> {
     node.children.iter_mut().try_for_each(|c| to_device(c, device))
 }
 
-fn precision(asked: Precision, device: Device) -> Result<bool> {
+/// What autocast casts to; TF32 is switched on or off.
+fn cast(asked: Precision, device: Device) -> Result<Option<Cast>> {
     match asked {
-        Precision::Fp32 => {
-            if device.is_cuda() {
-                ffi::allow_tf32(false)?;
-            }
-            Ok(false)
+        Precision::Tf32 if !device.is_cuda() => {
+            return Err(EngineError::Refused(
+                "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
+            ));
         }
-        Precision::Tf32 if device.is_cuda() => {
-            ffi::allow_tf32(true)?;
-            Ok(false)
-        }
-        Precision::Tf32 => Err(EngineError::Refused(
-            "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
-        )),
-        Precision::Bf16 => Ok(true),
-        Precision::Fp16 => Err(EngineError::Refused(
-            "train.precision = \"fp16\" is not supported yet; use \"bf16\" or \"fp32\"".to_owned(),
-        )),
+        Precision::Fp32 | Precision::Tf32 if device.is_cuda() => ffi::allow_tf32(asked == Precision::Tf32)?,
+        _ => {}
     }
+    Ok(match asked {
+        Precision::Fp32 | Precision::Tf32 => None,
+        Precision::Bf16 => Some(Cast::Bf16),
+        Precision::Fp16 => Some(Cast::Fp16),
+    })
 }
 
 fn unknown_arch(name: &str) -> EngineError {

@@ -8,14 +8,16 @@ use tch::{Device, Kind, Tensor};
 use super::fitting;
 use super::loss::Loss;
 use super::mapped;
+use super::scaler::{self, Scaler};
 use super::tensors::{fill, from_f32, from_host, room_for, to_host};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 use crate::core::weights::InFile;
-use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
+use crate::engine::api::{Batch, EngineError, EvalSums, Learner, LossScale, Snapshot, StepInput, StepReport};
 use crate::engine::archive::{self, Fingerprint};
+use crate::engine::ffi::precision::{self, Cast};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Cx, Node};
 use crate::engine::optim::{Optimizer, Param};
@@ -37,8 +39,23 @@ pub(super) struct Entry {
 /// Numbers of a step that may still be on the device.
 pub(super) struct Pending {
     step: u64,
-    /// `[loss, norm, found_inf]`, float32.
+    /// `[loss, norm, found_inf]`, and with loss scaling `[…, skip, scale]`, float32.
     values: Tensor,
+}
+
+impl Pending {
+    /// The report, from its values on the host.
+    fn report(step: u64, values: &[f32]) -> StepReport {
+        let [loss, grad_norm, found, ref scaling @ ..] = *values else {
+            return StepReport { step, loss: f64::NAN, grad_norm: f64::NAN, applied: false, loss_scale: None };
+        };
+        let loss_scale = match *scaling {
+            [skip, scale] => Some(LossScale { scale: scale.into(), overflow: skip != 0.0 && found == 0.0 }),
+            _ => None,
+        };
+        let applied = found == 0.0 && loss_scale.is_none_or(|s| !s.overflow);
+        StepReport { step, loss: loss.into(), grad_norm: grad_norm.into(), applied, loss_scale }
+    }
 }
 
 /// See the module.
@@ -63,7 +80,11 @@ pub struct TorchLearner {
     pub(super) no_grad: Vec<bool>,
     pub(super) batch_norm: BatchNormMode,
     pub(super) frozen_dropout: FrozenDropout,
-    pub(super) bf16: bool,
+    pub(super) cast: Option<Cast>,
+    /// With float16 alone.
+    pub(super) scaler: Option<Scaler>,
+    /// Images are laid out as NHWC.
+    pub(super) channels_last: bool,
     /// Threads of one operator, which the bits depend on, and the thread that they were last set for: libtorch keeps
     /// them by thread.
     pub(super) threads: usize,
@@ -130,23 +151,32 @@ impl TorchLearner {
             recording: Cell::new(train),
             trace: None,
         };
-        Ok(ffi::with_bf16(&self.device_name, self.bf16, || self.root.forward(x, &cx))??)
+        Ok(precision::with_autocast(&self.device_name, self.cast, || self.root.forward(x, &cx))??)
     }
 
     fn backward(&self, batch: &Batch, parts: usize) -> Result<Tensor> {
-        let x = from_f32(&batch.x, &batch.x_shape, self.device)?;
+        let x = self.input(&batch.x, &batch.x_shape)?;
         let output = self.forward(&x, true)?;
         let target = self.loss.targets(&batch.y, &output.size())?;
         let loss = self.loss.mean(&output, &target)?;
         if !loss.requires_grad() {
             return Err(nothing_reached());
         }
-        if parts == 1 {
-            loss.f_backward()?;
-        } else {
-            loss.f_div_scalar(parts as i64)?.f_backward()?;
+        let share = if parts == 1 { loss.shallow_clone() } else { loss.f_div_scalar(parts as i64)? };
+        match &self.scaler {
+            None => share.f_backward()?,
+            Some(scaler) => scaler.scaled(&share)?.f_backward()?,
         }
         Ok(loss.f_detach()?)
+    }
+
+    /// Samples on the device, laid out as the model wants them.
+    fn input(&self, x: &[f32], shape: &[usize]) -> Result<Tensor> {
+        let x = from_f32(x, shape, self.device)?;
+        if self.channels_last {
+            precision::channels_last(&TensorList::new([&x]))?;
+        }
+        Ok(x)
     }
 
     fn fetch(&mut self) -> Result<()> {
@@ -156,14 +186,8 @@ impl TorchLearner {
         let pending: Vec<Pending> = self.pending.drain(..).collect();
         let stacked = Tensor::f_stack(&pending.iter().map(|p| &p.values).collect::<Vec<_>>(), 0)?;
         let values: Vec<f32> = Vec::try_from(stacked.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?;
-        for (p, v) in pending.iter().zip(values.chunks_exact(3)) {
-            self.done.push(StepReport {
-                step: p.step,
-                loss: v[0].into(),
-                grad_norm: v[1].into(),
-                applied: v[2] == 0.0,
-            });
-        }
+        let each = values.len() / pending.len();
+        self.done.extend(pending.iter().zip(values.chunks_exact(each)).map(|(p, v)| Pending::report(p.step, v)));
         Ok(())
     }
 
@@ -175,6 +199,12 @@ impl TorchLearner {
             self.set_for = Some(here);
         }
         Ok(())
+    }
+
+    /// The parameters that have a gradient.
+    fn reached(&self) -> Result<TensorList> {
+        let has = ffi::has_grad(&self.all)?;
+        Ok(TensorList::new(self.params.iter().zip(has).filter(|(_, has)| *has).map(|(e, _)| &e.tensor)))
     }
 
     fn gradient_norms(&self) -> Result<Vec<Option<f64>>> {
@@ -291,26 +321,32 @@ impl Learner for TorchLearner {
         }
         let sticky = input.on_nan == OnNan::Stop;
         let clip = input.clip_grad_norm.unwrap_or(0.0);
-        ffi::check_and_clip(&self.learning, &loss, clip, sticky, &self.norm, &self.found_inf)?;
-        let check = careful.then_some(&self.found_inf);
+        let mut check = careful.then_some(&self.found_inf);
+        let before = match &self.scaler {
+            Some(scaler) => {
+                scaler.unscale(&self.learning)?;
+                Some(self.found_inf.f_detach_copy()?)
+            }
+            None => None,
+        };
+        let keep = sticky && before.is_none();
+        ffi::check_and_clip(&self.learning, &loss, clip, keep, &self.norm, &self.found_inf)?;
+        if let Some(scaler) = &self.scaler {
+            check = Some(scaler.judge(&loss, before.as_ref().filter(|_| sticky), careful, &self.found_inf)?);
+        }
         self.optimizer.step(input.lr_scale, check)?;
-        if let Some(found) = check {
-            ffi::copy_all(&self.kept, &self.moving, Some(found))?;
+        if careful {
+            ffi::copy_all(&self.kept, &self.moving, Some(&self.found_inf))?;
         }
-        if self.device == Device::Cpu {
-            let applied = check.is_none() || self.found_inf.f_double_value(&[])? == 0.0;
-            self.done.push(StepReport {
-                step: input.step,
-                loss: loss.f_double_value(&[])?,
-                grad_norm: self.norm.f_double_value(&[])?,
-                applied,
-            });
-            return Ok(());
+        let found = if careful { self.found_inf.f_detach_copy()? } else { self.found_inf.f_zeros_like()? };
+        let mut values = vec![loss.f_to_kind(Kind::Float)?, self.norm.f_detach_copy()?, found];
+        if let Some(scaler) = &self.scaler {
+            values.extend(scaler.numbers()?);
+            scaler.update(careful.then_some(&self.found_inf))?;
         }
-        let found = if check.is_some() { self.found_inf.f_detach_copy()? } else { self.found_inf.f_zeros_like()? };
-        let values = Tensor::f_stack(&[loss.f_to_kind(Kind::Float)?, self.norm.f_detach_copy()?, found], 0)?;
+        let values = Tensor::f_stack(&values, 0)?;
         self.pending.push_back(Pending { step: input.step, values });
-        if self.pending.len() >= LAG {
+        if self.device == Device::Cpu || self.pending.len() >= LAG {
             self.fetch()?;
         }
         Ok(())
@@ -337,7 +373,12 @@ impl Learner for TorchLearner {
         let done = self.backward(batch, 1);
         ffi::copy_all(&self.kept, &self.moving, None)?;
         let norms = match done {
-            Ok(_) => self.gradient_norms()?,
+            Ok(_) => {
+                if let Some(scaler) = &self.scaler {
+                    scaler.unscale(&self.reached()?)?;
+                }
+                self.gradient_norms()?
+            }
             Err(EngineError::Refused(_)) => vec![None; self.params.len()],
             Err(e) => return Err(e),
         };
@@ -347,7 +388,7 @@ impl Learner for TorchLearner {
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
         self.enter()?;
-        let x = from_f32(&batch.x, &batch.x_shape, self.device)?;
+        let x = self.input(&batch.x, &batch.x_shape)?;
         tch::no_grad(|| {
             let output = self.forward(&x, false)?;
             self.loss.sums(&output.f_to_kind(Kind::Float)?, &batch.y)
@@ -356,7 +397,7 @@ impl Learner for TorchLearner {
 
     fn predict(&mut self, x: &[f32], x_shape: &[usize]) -> Result<HostTensor> {
         self.enter()?;
-        let x = from_f32(x, x_shape, self.device)?;
+        let x = self.input(x, x_shape)?;
         tch::no_grad(|| {
             let output = self.forward(&x, false)?;
             to_host("output", &output.f_to_kind(Kind::Float)?)
@@ -378,6 +419,9 @@ impl Learner for TorchLearner {
         extra.insert("libtorch".to_owned(), "2.11.0".into());
         extra.insert("device".to_owned(), self.device_name.clone().into());
         extra.insert("threads".to_owned(), self.threads.into());
+        if let Some(scaler) = &self.scaler {
+            extra.insert(scaler::KEY.to_owned(), scaler.kept()?);
+        }
         if let Some(Ok(archive)) = self.archive.as_ref().map(serde_json::to_value) {
             extra.insert(archive::KEY.to_owned(), archive);
         }
@@ -399,6 +443,9 @@ impl Learner for TorchLearner {
             tensors.push((host.name.clone(), from_host(host, self.device)?));
         }
         self.optimizer.load(tensors)?;
+        if let Some(scaler) = &mut self.scaler {
+            scaler.restore(extra.get(scaler::KEY))?;
+        }
         // The bits of sums depend on it, so a run keeps its number of threads wherever it is resumed.
         if self.choose_threads
             && let Some(threads) =

@@ -6,6 +6,7 @@ mod fitting;
 mod learner;
 mod loss;
 pub mod mapped;
+mod scaler;
 pub(in crate::engine) mod tensors;
 mod trace;
 

@@ -268,7 +268,9 @@ impl<'a> Trainer<'a> {
                     report.step
                 )));
             };
-            if !report.applied {
+            let scaling = report.loss_scale;
+            let overflow = scaling.is_some_and(|s| s.overflow);
+            if !report.applied && !overflow {
                 match self.built.recipe.train.on_nan {
                     OnNan::Stop => return self.non_finite(&note, &report).map(Some),
                     OnNan::Skip => self.skipped(&report)?,
@@ -276,21 +278,16 @@ impl<'a> Trainer<'a> {
                 }
             }
             self.now.own.updated |= report.applied && note.lr > 0.0;
-            let values = [
-                ("train/loss", report.loss),
-                ("lr", note.lr),
-                ("grad_norm", report.grad_norm),
-                ("samples_per_s", self.rate.add(note.samples)),
-            ];
+            let mut values = vec![("train/loss", report.loss), ("lr", note.lr)];
+            // Where scaled gradients overflowed there is no norm to tell.
+            values.extend((!overflow).then_some(("grad_norm", report.grad_norm)));
+            values.extend(scaling.map(|s| ("loss_scale", s.scale)));
+            let kept = values.len();
+            values.push(("samples_per_s", self.rate.add(note.samples)));
             let devices = self.watch.take();
-            let step = (report.step + 1, note.before.epoch);
-            if devices.is_empty() {
-                self.out.step_row(step.0, step.1, &values);
-            } else {
-                let read = devices.iter().map(|(name, value)| (name.as_str(), *value));
-                self.out.step_row(step.0, step.1, &values.into_iter().chain(read).collect::<Vec<_>>());
-            }
-            for (name, value) in &values[..3] {
+            values.extend(devices.iter().map(|(name, value)| (name.as_str(), *value)));
+            self.out.step_row(report.step + 1, note.before.epoch, &values);
+            for (name, value) in values.iter().take(kept) {
                 match self.now.metrics.get_mut(*name) {
                     Some(old) => *old = *value,
                     None => {
