@@ -19,10 +19,10 @@ PYTHON_REF := $(or $(FROSTLINE_PYTHON),.python-ref/bin/python)
 SETUP = LIBTORCH='$(USER_LIBTORCH)' sh scripts/setup.sh $(if $(FETCH),--fetch)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda python build run demo test check bench pictures fixtures install clean
+.PHONY: help setup cuda python build run demo test check bench pictures gpu-check fixtures install clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  LIBTORCH=DIR make build   use a libtorch of your own (docs/setup.md)"
 
@@ -58,6 +58,10 @@ bench: setup python ## time the trainer, frozen steps, freeze plans, saves, weig
 
 pictures: build ## make the README's pictures again, from real screens
 	$(CARGO) run --release $(CARGO_FLAGS) --example pictures
+
+gpu-check: build ## check on the GPU what the tests cannot check without one (PYTHON=… has PyTorch 2.11 for CUDA)
+	$(CARGO) build --release $(CARGO_FLAGS) --example throughput
+	CARGO_TARGET_DIR='$(TARGET_DIR)' python3 -B scripts/gpu_checks.py $(if $(PYTHON),--python '$(PYTHON)')
 
 fixtures: python ## write the reference fixtures again, with Python's PyTorch
 	$(PYTHON_REF) scripts/fixtures.py

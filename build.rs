@@ -8,7 +8,15 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// The C++ side of `src/engine/ffi`. Not the whole folder is watched: its Rust files need no C++ compiler.
-const SHIM: &[&str] = &["shim.cpp", "precision.cpp", "script_load.cpp", "script_run.cpp", "script_describe.cpp", "script_write.cpp"];
+const SHIM: &[&str] = &[
+    "shim.cpp",
+    "precision.cpp",
+    "memory.cpp",
+    "script_load.cpp",
+    "script_run.cpp",
+    "script_describe.cpp",
+    "script_write.cpp",
+];
 const HEADERS: &[&str] = &["shim.h", "script.h"];
 /// The PyTorch release that the `tch` of Cargo.toml binds.
 const LIBTORCH_VERSION: &str = "2.11.0";

@@ -121,6 +121,7 @@ fn model() -> Result<Model, Box<dyn std::error::Error>> {
     });
     let opened = OpenedRun {
         optimizer: Default::default(),
+        batches: frostline::core::fit::BatchSizes::new(32, 1, 1),
         summary,
         lr: 1e-3,
         rules: Vec::new(),

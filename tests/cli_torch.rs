@@ -191,3 +191,52 @@ fn an_export_that_cannot_be_written_says_what_to_do() {
     let named = |name: &str| run(at, &["export", "last", "-o", name]).status.code();
     assert_eq!((named("a.onnx"), named("a")), (Some(3), Some(3)));
 }
+
+/// A limit on addresses stands for a machine whose memory ends: libtorch's allocator fails, where the kernel would kill.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_is_really_out_of_memory_saves_and_goes_on_with_half_the_batch() {
+    let home = bench();
+    let limited = |args: &[&str]| {
+        let program = assert_cmd::cargo::cargo_bin("frostline");
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v 4194304; exec \"$@\"", "sh"]).arg(program).args(args);
+        let output = command.current_dir(home.path()).env("FROSTLINE_HOME", home.path()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // One activation alone is 1.1 GiB, and a step holds several.
+    let sets = ["model.hidden=[200000]", "train.batch_size=1436", "train.accumulate_grad_batches=1", "train.steps=1"];
+    let more = ["train.probe=false", "optimizer.kind=sgd"];
+    let sets: Vec<&str> = sets.iter().chain(&more).flat_map(|s| ["--set", s]).collect();
+    let (mut code, mut said) = limited(&[&["train", "r.toml"], &sets[..]].concat());
+    assert!(said.contains("step 1: out of memory on cpu with a batch of 1436 (you tried to allocate"), "{said}");
+    assert_eq!(checkpoints(home.path()).len(), 1);
+    let mut halvings = 0;
+    while code == Some(1) && halvings < 7 {
+        let remedy = said.split("frostline resume ").nth(1).unwrap_or_else(|| panic!("{said}"));
+        let args: Vec<&str> = remedy.split_whitespace().take(5).collect();
+        (code, said) = limited(&[&["resume"], &args[..]].concat());
+        halvings += 1;
+    }
+    assert_eq!(code, Some(0), "{said}");
+    assert!(halvings > 0);
+}
+
+#[test]
+fn a_live_run_stays_where_it_is_when_the_device_is_not_there() {
+    let home = bench();
+    let child = caught(home.path());
+    let set = |value: &str| {
+        let output = run(home.path(), &["set", "last", value]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, words) = set("devices=cuda:99");
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("`cuda:99`") && words.contains("the run stays on cpu"), "{words}");
+    let (code, words) = set("devices=gpu");
+    assert!(code == Some(3) && words.contains("\"gpu\" is no device"), "{words}");
+    let (code, words) = set("devices=[\"cpu\"]");
+    assert!(code == Some(0) && words.contains("it is on cpu already"), "{words}");
+    send(&child, Signal::TERM);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+}

@@ -11,7 +11,7 @@ use frostline::core::recipe::{BatchNormMode, GroupSpec, LossSpec, OnNan, Optimiz
 use frostline::core::tensor::HostTensor;
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, StepReport, Targets};
-use support::reference::{BATCH, assert_close, batch, fill, fixture, scatter};
+use support::reference::{assert_close, batch, fill, fixture, scatter};
 
 const STEPS: u64 = 50;
 fn recipe(arch: &str) -> Recipe {

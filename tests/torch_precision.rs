@@ -59,7 +59,14 @@ fn agree(case: &str, r: &Recipe, clip: Option<f64>, factor: f32) {
 
 fn nesterov() -> OptimizerSpec {
     let kind = OptimizerKind::Sgd;
-    OptimizerSpec { kind, lr: 0.05, momentum: 0.9, nesterov: true, weight_decay: Some(1e-3), ..OptimizerSpec::default() }
+    OptimizerSpec {
+        kind,
+        lr: 0.05,
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: Some(1e-3),
+        ..OptimizerSpec::default()
+    }
 }
 
 #[test]

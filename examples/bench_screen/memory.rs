@@ -76,6 +76,7 @@ fn model() -> Result<Model> {
     });
     let opened = OpenedRun {
         optimizer: Default::default(),
+        batches: frostline::core::fit::BatchSizes::new(32, 1, 1),
         summary: live,
         lr: 1e-3,
         rules: Vec::new(),

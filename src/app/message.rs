@@ -2,6 +2,7 @@
 
 use crate::core::device::{DeviceInfo, Survey};
 use crate::core::event::{Metrics, Record};
+use crate::core::fit::BatchSizes;
 use crate::core::recipe::{Mode, OptimizerSpec, Recipe};
 use crate::core::run::compare::LineageDrift;
 use crate::core::run::spark::Spark;
@@ -238,6 +239,8 @@ pub struct OpenedRun {
     pub mode: Mode,
     /// Its optimizer.
     pub optimizer: OptimizerSpec,
+    /// Samples of its batches.
+    pub batches: BatchSizes,
     /// The rare events.
     pub records: Vec<Record>,
     /// The dense metrics, by name.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::core::alerts::Alerts;
 use crate::core::command::Command;
+use crate::core::fit::{BatchSizes, MemoryEstimate};
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunId, RunStatus, RunSummary};
 
@@ -306,6 +307,17 @@ impl Model {
             Subject::Draft => self.draft.as_ref().map(|d| &d.recipe.optimizer),
             Subject::Run | Subject::Checkpoint => self.shown().map(|v| &v.optimizer),
         }
+    }
+
+    /// What a run with the plan on view would hold in memory, counted from the tree, and how its batches are shared out.
+    pub fn memory(&self) -> Option<(MemoryEstimate, BatchSizes)> {
+        let layers = self.layers()?;
+        let batches = match self.subject {
+            Subject::Draft => BatchSizes::of(&self.draft.as_ref()?.recipe.train),
+            Subject::Run | Subject::Checkpoint => self.shown()?.batches,
+        };
+        let slots = self.optimizer().map_or(0, super::layers::slots);
+        Some((MemoryEstimate::counted(layers.tree(), layers.preview(), slots, batches.per_device), batches))
     }
 
     /// The base learning rate: as a live run last said, else the recipe's.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::core::alerts::{Alert, Watch};
 use crate::core::command::HANDED_OVER;
 use crate::core::event::{Event, Metrics, Record};
+use crate::core::fit::BatchSizes;
 use crate::core::freeze::ParamState;
 use crate::core::recipe::{Mode, OptimizerSpec};
 use crate::core::run::{RunStatus, RunSummary};
@@ -99,6 +100,8 @@ pub struct RunView {
     pub rules: Vec<String>,
     /// Its optimizer.
     pub optimizer: OptimizerSpec,
+    /// Samples of its batches.
+    pub batches: BatchSizes,
     /// The layers, once they are known.
     pub layers: Option<Layers>,
     /// Why they are not, if they cannot be.
@@ -126,7 +129,8 @@ pub struct RunView {
 impl RunView {
     /// From the run's files.
     pub fn new(opened: OpenedRun, hosted: bool) -> Self {
-        let OpenedRun { summary, lr, rules, monitor, mode, optimizer, records, series, times, latest, notes } = opened;
+        let OpenedRun { summary, lr, rules, monitor, mode, optimizer, batches, records, series, times, latest, notes } =
+            opened;
         let mut view = Self {
             id: summary.id.to_string(),
             name: summary.name.clone(),
@@ -138,6 +142,7 @@ impl RunView {
             states: Vec::new(),
             mode,
             optimizer,
+            batches,
             watch: None,
             step: summary.step,
             steps: 0,
@@ -324,6 +329,10 @@ impl RunView {
             Event::LrChanged { lr } => {
                 self.lr = *lr;
                 line(self, Level::Info, format!("base learning rate {lr}"));
+            }
+            Event::DevicesChanged { devices } => {
+                self.devices.clone_from(devices);
+                line(self, Level::Info, format!("goes on on {}", devices.join(", ")));
             }
             Event::Paused => {
                 self.status = RunStatus::Paused;

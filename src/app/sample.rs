@@ -107,6 +107,7 @@ pub fn opened(n: u64, status: RunStatus, points: u64) -> OpenedRun {
     OpenedRun {
         mode: crate::core::recipe::Mode::Min,
         optimizer: crate::core::recipe::OptimizerSpec::default(),
+        batches: crate::core::fit::BatchSizes::new(32, 1, 1),
         summary,
         lr: 1e-3,
         rules: vec!["freeze **".to_owned(), "train fc".to_owned()],

@@ -86,7 +86,7 @@ impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Refused(message) => Self::Refused(message),
-            EngineError::Failed(message) => Self::Failed(message),
+            e @ (EngineError::Failed(_) | EngineError::OutOfMemory(_)) => Self::Failed(e.to_string()),
         }
     }
 }

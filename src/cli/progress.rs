@@ -108,6 +108,7 @@ fn words(event: &Event, step: u64) -> Option<String> {
             format!("checkpoint at step {step}: {} ({reason})", bytes(*size))
         }
         Event::LrChanged { lr } => format!("base learning rate {lr}"),
+        Event::DevicesChanged { devices } => format!("going on on {} from step {step}", devices.join(", ")),
         Event::Paused => format!("paused at step {step}"),
         Event::Continued => "going on".to_owned(),
         _ => return None,

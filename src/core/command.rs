@@ -29,6 +29,11 @@ pub enum Command {
         /// The new base rate.
         lr: f64,
     },
+    /// Write a checkpoint and go on from it on other devices, as the same run.
+    SetDevices {
+        /// As `train.devices`.
+        devices: Vec<String>,
+    },
 }
 
 /// The reason of a stop by which a run goes over to another process, which resumes it at once.

@@ -110,6 +110,11 @@ pub enum Event {
         /// New base rate.
         lr: f64,
     },
+    /// The run goes on on other devices, from the checkpoint just written.
+    DevicesChanged {
+        /// PyTorch's names.
+        devices: Vec<String>,
+    },
     /// The run stands still.
     Paused,
     /// The run goes on.

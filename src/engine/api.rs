@@ -20,6 +20,9 @@ pub enum EngineError {
     /// The computation failed: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// The device's memory did not suffice: exit code 1. Weights, buffers and optimizer are as they were before the call.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
 }
 
 /// Samples of one forward pass, in host memory.
@@ -188,6 +191,11 @@ pub trait Learner: Send {
     /// One forward and backward in train mode that changes nothing: no parameter, buffer or optimizer state. Gives the
     /// L2 norm of each parameter's gradient, in the tree's order; `None` where no gradient reaches it.
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError>;
+    /// The most bytes that the last [`Learner::probe`] held on the device beyond what was there before: gradients, and what
+    /// the forward kept for them. `None` where the engine cannot tell.
+    fn probe_peak(&self) -> Option<u64> {
+        None
+    }
     /// Forward in eval mode and loss. Changes nothing: no buffer, no generator.
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError>;
     /// Raw outputs in eval mode, float32, `[N, outputs]`.

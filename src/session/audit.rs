@@ -30,7 +30,7 @@ pub fn reach(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Rea
         let plan = EpochPlan {
             seed: spec.seed,
             epoch: 0,
-            batch_size: spec.batch_size,
+            batch_size: spec.plain_batch_size(),
             shuffle: spec.shuffle,
             drop_last: spec.drop_last,
             start_batch: 0,

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use crate::core::fit::{self, BatchSizes, MemoryEstimate};
+use crate::core::freeze::ParamState;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
 use crate::core::tree::Tree;
 use crate::engine::Engine;
-use crate::engine::train::{self, Built, Disk, Position, TrainError};
+use crate::engine::train::{self, Disk, Position, TrainError};
 
 /// The facts of a run that is not started; everything was opened, built and loaded as it would be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +43,10 @@ pub struct DryRun {
     pub memory_bytes: u64,
     /// Free memory of the device, if known.
     pub memory_free: Option<u64>,
+    /// What the memory is for.
+    pub memory: MemoryEstimate,
+    /// Samples of a batch: over all devices, on each, and of a step.
+    pub batches: BatchSizes,
     /// Bytes of one checkpoint.
     pub checkpoint_bytes: u64,
     /// Checkpoints that are kept at a time, at most.
@@ -58,13 +64,19 @@ pub struct DryRun {
 /// # Errors
 /// As [`super::Session::start`].
 pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<DryRun, TrainError> {
-    let built = train::guarded(|| train::trainable(engine, home, recipe))?;
+    let built = train::guarded(|| {
+        let mut built = train::trainable(engine, home, recipe)?;
+        built.measure()?;
+        Ok(built)
+    })?;
     let info = built.data.info();
     let per_epoch = built.steps_per_epoch();
-    let sizes = Sizes::of(&built);
+    let (memory, batches) = (built.memory(), built.batch_sizes());
     let steps = train::total_steps(recipe, &Position::default(), per_epoch);
     let disk = Disk::of(&built, steps, home.path());
-    let free = engine.devices().into_iter().find(|d| d.name == built.device).map(|d| d.memory_free);
+    let states = built.resolution.params.iter().map(|p| p.state);
+    let learning =
+        counts(built.learner.tree()).zip(states).filter(|(_, s)| *s == ParamState::Trainable).map(|(count, _)| count);
     let mut facts = DryRun {
         device: built.device.clone(),
         train_samples: info.train_len,
@@ -73,19 +85,21 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
         class_names: info.class_names.clone(),
         steps_per_epoch: per_epoch,
         steps,
-        parameters: sizes.parameters,
-        trainable_parameters: sizes.trainable,
+        parameters: counts(built.learner.tree()).sum(),
+        trainable_parameters: learning.sum(),
         trainable_tensors: built.resolution.trainable(),
         tensors: built.resolution.params.len(),
         weights: built.loaded.as_ref().map(|report| report.summary()),
         freeze_rules: built.plan.rules(),
-        memory_bytes: sizes.memory,
-        memory_free: free.filter(|f| *f > 0),
+        memory_bytes: memory.total(),
+        memory_free: memory.free,
+        memory,
+        batches,
         checkpoint_bytes: disk.checkpoint,
         checkpoints_kept: disk.kept,
         disk_bytes: disk.bytes,
         disk_free: disk.free,
-        warnings: built.learner.warnings(),
+        warnings: [built.notes.clone(), built.learner.warnings()].concat(),
     };
     facts.warn(recipe);
     facts.warnings.extend(disk.shortage(0));
@@ -97,9 +111,7 @@ impl DryRun {
         if self.val_samples == 0 {
             self.warnings.push("there is no validation data: no checkpoint will be the best".to_owned());
         }
-        if self.memory_free.is_some_and(|free| free < self.memory_bytes) {
-            self.warnings.push(format!("{} has less free memory than the run is estimated to need", self.device));
-        }
+        self.warnings.extend(self.memory.shortage(&self.device, &self.batches));
         if recipe.checkpoint.every_minutes.is_some() && recipe.checkpoint.keep_every.is_some() {
             self.warnings.push("how many checkpoints keep_every keeps depends on how long the run takes".to_owned());
         }
@@ -113,7 +125,7 @@ impl DryRun {
 
     /// The facts as label and value, for people.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+        let mib = fit::words;
         let free = |bytes: Option<u64>| bytes.map(|b| format!(", {} free", mib(b))).unwrap_or_default();
         let mut lines = vec![
             ("device", self.device.clone()),
@@ -124,6 +136,7 @@ impl DryRun {
             lines.push(("classes", self.class_names.join(", ")));
         }
         lines.push(("steps", format!("{} ({} an epoch)", self.steps, self.steps_per_epoch)));
+        lines.push(("samples", self.batches.shares()));
         lines.push(("parameters", format!("{} ({} learn)", self.parameters, self.trainable_parameters)));
         lines.push(("tensors", format!("{} ({} learn)", self.tensors, self.trainable_tensors)));
         if let Some(weights) = &self.weights {
@@ -131,7 +144,10 @@ impl DryRun {
         }
         let rules = if self.freeze_rules.is_empty() { "none".to_owned() } else { self.freeze_rules.join("; ") };
         lines.push(("freeze rules", rules));
+        let parts: Vec<_> = self.memory.parts().iter().map(|(name, bytes)| format!("{name} {}", mib(*bytes))).collect();
+        let how = if self.memory.measured { "measured on a batch" } else { "activations counted, not measured" };
         lines.push(("memory", format!("about {}{}", mib(self.memory_bytes), free(self.memory_free))));
+        lines.push(("", format!("{} ({how})", parts.join(", "))));
         let disk = format!(
             "{} a checkpoint, {} with {} kept and one being written",
             mib(self.checkpoint_bytes),
@@ -143,43 +159,7 @@ impl DryRun {
     }
 }
 
-struct Sizes {
-    parameters: u64,
-    trainable: u64,
-    memory: u64,
-}
-
-impl Sizes {
-    fn of(built: &Built) -> Self {
-        let tree = built.learner.tree();
-        let recipe = &built.recipe;
-        let slots = train::slots(built);
-        let learns = |i: usize| {
-            built.resolution.params.get(i).is_some_and(|p| p.state == crate::core::freeze::ParamState::Trainable)
-        };
-        let (mut parameters, mut bytes, mut trainable, mut trainable_bytes) = (0, 0, 0, 0);
-        for (i, p) in tree.parameters.iter().enumerate() {
-            parameters += p.count() as u64;
-            bytes += p.bytes() as u64;
-            if learns(i) {
-                trainable += p.count() as u64;
-                trainable_bytes += p.bytes() as u64;
-            }
-        }
-        bytes += tree.buffers.iter().map(|b| b.bytes() as u64).sum::<u64>();
-        let batch = recipe.train.batch_size as u64;
-        let sample = 4 * built.data.info().sample_shape.iter().product::<usize>() as u64;
-        let memory = bytes + trainable_bytes * (1 + slots) + batch * (sample + activations(tree));
-        // Where the model lies in host memory, so does the copy from which its checkpoints are written.
-        let copy = if built.device == "cpu" { bytes + trainable_bytes * slots } else { 0 };
-        Self { parameters, trainable, memory: memory + copy }
-    }
-}
-
-/// Bytes of one sample's outputs of all leaves of the tree; a rough measure of what a backward pass keeps.
-fn activations(tree: &Tree) -> u64 {
-    let parents: std::collections::HashSet<usize> = tree.modules.iter().filter_map(|m| m.parent).collect();
-    let leaves = tree.modules.iter().enumerate().filter(|(i, _)| !parents.contains(i)).map(|(_, m)| m);
-    let values = |shape: &Vec<i64>| shape.iter().skip(1).map(|d| d.unsigned_abs()).product::<u64>();
-    leaves.filter_map(|m| m.output_shape.as_ref()).map(|shape| 4 * values(shape)).sum()
+/// Values of each parameter.
+fn counts(tree: &Tree) -> impl Iterator<Item = u64> + '_ {
+    tree.parameters.iter().map(|p| p.count() as u64)
 }

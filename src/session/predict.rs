@@ -47,7 +47,7 @@ impl Oracle {
                 learner.restore_weights(&loaded.weights)?;
                 return Ok(Self {
                     learner,
-                    batch_size: recipe.train.batch_size,
+                    batch_size: recipe.train.plain_batch_size(),
                     preprocessing: data.preprocessing,
                     class_names: data.class_names,
                 });
@@ -56,7 +56,7 @@ impl Oracle {
         let (built, _) = open(engine, home, source, sets)?;
         let info = built.data.info();
         Ok(Self {
-            batch_size: built.recipe.train.batch_size,
+            batch_size: built.recipe.train.plain_batch_size(),
             preprocessing: info.preprocessing.clone(),
             class_names: info.class_names.clone(),
             learner: built.learner,

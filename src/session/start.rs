@@ -164,7 +164,7 @@ fn body(
             if let Some(telemetry) = engine.telemetry() {
                 job.watch(telemetry);
             }
-            train::run(*job, &requests, bus, || {
+            train::run(engine, *job, &requests, bus, || {
                 // While the run is still owned: later it could be the next owner's.
                 let _ = std::fs::remove_file(socket);
             })

@@ -160,6 +160,9 @@ impl Learner for Probed {
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
         self.inner.probe(batch)
     }
+    fn probe_peak(&self) -> Option<u64> {
+        self.inner.probe_peak()
+    }
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {
         self.probe.pass(&At::Evaluation(self.evaluations));
         self.evaluations += 1;

@@ -7,6 +7,7 @@ use crate::cli::error::{CliError, Done};
 use crate::core::command::Command;
 use crate::core::control::Standing;
 use crate::core::freeze::Rule;
+use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
 use crate::session::{self, AskError};
 
@@ -44,7 +45,7 @@ pub struct FreezeArgs {
 pub struct SetArgs {
     /// The run
     pub run: String,
-    /// lr=1e-4: the base learning rate, which groups and schedule scale
+    /// lr=1e-4: the base learning rate, which groups and schedule scale; devices=cuda:1: where it goes on, after a checkpoint
     #[arg(value_name = "KEY=VALUE")]
     pub set: String,
     #[command(flatten)]
@@ -114,19 +115,27 @@ pub fn freeze(args: &FreezeArgs, cx: &mut Context<'_>) -> Result<Done, CliError>
 
 /// `set`.
 pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
-    let usage =
-        || CliError::Usage(format!("`{}`: lr=NUMBER is what a live run can be told, such as lr=1e-4", args.set));
+    let usage = || {
+        let words = "lr=NUMBER and devices=NAME are what a live run can be told, such as lr=1e-4 or devices=cuda:1";
+        CliError::Usage(format!("`{}`: {words}", args.set))
+    };
     let (key, value) = args.set.split_once('=').ok_or_else(usage)?;
-    if !matches!(key.trim(), "lr" | "optimizer.lr") {
-        let fork = format!("frostline fork {} --set {}", args.run, args.set);
-        return Err(CliError::Usage(format!(
-            "`{}` cannot be changed in a live run, lr and the freeze plan can; for anything else: {fork}",
-            key.trim()
-        )));
-    }
-    let lr: f64 = value.trim().parse().map_err(|_| usage())?;
+    let command = match key.trim() {
+        "lr" | "optimizer.lr" => Command::SetLr { lr: value.trim().parse().map_err(|_| usage())? },
+        "devices" | "train.devices" => {
+            // Read as a recipe reads it: a word, or a list.
+            let any = Recipe::default().with_sets(&["model.arch=mlp".to_owned(), format!("train.devices={value}")])?;
+            Command::SetDevices { devices: any.train.devices }
+        }
+        other => {
+            let fork = format!("frostline fork {} --set {}", args.run, args.set);
+            return Err(CliError::Usage(format!(
+                "`{other}` cannot be changed in a live run; lr, devices and the freeze plan can; for anything else: {fork}"
+            )));
+        }
+    };
     let run = cx.home().find(&args.run)?;
-    let done = ask(&run, Command::SetLr { lr }, args.wait, CliError::Refused)?;
+    let done = ask(&run, command, args.wait, CliError::Refused)?;
     cx.io.say(&format!("run {}: {}", run.id(), done.words));
     Ok(Done::Ok)
 }

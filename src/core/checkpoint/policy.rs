@@ -23,6 +23,10 @@ pub enum Reason {
     Save,
     /// Gradients were not finite.
     Nan,
+    /// Memory did not suffice for the next step.
+    OutOfMemory,
+    /// The run goes over to other devices.
+    Devices,
 }
 
 impl Reason {
@@ -36,6 +40,8 @@ impl Reason {
             Self::Stop => "stop",
             Self::Save => "save",
             Self::Nan => "nan",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Devices => "devices",
         }
     }
 }

@@ -213,6 +213,7 @@ mod tests {
             command(11, Command::Stop { reason: "user".into() }),
             command(12, Command::Freeze { rules: vec!["freeze layer1".into()] }),
             command(13, Command::SetLr { lr: 0.0001 }),
+            command(14, Command::SetDevices { devices: vec!["cuda:0".into()] }),
         ] {
             let line = text(&message);
             assert!(page.contains(line.trim_end()), "docs/control.md shows this line:\n{line}");

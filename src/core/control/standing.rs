@@ -72,6 +72,7 @@ impl Standing {
                 self.devices.clone_from(devices);
                 self.epoch = record.step.checked_div(*steps_per_epoch).unwrap_or(0);
             }
+            Event::DevicesChanged { devices } => self.devices.clone_from(devices),
             Event::Step { epoch, metrics } => {
                 self.epoch = *epoch;
                 for (name, value) in metrics {

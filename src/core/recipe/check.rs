@@ -44,9 +44,6 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
                 refuse(words);
             }
         }
-        (Kind::Whole(1), Value::Text(text)) if text == "auto" && path == "train.batch_size" => {
-            refuse("\"auto\" is not supported yet; give a whole number of at least 1".to_owned());
-        }
         (Kind::Whole(min), Value::Other(_)) => {
             // TOML's whole numbers have 64 bits, sign included.
             refuse(format!("expected a whole number from {min} to {}, found {}", i64::MAX, node.describe()));

@@ -180,7 +180,7 @@ const LR_SCHEDULE: &[Field] = &[
 const TRAIN: &[Field] = &[
     f("epochs", Kind::Whole(1)),
     f("steps", Kind::Whole(1)),
-    f("batch_size", Kind::Whole(1)),
+    f("batch_size", Kind::Either(&[Kind::Whole(1), Kind::Choice(&["auto"])])),
     f("accumulate_grad_batches", Kind::Whole(1)),
     f("clip_grad_norm", POSITIVE),
     f("precision", Kind::Choice(&["fp32", "tf32", "bf16", "fp16"])),
@@ -258,7 +258,7 @@ impl Kind {
             Self::Number(limits) => limits.words(),
             Self::Choice(choices) => {
                 let quoted: Vec<_> = choices.iter().map(|c| format!("{c:?}")).collect();
-                format!("one of {}", quoted.join(", "))
+                format!("{}{}", if choices.len() > 1 { "one of " } else { "" }, quoted.join(", "))
             }
             Self::List(of, 2, 2) => format!("a list of two, each {}", of.words()),
             Self::List(of, min, _) => {

@@ -96,6 +96,9 @@ pub enum OnNan {
     Ignore,
 }
 
+/// `train.batch_size = "auto"`, which no batch can have as its size.
+pub const AUTO_BATCH: usize = 0;
+
 /// How long, in what batches, where.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -107,7 +110,9 @@ pub struct TrainSpec {
     /// Optimizer steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// Samples of an optimizer step, before accumulation.
+    /// Samples of an optimizer step, before accumulation; [`AUTO_BATCH`] asks for as many as fit. A run's own recipe has the
+    /// number that was found.
+    #[serde(with = "auto")]
     pub batch_size: usize,
     /// Batches of one optimizer step.
     pub accumulate_grad_batches: usize,
@@ -171,6 +176,44 @@ impl Default for TrainSpec {
             early_stopping_patience: 0,
             validate_every_epochs: 1,
             validate_every_steps: None,
+        }
+    }
+}
+
+impl TrainSpec {
+    /// Samples of a batch where nothing is trained, whatever the recipe leaves open.
+    pub fn plain_batch_size(&self) -> usize {
+        if self.batch_size == AUTO_BATCH { Self::default().batch_size } else { self.batch_size }
+    }
+}
+
+/// A number, or [`AUTO_BATCH`] as `"auto"`.
+mod auto {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::AUTO_BATCH;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(usize),
+        Word(String),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(size: &usize, serializer: S) -> Result<S::Ok, S::Error> {
+        match *size {
+            AUTO_BATCH => "auto".serialize(serializer),
+            size => size.serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Number(size) => Ok(size),
+            Written::Word(word) if word == "auto" => Ok(AUTO_BATCH),
+            Written::Word(word) => Err(D::Error::custom(format!("{word:?} is no batch size; a number or \"auto\""))),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct FakeLearner {
     bad: Vec<String>,
     /// A bad step under `on_nan = "stop"`: nothing is applied any more.
     halted: bool,
+    /// Bytes that the last probe would have taken.
+    peak: Option<u64>,
 }
 
 impl FakeLearner {
@@ -37,7 +39,19 @@ impl FakeLearner {
         let slots = vec![Slots::new(); tree.parameters.len()];
         let groups = groups(&recipe.optimizer, &tree).map_err(|e| EngineError::Refused(e.to_string()))?;
         let reports = VecDeque::new();
-        Ok(Self { net, tree, slots, groups, recipe: recipe.clone(), quirks, reports, bad: Vec::new(), halted: false })
+        let recipe = recipe.clone();
+        let (bad, halted, peak) = (Vec::new(), false, None);
+        Ok(Self { net, tree, slots, groups, recipe, quirks, reports, bad, halted, peak })
+    }
+
+    /// As an allocator would say it.
+    fn room_for(&self, samples: usize) -> Result<(), EngineError> {
+        match self.quirks.room {
+            Some(most) if samples > most => {
+                Err(EngineError::OutOfMemory(format!("there is room for {most} samples and not for {samples}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn weights(&mut self) -> Vec<HostTensor> {
@@ -143,6 +157,10 @@ impl Learner for FakeLearner {
         if self.quirks.panic_at == Some(input.step) {
             std::panic::resume_unwind(Box::new(format!("the fake engine panics in step {}", input.step)));
         }
+        if self.quirks.no_memory_at == Some(input.step) {
+            return Err(EngineError::OutOfMemory("the fake engine has none left".to_owned()));
+        }
+        input.micro.iter().try_for_each(|batch| self.room_for(batch.len()))?;
         if self.recipe.freeze.optimizer_state == OptimizerState::Drop {
             let state = self.net.params_mut().into_iter().zip(&mut self.slots);
             state.filter(|(p, _)| !p.trainable).for_each(|(_, slots)| slots.clear());
@@ -175,7 +193,13 @@ impl Learner for FakeLearner {
             self.halted = input.on_nan == OnNan::Stop;
             self.bad = bad;
         }
-        self.reports.push_back(StepReport { step: input.step, loss: f64::from(loss), grad_norm: norm, applied, loss_scale: None });
+        self.reports.push_back(StepReport {
+            step: input.step,
+            loss: f64::from(loss),
+            grad_norm: norm,
+            applied,
+            loss_scale: None,
+        });
         Ok(())
     }
 
@@ -190,6 +214,8 @@ impl Learner for FakeLearner {
     }
 
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
+        self.room_for(batch.len())?;
+        self.peak = Some(4 * (batch.x.len() + batch.len() * self.net.width) as u64);
         let statistics: Vec<_> = self.net.blocks.iter().map(|b| (b.mean.clone(), b.var.clone(), b.tracked)).collect();
         self.gradients(&StepInput {
             step: u64::MAX,
@@ -206,6 +232,10 @@ impl Learner for FakeLearner {
         let reached = self.net.reached();
         let params = self.net.params_mut().into_iter().zip(reached);
         Ok(params.map(|(p, reached)| (reached && p.trainable).then(|| norm(p))).collect())
+    }
+
+    fn probe_peak(&self) -> Option<u64> {
+        self.peak
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {

@@ -24,6 +24,9 @@ pub(crate) struct Quirks {
     pub nan_at: Option<u64>,
     pub panic_at: Option<u64>,
     pub lag: usize,
+    pub no_memory_at: Option<u64>,
+    pub room: Option<usize>,
+    pub gpu: bool,
 }
 
 /// The fake engine. Steps take as long as the arithmetic, plus an optional delay.
@@ -65,6 +68,24 @@ impl FakeEngine {
         self
     }
 
+    /// The step with this number (from 0) is out of memory.
+    pub fn without_memory_at(mut self, step: u64) -> Self {
+        self.quirks.no_memory_at = Some(step);
+        self
+    }
+
+    /// There is a `cuda:0` too, whose bits are those of the CPU.
+    pub fn with_gpu(mut self) -> Self {
+        self.quirks.gpu = true;
+        self
+    }
+
+    /// A batch of more samples is out of memory.
+    pub fn with_room_for(mut self, samples: usize) -> Self {
+        self.quirks.room = Some(samples);
+        self
+    }
+
     /// Reports come so many steps late, as they do from a GPU.
     pub fn with_lag(mut self, steps: usize) -> Self {
         self.quirks.lag = steps;
@@ -101,6 +122,9 @@ impl Engine for FakeEngine {
     }
 
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError> {
+        if self.quirks.gpu && asked == ["cuda:0"] {
+            return Ok(asked.to_vec());
+        }
         let none = Gpus::Absent("the fake engine has the cpu alone".to_owned());
         choose(asked, &none, None).map_err(EngineError::Refused)
     }
@@ -113,7 +137,7 @@ impl Engine for FakeEngine {
                 self.architectures().join(", ")
             )));
         }
-        if device != "cpu" {
+        if device != "cpu" && !self.quirks.gpu {
             return Err(EngineError::Refused(format!("the fake engine has no device `{device}`")));
         }
         Ok(Box::new(FakeLearner::new(self.seed, self.quirks.clone(), recipe, input)?))

@@ -1,10 +1,11 @@
 //! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
-//! layouts, and [`script`] over TorchScript.
+//! layouts, [`memory`], and [`script`] over TorchScript.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
 #![allow(unsafe_code)]
 
+pub mod memory;
 pub mod precision;
 mod raw;
 pub mod script;

@@ -6,6 +6,8 @@ use std::ffi::{c_char, c_int, c_void};
 pub type T = *mut c_void;
 /// `at::Generator*`.
 pub type G = *mut c_void;
+/// A meter of memory, freed when it is stopped.
+pub type M = *mut c_void;
 /// A message to free, or null.
 type E = *mut c_char;
 
@@ -61,19 +63,14 @@ unsafe extern "C" {
     pub fn fl_allow_tf32(on: c_int) -> E;
     pub fn fl_autocast(device: *const c_char, half: c_int, on: c_int) -> E;
     pub fn fl_scaler_unscale(params: *const T, n: usize, scale: T, overflow: T) -> E;
-    pub fn fl_scaler_judge(
-        loss: T,
-        scale: T,
-        overflow: T,
-        before: T,
-        careful: c_int,
-        found: T,
-        skip: T,
-    ) -> E;
+    pub fn fl_scaler_judge(loss: T, scale: T, overflow: T, before: T, careful: c_int, found: T, skip: T) -> E;
     pub fn fl_scaler_update(scale: T, growth: T, overflow: T, hold: T) -> E;
     pub fn fl_channels_last(tensors: *const T, n: usize) -> E;
     pub fn fl_laid_out_like(values: T, like: T, out: *mut T) -> E;
     pub fn fl_cudnn_benchmark(on: c_int) -> E;
+    pub fn fl_meter_start(device: *const c_char, out: *mut M) -> E;
+    pub fn fl_meter_stop(meter: M, peak: *mut u64) -> E;
+    pub fn fl_empty_cache(device: *const c_char) -> E;
     pub fn fl_libtorch_folder(out: *mut c_char, n: usize);
     pub fn fl_load_library(path: *const c_char) -> E;
     pub fn fl_cuda_device_count() -> c_int;

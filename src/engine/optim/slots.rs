@@ -65,10 +65,11 @@ impl Slots {
 
     /// Brings all slots to the parameter's device.
     pub fn move_to(&mut self, device: Device) -> Result<()> {
-        for t in self.step.iter_mut().chain(self.like_param()) {
-            if t.device() != device {
-                *t = t.f_to_device(device)?;
-            }
+        if let Some(step) = self.step.as_mut().filter(|t| t.device() != device) {
+            *step = step.f_to_device(device)?;
+        }
+        for t in self.like_param().filter(|t| t.device() != device) {
+            *t = t.f_to_device(device)?;
         }
         Ok(())
     }

@@ -79,6 +79,7 @@ impl TorchLearner {
             pending: VecDeque::new(),
             done: Vec::new(),
             warnings,
+            peak: None,
             archive,
             taken,
             root,
@@ -89,7 +90,9 @@ impl TorchLearner {
             learner.lay_out(&input.sample_shape)?;
         }
         if recipe.train.cudnn_benchmark && !device.is_cuda() {
-            learner.warnings.push(format!("train.cudnn_benchmark has no effect on {device_name}: cuDNN is for NVIDIA GPUs"));
+            learner
+                .warnings
+                .push(format!("train.cudnn_benchmark has no effect on {device_name}: cuDNN is for NVIDIA GPUs"));
         }
         Ok(learner)
     }

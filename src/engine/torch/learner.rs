@@ -17,6 +17,7 @@ use crate::core::tree::Tree;
 use crate::core::weights::InFile;
 use crate::engine::api::{Batch, EngineError, EvalSums, Learner, LossScale, Snapshot, StepInput, StepReport};
 use crate::engine::archive::{self, Fingerprint};
+use crate::engine::ffi::memory;
 use crate::engine::ffi::precision::{self, Cast};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Cx, Node};
@@ -101,6 +102,8 @@ pub struct TorchLearner {
     pub(super) pending: VecDeque<Pending>,
     pub(super) done: Vec<StepReport>,
     pub(super) warnings: Vec<String>,
+    /// Bytes that the last probe held.
+    pub(super) peak: Option<u64>,
     /// Modules of a script that cannot run by themselves ([`fitting::can_split`]).
     pub(super) taken: Vec<(usize, usize)>,
     /// The archive of a TorchScript model.
@@ -179,6 +182,65 @@ impl TorchLearner {
         Ok(x)
     }
 
+    /// A step, or what can be done of it; the buffers' values before it are kept.
+    fn attempt(&mut self, input: &StepInput<'_>) -> Result<()> {
+        self.generator.seed(mix(input.seed, input.step))?;
+        let careful = input.on_nan != OnNan::Ignore;
+        let mut total: Option<Tensor> = None;
+        for batch in input.micro {
+            let loss = self.backward(batch, input.micro.len())?;
+            total = Some(match total {
+                None => loss,
+                Some(sum) => sum.f_add(&loss)?,
+            });
+        }
+        let Some(mut loss) = total else {
+            return Err(EngineError::Failed("a step without a batch".to_owned()));
+        };
+        if input.micro.len() > 1 {
+            loss = loss.f_div_scalar(input.micro.len() as i64)?;
+        }
+        if self.stale {
+            self.activate()?;
+        }
+        let sticky = input.on_nan == OnNan::Stop;
+        let clip = input.clip_grad_norm.unwrap_or(0.0);
+        let mut check = careful.then_some(&self.found_inf);
+        let before = match &self.scaler {
+            Some(scaler) => {
+                scaler.unscale(&self.learning)?;
+                Some(self.found_inf.f_detach_copy()?)
+            }
+            None => None,
+        };
+        let keep = sticky && before.is_none();
+        ffi::check_and_clip(&self.learning, &loss, clip, keep, &self.norm, &self.found_inf)?;
+        if let Some(scaler) = &self.scaler {
+            check = Some(scaler.judge(&loss, before.as_ref().filter(|_| sticky), careful, &self.found_inf)?);
+        }
+        self.optimizer.step(input.lr_scale, check)?;
+        if careful {
+            ffi::copy_all(&self.kept, &self.moving, Some(&self.found_inf))?;
+        }
+        let found = if careful { self.found_inf.shallow_clone() } else { self.found_inf.f_zeros_like()? };
+        let mut values = vec![loss.f_to_kind(Kind::Float)?, self.norm.shallow_clone(), found];
+        values.extend(self.scaler.iter().flat_map(Scaler::numbers));
+        if self.device == Device::Cpu {
+            let values = values.iter().map(|t| t.f_double_value(&[]).map(|v| v as f32));
+            let values = values.collect::<std::result::Result<Vec<f32>, _>>()?;
+            self.done.push(Pending::report(input.step, &values));
+        } else {
+            self.pending.push_back(Pending { step: input.step, values: Tensor::f_stack(&values, 0)? });
+        }
+        if let Some(scaler) = &self.scaler {
+            scaler.update(careful.then_some(&self.found_inf))?;
+        }
+        if self.pending.len() >= LAG {
+            self.fetch()?;
+        }
+        Ok(())
+    }
+
     fn fetch(&mut self) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
@@ -199,6 +261,12 @@ impl TorchLearner {
             self.set_for = Some(here);
         }
         Ok(())
+    }
+
+    /// After a failure: what it left in memory.
+    fn release(&self) -> Result<()> {
+        ffi::zero_grad(&self.all)?;
+        Ok(memory::empty_cache(&self.device_name)?)
     }
 
     /// The parameters that have a gradient.
@@ -297,59 +365,14 @@ impl Learner for TorchLearner {
         } else {
             ffi::zero_grad(&self.learning)?;
         }
-        self.generator.seed(mix(input.seed, input.step))?;
-        let careful = input.on_nan != OnNan::Ignore;
-        if careful {
-            ffi::copy_all(&self.moving, &self.kept, None)?;
+        ffi::copy_all(&self.moving, &self.kept, None)?;
+        let done = self.attempt(input);
+        if done.is_err() {
+            // What the optimizer does takes no memory, and comes last: nothing but buffers can have moved.
+            ffi::copy_all(&self.kept, &self.moving, None)?;
+            self.release()?;
         }
-        let mut total: Option<Tensor> = None;
-        for batch in input.micro {
-            let loss = self.backward(batch, input.micro.len())?;
-            total = Some(match total {
-                None => loss,
-                Some(sum) => sum.f_add(&loss)?,
-            });
-        }
-        let Some(mut loss) = total else {
-            return Err(EngineError::Failed("a step without a batch".to_owned()));
-        };
-        if input.micro.len() > 1 {
-            loss = loss.f_div_scalar(input.micro.len() as i64)?;
-        }
-        if self.stale {
-            self.activate()?;
-        }
-        let sticky = input.on_nan == OnNan::Stop;
-        let clip = input.clip_grad_norm.unwrap_or(0.0);
-        let mut check = careful.then_some(&self.found_inf);
-        let before = match &self.scaler {
-            Some(scaler) => {
-                scaler.unscale(&self.learning)?;
-                Some(self.found_inf.f_detach_copy()?)
-            }
-            None => None,
-        };
-        let keep = sticky && before.is_none();
-        ffi::check_and_clip(&self.learning, &loss, clip, keep, &self.norm, &self.found_inf)?;
-        if let Some(scaler) = &self.scaler {
-            check = Some(scaler.judge(&loss, before.as_ref().filter(|_| sticky), careful, &self.found_inf)?);
-        }
-        self.optimizer.step(input.lr_scale, check)?;
-        if careful {
-            ffi::copy_all(&self.kept, &self.moving, Some(&self.found_inf))?;
-        }
-        let found = if careful { self.found_inf.f_detach_copy()? } else { self.found_inf.f_zeros_like()? };
-        let mut values = vec![loss.f_to_kind(Kind::Float)?, self.norm.f_detach_copy()?, found];
-        if let Some(scaler) = &self.scaler {
-            values.extend(scaler.numbers()?);
-            scaler.update(careful.then_some(&self.found_inf))?;
-        }
-        let values = Tensor::f_stack(&values, 0)?;
-        self.pending.push_back(Pending { step: input.step, values });
-        if self.device == Device::Cpu || self.pending.len() >= LAG {
-            self.fetch()?;
-        }
-        Ok(())
+        done
     }
 
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>> {
@@ -370,8 +393,9 @@ impl Learner for TorchLearner {
         self.watch_buffers()?;
         ffi::copy_all(&self.moving, &self.kept, None)?;
         self.generator.seed(0)?;
-        let done = self.backward(batch, 1);
+        let (done, peak) = memory::measured(&self.device_name, || self.backward(batch, 1))?;
         ffi::copy_all(&self.kept, &self.moving, None)?;
+        self.peak = Some(peak);
         let norms = match done {
             Ok(_) => {
                 if let Some(scaler) = &self.scaler {
@@ -380,10 +404,17 @@ impl Learner for TorchLearner {
                 self.gradient_norms()?
             }
             Err(EngineError::Refused(_)) => vec![None; self.params.len()],
-            Err(e) => return Err(e),
+            Err(e) => {
+                self.release()?;
+                return Err(e);
+            }
         };
         ffi::zero_grad(&self.all)?;
         Ok(norms)
+    }
+
+    fn probe_peak(&self) -> Option<u64> {
+        self.peak
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {

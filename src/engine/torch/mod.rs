@@ -6,6 +6,7 @@ mod fitting;
 mod learner;
 mod loss;
 pub mod mapped;
+mod memory;
 mod scaler;
 pub(in crate::engine) mod tensors;
 mod trace;
@@ -26,19 +27,19 @@ pub struct TorchEngine;
 
 impl From<NnError> for EngineError {
     fn from(error: NnError) -> Self {
-        Self::Failed(format!("libtorch: {}", error.0))
+        memory::error(&error.0)
     }
 }
 
 impl From<ShimError> for EngineError {
     fn from(error: ShimError) -> Self {
-        Self::Failed(format!("libtorch: {}", error.0))
+        memory::error(&error.0)
     }
 }
 
 impl From<tch::TchError> for EngineError {
     fn from(error: tch::TchError) -> Self {
-        Self::Failed(format!("libtorch: {}", super::nn::first_line(&error)))
+        memory::error(&super::nn::first_line(&error))
     }
 }
 

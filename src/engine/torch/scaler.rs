@@ -71,9 +71,9 @@ impl Scaler {
         Ok(precision::update_scale(&self.scale, &self.growth, &self.overflow, hold)?)
     }
 
-    /// `[skip, scale]` of the step in progress, to be read later.
-    pub fn numbers(&self) -> Result<[Tensor; 2]> {
-        Ok([self.skip.f_detach_copy()?, self.scale.f_detach_copy()?])
+    /// `[skip, scale]` of the step in progress.
+    pub fn numbers(&self) -> [Tensor; 2] {
+        [self.skip.shallow_clone(), self.scale.shallow_clone()]
     }
 
     /// For a checkpoint.

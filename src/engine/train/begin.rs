@@ -9,7 +9,7 @@ use crate::core::checkpoint::{CheckpointError, LoadedCheckpoint, TrainState};
 use crate::core::event::Metrics;
 use crate::core::freeze::{Plan, Progress};
 use crate::core::lr::{EarlyStopping, LrSchedule};
-use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe};
+use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe, TrainSpec};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
 use crate::core::tree::Tree;
 use crate::engine::telemetry::Telemetry;
@@ -112,7 +112,7 @@ pub enum Begun {
 /// A new run of a recipe.
 pub fn fresh(engine: &dyn Engine, home: &RunHome, bus: Arc<Bus>, recipe: &Recipe) -> Result<Begun, TrainError> {
     let built = build::trainable(engine, home, recipe)?;
-    let run = home.create(recipe, Lineage::default())?;
+    let run = home.create(&built.recipe, Lineage::default())?;
     let lock = run.lock()?;
     Ok(Begun::Run(at_step_zero(built, Owned { run, lock, bus }, None)?))
 }
@@ -149,7 +149,7 @@ pub fn fork(
     if optimizer {
         built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
     }
-    let run = home.create(&recipe, Lineage { resumed_from: None, forked_from: Some(label) })?;
+    let run = home.create(&built.recipe, Lineage { resumed_from: None, forked_from: Some(label) })?;
     let lock = run.lock()?;
     let mut job = at_step_zero(built, Owned { run, lock, bus }, None)?;
     // So that the new run stands on its own: the parent may go, and its optimizer state is nowhere else.
@@ -183,11 +183,12 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
         initial,
         own: Own::default(),
     };
-    let mut warnings = Vec::new();
+    let mut warnings = std::mem::take(&mut built.notes);
     if let Some(report) = &built.loaded {
         warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
     }
     warnings.extend(built.learner.warnings());
+    warnings.extend(built.memory().shortage(&built.device, &built.batch_sizes()));
     warnings.extend(Disk::of(&built, total, run.path()).shortage(0));
     let (resumed_from, save_first) = (None, None);
     let telemetry = None;
@@ -208,10 +209,14 @@ pub fn resume(
     let finished = run.summary().status == RunStatus::Finished;
     let lock = run.lock()?;
     let mut meta = run.meta()?;
+    let mut anew = None;
     if !sets.is_empty() {
-        meta.recipe = meta.recipe.with_sets(sets)?;
+        let recipe = meta.recipe.with_sets(sets)?;
+        anew = same_steps(&meta.recipe, &recipe)?;
+        meta.recipe = recipe;
     }
     let mut warnings = run.checkpoints().sweep();
+    warnings.extend(anew);
     let (loaded, passed) = match from {
         Some(from) => (Some(chosen(home, &run, from)?), Vec::new()),
         None => newest(&run)?,
@@ -295,14 +300,44 @@ fn chosen(home: &RunHome, run: &RunDir, from: &str) -> Result<LoadedCheckpoint, 
 
 /// A resume may change the end of a run and where it runs, and nothing else.
 fn only_end_and_place(run: &RunDir, sets: &[String]) -> Result<(), TrainError> {
+    const ALLOWED: [&str; 5] =
+        ["train.epochs", "train.steps", "train.devices", "train.batch_size", "train.accumulate_grad_batches"];
     let key = |set: &String| set.split('=').next().unwrap_or_default().trim().to_owned();
-    match sets.iter().map(key).find(|k| !matches!(k.as_str(), "train.epochs" | "train.steps" | "train.devices")) {
+    match sets.iter().map(key).find(|k| !ALLOWED.contains(&k.as_str())) {
         Some(key) => Err(TrainError::Refused(format!(
-            "--set {key}: resume can change train.epochs, train.steps and train.devices alone; the rest is fork's: `frostline fork {} --set {key}=…`",
+            "--set {key}: resume can change train.epochs, train.steps and train.devices, and share out the samples of a step \
+             anew (train.batch_size, train.accumulate_grad_batches); the rest is fork's: `frostline fork {} --set {key}=…`",
             run.id()
         ))),
         None => Ok(()),
     }
+}
+
+/// The samples of a step may be shared out anew, if each step keeps its own.
+fn same_steps(before: &Recipe, after: &Recipe) -> Result<Option<String>, TrainError> {
+    let (a, b) = (&before.train, &after.train);
+    let size = |t: &TrainSpec| (t.batch_size, t.accumulate_grad_batches.max(1));
+    if size(a) == size(b) {
+        return Ok(None);
+    }
+    let product = |t: &TrainSpec| t.batch_size * t.accumulate_grad_batches.max(1);
+    let words = format!(
+        "train.batch_size = {} with train.accumulate_grad_batches = {}",
+        b.batch_size, b.accumulate_grad_batches
+    );
+    if product(a) != product(b) {
+        return Err(TrainError::Refused(format!(
+            "{words}: a step of the run has {} samples and would have {}; resume keeps them, `frostline fork` does not",
+            product(a),
+            product(b)
+        )));
+    }
+    if a.drop_last {
+        return Err(TrainError::Refused(format!(
+            "{words}: with train.drop_last = true other samples would be left out; `frostline fork` starts anew with it"
+        )));
+    }
+    Ok(Some(format!("the samples of a step are shared out anew ({words}): the last bits will differ")))
 }
 
 fn changed_data(built: &Built, state: &TrainState) -> Option<String> {

@@ -7,12 +7,22 @@ use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::groups::groups;
 use crate::core::recipe::Mode;
-use crate::engine::EvalSums;
+use crate::engine::{EngineError, EvalSums};
 
 use super::audit;
 use super::output::now_ms;
 use super::trainer::{End, Flow, Trainer};
 use super::{TrainError, evaluate};
+
+/// What came of a validation.
+pub enum Validated {
+    /// It is done, or there was nothing to validate.
+    Yes,
+    /// A stop broke it off.
+    Stopped,
+    /// Memory did not suffice, and what for.
+    OutOfMemory(String),
+}
 
 impl Trainer<'_> {
     /// The work at the end of a step. It may be broken off by a `stop` during validation; then it is due again, before the
@@ -41,9 +51,16 @@ impl Trainer<'_> {
         }
         let epoch = if epochs_done.is_some() { at.epoch - 1 } else { at.epoch };
         if validate {
-            if !self.validate(epoch)? {
-                self.now.own.boundary_due = true;
-                return Ok(None);
+            match self.validate(epoch)? {
+                Validated::Yes => {}
+                Validated::Stopped => {
+                    self.now.own.boundary_due = true;
+                    return Ok(None);
+                }
+                Validated::OutOfMemory(what) => {
+                    self.now.own.boundary_due = true;
+                    return self.out_of_memory(&what).map(Some);
+                }
             }
             self.saved = None;
             self.observe()?;
@@ -66,25 +83,28 @@ impl Trainer<'_> {
         Ok(None)
     }
 
-    /// Validates; false if a stop broke it off.
-    pub(super) fn validate(&mut self, epoch: u64) -> Result<bool, TrainError> {
+    /// Validates, if nothing keeps it from it.
+    pub(super) fn validate(&mut self, epoch: u64) -> Result<Validated, TrainError> {
         let mut sums = EvalSums::default();
         for batch in self.built.data.val(self.built.recipe.train.batch_size) {
-            evaluate::add(&mut sums, &self.built.learner.evaluate(&batch?)?);
+            match self.built.learner.evaluate(&batch?) {
+                Err(EngineError::OutOfMemory(what)) => return Ok(Validated::OutOfMemory(what)),
+                more => evaluate::add(&mut sums, &more?),
+            }
             self.written(false);
             if self.stop_waits() {
-                return Ok(false);
+                return Ok(Validated::Stopped);
             }
         }
         let metrics = evaluate::metrics(&sums);
         if metrics.is_empty() {
-            return Ok(true);
+            return Ok(Validated::Yes);
         }
         let row: Vec<(&str, f64)> = metrics.iter().map(|(n, v)| (n.as_str(), *v)).collect();
         self.out.row(self.now.at.step, now_ms(), &row);
         self.now.metrics.extend(metrics.clone());
         self.say(Event::Validation { epoch, metrics });
-        Ok(true)
+        Ok(Validated::Yes)
     }
 
     /// Looks for a stop without obeying anything yet.

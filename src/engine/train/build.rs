@@ -2,7 +2,7 @@
 //! be wrong with a recipe shows itself here, before a run exists.
 
 use crate::core::freeze::{Plan, Resolution, Schedule};
-use crate::core::recipe::Recipe;
+use crate::core::recipe::{AUTO_BATCH, Recipe};
 use crate::core::run::RunHome;
 use crate::core::weights::LoadReport;
 use crate::engine::data::{self, Dataset};
@@ -29,6 +29,12 @@ pub struct Built {
     pub schedule: Schedule,
     /// The device.
     pub device: String,
+    /// Free memory of the device before the model came, if it is known.
+    pub memory_free: Option<u64>,
+    /// Bytes that a forward and backward on one batch held on the device at most, if they were measured.
+    pub peak: Option<u64>,
+    /// What was chosen for the user, to be said.
+    pub notes: Vec<String>,
     /// What became of the pretrained weights, if there are any.
     pub loaded: Option<LoadReport>,
     /// `libtorch 2.11.0`.
@@ -49,6 +55,42 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
     let device = one_device(engine, recipe)?;
     let data = data::open(&recipe.data, engine.input_channels(&recipe.model.arch), recipe.train.seed)?;
     let info = data.info();
+    let train = &recipe.train;
+    if data.batches_per_epoch(train.batch_size, train.drop_last) == 0 {
+        return Err(TrainError::Refused(format!(
+            "train.batch_size = {}: there is no full batch among {} training samples; make it smaller or set \
+             train.drop_last = false",
+            train.batch_size, info.train_len
+        )));
+    }
+    let memory_free = memory_free(engine, &device);
+    let learner = learner(engine, recipe, &data, &device)?;
+    let resolution = Plan::default().resolve(learner.tree())?;
+    Ok(Built {
+        recipe: recipe.clone(),
+        data,
+        learner,
+        plan: Plan::default(),
+        resolution,
+        starved: Vec::new(),
+        schedule: Schedule::default(),
+        device,
+        memory_free,
+        peak: None,
+        notes: Vec::new(),
+        loaded: None,
+        engine: engine.name(),
+    })
+}
+
+/// The model on a device, freshly initialised.
+pub fn learner(
+    engine: &dyn Engine,
+    recipe: &Recipe,
+    data: &Dataset,
+    device: &str,
+) -> Result<Box<dyn Learner>, TrainError> {
+    let info = data.info();
     let outputs = match recipe.model.num_classes {
         Some(n) if info.regression && n != info.outputs => {
             return Err(TrainError::Refused(format!(
@@ -65,29 +107,13 @@ pub fn model(engine: &dyn Engine, recipe: &Recipe) -> Result<Built, TrainError> 
         Some(n) => n,
         None => info.outputs,
     };
-    let train = &recipe.train;
-    if data.batches_per_epoch(train.batch_size, train.drop_last) == 0 {
-        return Err(TrainError::Refused(format!(
-            "train.batch_size = {}: there is no full batch among {} training samples; make it smaller or set \
-             train.drop_last = false",
-            train.batch_size, info.train_len
-        )));
-    }
     let input = InputSpec { sample_shape: info.sample_shape.clone(), outputs };
-    let learner = engine.learner(recipe, &input, &device)?;
-    let resolution = Plan::default().resolve(learner.tree())?;
-    Ok(Built {
-        recipe: recipe.clone(),
-        data,
-        learner,
-        plan: Plan::default(),
-        resolution,
-        starved: Vec::new(),
-        schedule: Schedule::default(),
-        device,
-        loaded: None,
-        engine: engine.name(),
-    })
+    Ok(engine.learner(recipe, &input, device)?)
+}
+
+/// Free memory of a device, if it is known.
+pub fn memory_free(engine: &dyn Engine, device: &str) -> Option<u64> {
+    engine.devices().into_iter().find(|d| d.name == device).map(|d| d.memory_free).filter(|free| *free > 0)
 }
 
 /// The one device to train on.
@@ -113,6 +139,9 @@ pub fn weighted(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<
 pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
     let mut built = weighted(engine, home, recipe)?;
     let plan = Plan::parse(&recipe.freeze.starting_rules())?;
+    if recipe.train.batch_size == AUTO_BATCH {
+        built.find_batch_size(&plan)?;
+    }
     built.put(plan.clone(), &Position::default())?;
     built.foresee(&plan)?;
     Ok(built)

@@ -8,6 +8,7 @@ use crate::core::event::Event;
 use crate::core::freeze::Plan;
 
 use super::TrainError;
+use super::boundary::Validated;
 use super::trainer::{End, Flow, Trainer};
 use super::words::metrics_words;
 
@@ -59,6 +60,7 @@ impl Trainer<'_> {
             Command::Evaluate => self.evaluate_now()?,
             Command::Freeze { rules } => self.freeze_now(&rules),
             Command::SetLr { lr } => self.set_lr(lr),
+            Command::SetDevices { devices } => self.set_devices(devices)?,
             Command::Stop { .. } => Ok(String::new()),
         };
         self.say(Event::Reply { id, result });
@@ -106,8 +108,10 @@ impl Trainer<'_> {
         if self.built.data.info().val_len == 0 {
             return Ok(Err("there is no validation data; set data.val_fraction".to_owned()));
         }
-        if !self.validate(self.now.at.epoch)? {
-            return Ok(Err("the run is being stopped".to_owned()));
+        match self.validate(self.now.at.epoch)? {
+            Validated::Yes => {}
+            Validated::Stopped => return Ok(Err("the run is being stopped".to_owned())),
+            Validated::OutOfMemory(what) => return Ok(Err(self.built.out_of_memory(&what))),
         }
         // The newest metrics belong to checkpoints of this state.
         self.saved = None;

@@ -55,6 +55,7 @@ impl From<EngineError> for TrainError {
         match error {
             EngineError::Refused(words) => Self::Refused(words),
             EngineError::Failed(words) => Self::Failed(words),
+            e @ EngineError::OutOfMemory(_) => Self::Failed(e.to_string()),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::sync::mpsc::Receiver;
 use crate::core::command::Request;
 use crate::core::event::{Event, Metrics};
 
+use crate::engine::Engine;
+
 use super::begin::Job;
 use super::trainer::{End, Trainer};
 use super::{Bus, TrainError};
@@ -40,10 +42,16 @@ pub enum Outcome {
 }
 
 /// Runs a job to its end. Then `before_unlock` is done, the run's lock given up and the bus closed, in this order.
-pub fn run(job: Job, inbox: &Receiver<Request>, bus: &Arc<Bus>, before_unlock: impl FnOnce()) -> Outcome {
+pub fn run(
+    engine: &dyn Engine,
+    job: Job,
+    inbox: &Receiver<Request>,
+    bus: &Arc<Bus>,
+    before_unlock: impl FnOnce(),
+) -> Outcome {
     let Job { built, run, lock, mut out, standing, total, resumed_from, save_first, warnings, telemetry } = job;
     let (from, saved) = resumed_from.unzip();
-    let mut trainer = Trainer::new(built, standing, total, run.checkpoints(), saved, &mut out, inbox);
+    let mut trainer = Trainer::new(engine, built, standing, total, run, saved, &mut out, inbox);
     if let Some(telemetry) = telemetry {
         trainer.watch(telemetry);
     }

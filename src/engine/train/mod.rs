@@ -7,15 +7,18 @@
 //! engine's border, `data` and `telemetry`; called by `session` alone.
 
 mod audit;
+mod auto_batch;
 mod begin;
 mod boundary;
 mod build;
 mod bus;
 mod commands;
+mod devices;
 mod disk;
 mod error;
 pub mod evaluate;
 mod host;
+mod memory;
 mod output;
 mod phases;
 mod plan;

@@ -6,7 +6,7 @@
 use crate::core::freeze::{ParamState, Plan, Resolution, Schedule};
 use crate::core::tree::Tree;
 use crate::engine::data::EpochPlan;
-use crate::engine::{Batch, Learner};
+use crate::engine::{Batch, EngineError, Learner};
 
 use super::build::Built;
 use super::position::Position;
@@ -21,14 +21,23 @@ pub struct Starved {
     pub params: Vec<usize>,
 }
 
+/// What came of trying a plan.
+struct Tried {
+    resolution: Resolution,
+    starved: Vec<Starved>,
+    /// Of the forward and backward on one batch, if there was one.
+    peak: Option<u64>,
+}
+
 impl Built {
     /// Puts a plan into force for the steps from `at` on, and marks what starves. On any error the plan before it is in
     /// force again; `Refused` if nothing would learn.
     pub fn put(&mut self, plan: Plan, at: &Position) -> Result<(), TrainError> {
         let checked = self.try_plan(&plan, at);
         match checked {
-            Ok((resolution, starved)) => {
+            Ok(Tried { resolution, starved, peak }) => {
                 (self.plan, self.resolution, self.starved) = (plan, resolution, starved);
+                self.peak = peak;
                 Ok(())
             }
             Err(error) => {
@@ -74,14 +83,20 @@ impl Built {
     }
 
     /// What would come of a plan. Leaves it applied, for better or worse.
-    fn try_plan(&mut self, plan: &Plan, at: &Position) -> Result<(Resolution, Vec<Starved>), TrainError> {
+    fn try_plan(&mut self, plan: &Plan, at: &Position) -> Result<Tried, TrainError> {
         let mut resolution = plan.resolve(self.learner.tree())?;
         if resolution.trainable() == 0 {
             return Err(TrainError::Refused(nothing_learns(plan)));
         }
         self.learner.apply_freeze(&resolution)?;
-        let Some(batch) = self.next_batch(at).transpose()? else { return Ok((resolution, Vec::new())) };
-        let starved = starved(&mut *self.learner, &resolution, &batch)?;
+        if !self.recipe.train.probe {
+            return Ok(Tried { resolution, starved: Vec::new(), peak: None });
+        }
+        let Some(batch) = self.next_batch(at).transpose()? else {
+            return Ok(Tried { resolution, starved: Vec::new(), peak: None });
+        };
+        let (unreached, peak) = probe(&mut *self.learner, &resolution, &batch).map_err(|e| self.told(e))?;
+        let starved = starved(&mut *self.learner, &resolution, unreached, &batch).map_err(|e| self.told(e))?;
         for group in &starved {
             resolution.mark_starved(group.params.iter().copied(), &format!("no gradient reaches it: {}", group.why));
         }
@@ -92,11 +107,11 @@ impl Built {
             // Norms that starve are frozen too, and the first look may have lifted a no_grad.
             self.learner.apply_freeze(&resolution)?;
         }
-        Ok((resolution, starved))
+        Ok(Tried { resolution, starved, peak })
     }
 
-    /// The first batch of the step at a position, read without advancing anything; none where the check is off.
-    fn next_batch(&self, at: &Position) -> Option<Result<Batch, TrainError>> {
+    /// The first batch of the step at a position, read without advancing anything.
+    pub(super) fn next_batch(&self, at: &Position) -> Option<Result<Batch, TrainError>> {
         let train = &self.recipe.train;
         let mut first = *at;
         // Only where the data has shrunk.
@@ -109,8 +124,7 @@ impl Built {
             drop_last: train.drop_last,
             start_batch: first.first_batch(train.accumulate_grad_batches),
         };
-        let batch = if train.probe { self.data.train_one(plan) } else { None };
-        batch.map(|b| b.map_err(TrainError::from))
+        self.data.train_one(plan).map(|b| b.map_err(TrainError::from))
     }
 
     /// The starved parameters in words, if there are any.
@@ -129,9 +143,13 @@ fn names(tree: &Tree, group: &Starved) -> String {
     words::some_of(&names)
 }
 
-/// Who gets no gradient though it should, and why.
-fn starved(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Result<Vec<Starved>, TrainError> {
-    let unreached = unreached(learner, plan, batch)?;
+/// Who gets no gradient though it should, and why. `unreached`: what [`probe`] found.
+fn starved(
+    learner: &mut dyn Learner,
+    plan: &Resolution,
+    unreached: Vec<usize>,
+    batch: &Batch,
+) -> Result<Vec<Starved>, EngineError> {
     if unreached.is_empty() {
         return Ok(Vec::new());
     }
@@ -141,7 +159,7 @@ fn starved(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Resul
         false => {
             let open = Resolution { no_grad_modules: Vec::new(), ..plan.clone() };
             learner.apply_freeze(&open)?;
-            self::unreached(learner, &open, batch)?
+            probe(learner, &open, batch)?.0
         }
     };
     let tree = learner.tree();
@@ -159,15 +177,16 @@ fn starved(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Resul
     Ok(groups)
 }
 
-fn unreached(learner: &mut dyn Learner, plan: &Resolution, batch: &Batch) -> Result<Vec<usize>, TrainError> {
+/// Who is meant to learn and gets no gradient, and the memory that it took to find out.
+fn probe(
+    learner: &mut dyn Learner,
+    plan: &Resolution,
+    batch: &Batch,
+) -> Result<(Vec<usize>, Option<u64>), EngineError> {
     let reached = learner.probe(batch)?;
     let learns = plan.params.iter().map(|p| p.state == ParamState::Trainable);
-    Ok(learns
-        .zip(reached)
-        .enumerate()
-        .filter(|(_, (learns, norm))| *learns && norm.is_none())
-        .map(|(i, _)| i)
-        .collect())
+    let unreached = learns.zip(reached).enumerate().filter(|(_, (learns, norm))| *learns && norm.is_none());
+    Ok((unreached.map(|(i, _)| i).collect(), learner.probe_peak()))
 }
 
 /// The no_grad module that a parameter lies behind: the next one in the order of registration, which is nearly always

@@ -11,9 +11,10 @@ use crate::core::command::Request;
 use crate::core::event::{Event, Metrics};
 use crate::core::freeze::ParamState;
 use crate::core::recipe::OnNan;
+use crate::core::run::RunDir;
 use crate::engine::data::{EpochPlan, Loader};
 use crate::engine::telemetry::Telemetry;
-use crate::engine::{Batch, StepInput, StepReport};
+use crate::engine::{Batch, Engine, EngineError, StepInput, StepReport};
 
 use super::begin::Standing;
 use super::build::Built;
@@ -45,10 +46,13 @@ struct Note {
 
 /// The trainer. Lives on the thread `trainer`.
 pub struct Trainer<'a> {
+    /// Builds the learner anew where the run goes over to another device.
+    pub(super) engine: &'a dyn Engine,
     pub(super) built: Built,
     pub(super) now: Standing,
     pub(super) total: u64,
     pub(super) per_epoch: u64,
+    pub(super) run: RunDir,
     pub(super) store: CheckpointStore,
     pub(super) out: &'a mut Output,
     pub(super) inbox: &'a Receiver<Request>,
@@ -77,23 +81,28 @@ pub struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     /// A trainer that has not taken a step yet. `saved`: the checkpoint that it stands on.
+    #[expect(clippy::too_many_arguments, reason = "what a trainer is made of")]
     pub fn new(
+        engine: &'a dyn Engine,
         built: Built,
         now: Standing,
         total: u64,
-        store: CheckpointStore,
+        run: RunDir,
         saved: Option<String>,
         out: &'a mut Output,
         inbox: &'a Receiver<Request>,
     ) -> Self {
         let per_epoch = built.steps_per_epoch();
+        let store = run.checkpoints();
         Self {
+            engine,
             built,
             now,
             total,
             per_epoch,
             saver: Saver::new(store.clone()),
             room: false,
+            run,
             store,
             out,
             inbox,
@@ -186,14 +195,18 @@ impl<'a> Trainer<'a> {
         let train = &self.built.recipe.train;
         let lr = self.now.base_lr * self.now.lr.factor(before.step);
         let recipe_lr = self.built.recipe.optimizer.lr;
-        self.built.learner.step(&StepInput {
+        let done = self.built.learner.step(&StepInput {
             step: before.step,
             seed: train.seed,
             micro: &self.micro,
             lr_scale: if recipe_lr == 0.0 { 0.0 } else { lr / recipe_lr },
             clip_grad_norm: train.clip_grad_norm,
             on_nan: train.on_nan,
-        })?;
+        });
+        if let Err(EngineError::OutOfMemory(what)) = &done {
+            return self.out_of_memory(what).map(Some);
+        }
+        done?;
         if !std::mem::replace(&mut self.room, true) {
             // Not before: the optimizer has no state then.
             self.saver.prepare(self.built.learner.room()?);
@@ -335,6 +348,31 @@ impl<'a> Trainer<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// The learner left everything as it was before the step or the validation that memory did not suffice for.
+    pub(super) fn out_of_memory(&mut self, what: &str) -> Result<End, TrainError> {
+        if let Some(end) = self.settle()? {
+            return Ok(end);
+        }
+        self.micro = Vec::new();
+        self.loader = None;
+        let saved = match self.save_surely(Reason::OutOfMemory.as_str())? {
+            Ok(name) => format!("checkpoint {name} holds the state before it"),
+            Err(e) => format!("its state could not be saved: {e}"),
+        };
+        let remedy = match self.built.batch_sizes().halved() {
+            Some(half) => format!(
+                "the same steps in about half the memory: frostline resume {} --set train.batch_size={} --set \
+                 train.accumulate_grad_batches={}",
+                self.run.id(),
+                half.global,
+                half.accumulate
+            ),
+            None => "freeze more, choose a smaller model, or another device".to_owned(),
+        };
+        let step = self.now.at.step + 1;
+        Ok(End::Failed(format!("step {step}: {}; {saved}; {remedy}", self.built.out_of_memory(what))))
     }
 
     pub(super) fn say(&mut self, event: Event) {

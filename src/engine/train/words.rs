@@ -39,6 +39,7 @@ pub fn words(event: &Event) -> String {
             format!("freeze plan: {rules} ({trainable} tensors learn, {frozen} do not)")
         }
         Event::LrChanged { lr } => format!("learning rate set to {lr}"),
+        Event::DevicesChanged { devices } => format!("goes on on {}", devices.join(", ")),
         Event::Paused => "paused".to_owned(),
         Event::Continued => "goes on".to_owned(),
         Event::Warning { message } => format!("warning: {message}"),

@@ -11,6 +11,7 @@ use crate::app::message::{CheckpointRow, Message, OpenedRun, RecipeEntry};
 use crate::app::sparks::POINTS;
 use crate::core::checkpoint::{WEIGHTS, policy};
 use crate::core::event::Metrics;
+use crate::core::fit::BatchSizes;
 use crate::core::recipe::Recipe;
 use crate::core::run::spark::Spark;
 use crate::core::run::{Comparison, MetricsReader, RunDir, RunSummary, StoreError};
@@ -118,6 +119,7 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
         mode: recipe.monitor_mode(),
         lr: recipe.optimizer.lr,
         optimizer: recipe.optimizer.clone(),
+        batches: BatchSizes::of(&recipe.train),
         rules: recipe.freeze.rules,
         monitor: recipe.checkpoint.monitor,
         records,

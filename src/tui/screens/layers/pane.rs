@@ -16,7 +16,7 @@ use crate::tui::theme::Scope;
 use crate::tui::widgets::text;
 
 /// Cells of the labels.
-const LABEL: usize = 11;
+const LABEL: usize = 12;
 /// Rows of the histogram.
 const HIGH: usize = 4;
 
@@ -49,6 +49,7 @@ pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
     }
     values(&mut page, model);
     saved(&mut page, model, layers);
+    memory(&mut page, model);
     let (undo, redo) = layers.next_steps();
     if undo.is_some() || redo.is_some() {
         page.heading("edits");
@@ -178,6 +179,17 @@ fn histogram(page: &mut Page<'_>, stats: &ValueStats) {
     let (low, high) = (number(stats.min), number(stats.max));
     let gap = wide.saturating_sub(low.len() + high.len());
     page.words(&format!("{low}{}{high}", " ".repeat(gap)), Scope::TextFaint);
+}
+
+/// What a run with this plan would hold.
+fn memory(page: &mut Page<'_>, model: &Model) {
+    let Some((memory, batches)) = model.memory() else { return };
+    page.heading("memory");
+    page.pair("samples", &batches.shares());
+    for (name, size) in memory.parts() {
+        page.pair(name, &bytes(size));
+    }
+    page.pair("in all", &format!("about {}", bytes(memory.total())));
 }
 
 fn saved(page: &mut Page<'_>, model: &Model, layers: &Layers) {
