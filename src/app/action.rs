@@ -90,6 +90,16 @@ pub enum Action {
     Resume,
     Export,
     Verify,
+    VerifyAll,
+    FilterCheckpoints,
+    SortCheckpoints,
+    ReverseCheckpoints,
+    Details,
+    RefreshCheckpoints,
+    Pin,
+    DeleteCheckpoint,
+    MarkCheckpoint,
+    DiffCheckpoints,
     CompareAll,
     NextMetric,
     PreviousMetric,
@@ -98,6 +108,10 @@ pub enum Action {
     ShiftRight,
     RefreshCompare,
     ShowLayers,
+    DiffTensors,
+    DiffMoved,
+    DiffSort,
+    DiffSwap,
     PopupClose,
     PopupOpen,
     PopupUp,
@@ -248,8 +262,18 @@ table! {
 
     Resume          Checkpoints "resume"      "resume"  ["r" "enter"]        "go on from this checkpoint";
     Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";
-    Verify          Checkpoints "verify"      "verify"  ["v"]                "check every byte of the checkpoints";
+    MarkCheckpoint  Checkpoints "mark-checkpoint" "mark" ["space"]           "mark the checkpoint, to compare another one with it";
+    DiffCheckpoints Checkpoints "diff-checkpoints" "diff" ["d"]              "show what moved since the marked one, or the one before";
+    Pin             Checkpoints "pin"         "pin"     ["p"]                "keep the checkpoint for ever, or no longer";
+    DeleteCheckpoint Checkpoints "delete-checkpoint" "" ["D" "delete"]       "delete the checkpoint; asks";
     ShowLayers      Checkpoints "show-layers" "layers"  ["t"]                "show the layers of this checkpoint";
+    Verify          Checkpoints "verify"      "verify"  ["v"]                "check every byte of this checkpoint";
+    VerifyAll       Checkpoints "verify-all"  ""        ["V"]                "check every byte of all that are listed";
+    Details         Checkpoints "details"     "details" ["i"]                "tell more of this checkpoint, or stop it";
+    FilterCheckpoints Checkpoints "filter-checkpoints" "filter" ["/"]        "list the checkpoints that pass a filter";
+    SortCheckpoints Checkpoints "sort-checkpoints" "sort" ["o"]              "order by the next column";
+    ReverseCheckpoints Checkpoints "reverse-checkpoints" "" ["O"]            "turn the order round";
+    RefreshCheckpoints Checkpoints "refresh-checkpoints" "" ["f5"]           "read the history again";
 
     CompareAll      Compare "compare-all"     "all/differing" ["a"]          "show what is the same too, or what differs alone";
     NextMetric      Compare "next-metric"     "metric"  ["]" "n"]            "chart the next metric";
@@ -258,6 +282,11 @@ table! {
     ShiftLeft       Compare "shift-left"      ""        ["h" "left"]         "show the runs further left";
     ShiftRight      Compare "shift-right"     ""        ["l" "right"]        "show the runs further right";
     RefreshCompare  Compare "refresh-compare" ""        ["f5"]               "read the runs again";
+
+    DiffTensors     Diff "diff-tensors"       "layers/tensors" ["t" "tab"]   "by tensor, or by layer";
+    DiffMoved       Diff "diff-moved"         "all/moved" ["a"]              "what moved alone, or everything";
+    DiffSort        Diff "diff-sort"          "sort"    ["o"]                "the largest drift first, or the model's order";
+    DiffSwap        Diff "diff-swap"          "swap"    ["s"]                "the other way round";
 
     PopupOpen       Popup "popup-open"        "choose"  ["enter"]            "choose the line";
     PopupClose      Popup "popup-close"       "close"   ["esc" "q" "?" "ctrl-c"] "close it";

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::diff_view::Side;
 use super::drafts::KeptDraft;
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
@@ -77,6 +78,36 @@ pub enum Effect {
     ReadTree(String),
     /// List a run's checkpoints.
     ReadCheckpoints(String),
+    /// Compare two checkpoints in full.
+    Diff {
+        /// The first.
+        before: Side,
+        /// The second.
+        after: Side,
+    },
+    /// Keep a checkpoint for ever, or no longer.
+    PinCheckpoint {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+        /// For ever.
+        pinned: bool,
+    },
+    /// Delete a checkpoint; the user was asked.
+    DeleteCheckpoint {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
+    /// Read what a checkpoint's `state.json` tells.
+    ReadFacts {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
     /// Check every byte of these checkpoints.
     Verify {
         /// The run.

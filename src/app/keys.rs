@@ -213,12 +213,17 @@ impl Keymap {
         out
     }
 
-    /// The action of a key at a place: the place's own first, then the global one.
+    /// The action of a key at a place: the place's own first, then that of the place below it.
     pub fn action(&self, key: Key, place: Place) -> Option<Action> {
         let bound = |wanted: Place| {
             self.bindings.iter().find(|(a, keys)| a.info().place == wanted && keys.contains(&key)).map(|(a, _)| *a)
         };
-        bound(place).or_else(|| if place.is_overlay() { None } else { bound(Place::Global) })
+        let below = match place {
+            Place::Diff => Some(Place::Popup),
+            place if place.is_overlay() => None,
+            _ => Some(Place::Global),
+        };
+        bound(place).or_else(|| bound(below?))
     }
 
     /// An action's keys.

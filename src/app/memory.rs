@@ -19,6 +19,8 @@ pub struct Memory {
     pub filter: String,
     /// The run list's order.
     pub order: String,
+    /// The order of checkpoints.
+    pub checkpoints: String,
 }
 
 impl Memory {
@@ -29,6 +31,7 @@ impl Memory {
             run: model.shown.clone(),
             filter: model.run_list.filter.as_str().to_owned(),
             order: model.run_list.order().to_owned(),
+            checkpoints: model.checkpoint_list.order().as_str().to_owned(),
         }
     }
 
@@ -38,6 +41,7 @@ impl Memory {
             model.run_list.filter = filter;
         }
         model.run_list.set_order(&self.order);
+        model.checkpoint_list.set_order(&self.checkpoints);
         let screen = Screen::ALL.into_iter().find(|s| s.title() == self.screen);
         match (self.run, screen) {
             (Some(run), Some(screen)) if screen != Screen::Runs => {

@@ -1,5 +1,7 @@
 //! What happens: input, events of the run, and the answers of work done in the background.
 
+use crate::core::checkpoint::diff::Drift;
+use crate::core::checkpoint::policy::Guard;
 use crate::core::device::{DeviceInfo, Survey};
 use crate::core::event::{Metrics, Record};
 use crate::core::fit::BatchSizes;
@@ -10,6 +12,7 @@ use crate::core::run::{Comparison, RunSummary};
 use crate::core::series::Series;
 use crate::core::tree::Tree;
 
+use super::diff_view::Side;
 use super::drafts::KeptDraft;
 use super::effect::SparkJob;
 use super::keys::Key;
@@ -132,6 +135,38 @@ pub enum Message {
         run: String,
         /// Oldest first.
         rows: Vec<CheckpointRow>,
+    },
+    /// Two checkpoints were compared in full, or could not be.
+    Diffed {
+        /// The first.
+        before: Side,
+        /// The second.
+        after: Side,
+        /// What differs.
+        result: Result<Box<Drift>, String>,
+    },
+    /// A checkpoint was pinned or unpinned, or cannot be; in words.
+    Pinned {
+        /// The run.
+        run: String,
+        /// What was done.
+        result: Result<String, String>,
+    },
+    /// A checkpoint was deleted, or not; in words.
+    CheckpointDeleted {
+        /// The run.
+        run: String,
+        /// What was done.
+        result: Result<String, String>,
+    },
+    /// What a checkpoint's `state.json` tells was read, or cannot be.
+    Facts {
+        /// The run.
+        run: String,
+        /// The checkpoint.
+        name: String,
+        /// What is in it.
+        result: Result<Box<CheckpointFacts>, String>,
     },
     /// A checkpoint's bytes were checked.
     Verified {
@@ -282,6 +317,8 @@ pub struct CheckpointRow {
     pub step: u64,
     /// Epochs done.
     pub epoch: u64,
+    /// Why it was written.
+    pub reason: String,
     /// What was measured.
     pub metrics: Metrics,
     /// Size on disk.
@@ -290,6 +327,29 @@ pub struct CheckpointRow {
     pub time_ms: u64,
     /// Why it is kept.
     pub kept: Vec<String>,
+    /// Why it is not to be deleted, as far as its bytes are good.
+    pub guard: Option<Guard>,
+    /// Why it cannot be read at all: its `state.json` is damaged.
+    pub problem: Option<String>,
+}
+
+/// What a checkpoint's `state.json` tells besides its line of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckpointFacts {
+    /// Optimizer steps done in the epoch.
+    pub step_in_epoch: u64,
+    /// Training samples seen.
+    pub samples_seen: u64,
+    /// Base learning rate in force.
+    pub lr: f64,
+    /// Freeze rules in force.
+    pub rules: Vec<String>,
+    /// Best value of the monitored metric so far, and its step.
+    pub best: Option<(f64, Option<u64>)>,
+    /// Its files and their sizes.
+    pub files: Vec<(String, u64)>,
+    /// Versions of what wrote it.
+    pub versions: Vec<(String, String)>,
 }
 
 /// Why an export did not happen.

@@ -5,10 +5,12 @@
 
 pub mod action;
 pub mod charts;
+pub mod checkpoint_list;
 pub mod compare;
 pub mod compare_view;
 pub mod config;
 pub mod devices;
+pub mod diff_view;
 pub mod drafts;
 pub mod effect;
 pub mod form;
@@ -19,6 +21,7 @@ pub mod lineage;
 pub mod memory;
 pub mod message;
 pub mod model;
+pub mod order;
 pub mod overlay;
 pub mod place;
 pub mod pointer;

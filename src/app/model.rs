@@ -5,17 +5,21 @@ use std::path::PathBuf;
 
 use crate::core::alerts::Alerts;
 use crate::core::command::Command;
+use crate::core::filter::Query;
 use crate::core::fit::{BatchSizes, MemoryEstimate};
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunId, RunStatus, RunSummary};
 
 use super::action::{ACTIONS, Action};
 use super::charts::Charts;
+use super::checkpoint_list::CheckpointList;
 use super::compare_view::CompareView;
 use super::devices::Devices;
+use super::diff_view::Side;
 use super::effect::{Effect, StartJob};
 use super::keys::Keymap;
 use super::layers::Layers;
+use super::message::CheckpointFacts;
 use super::overlay::{Confirm, Overlay, Purpose};
 use super::place::{Place, Screen};
 use super::run_list::RunList;
@@ -91,6 +95,19 @@ pub enum Subject {
     Checkpoint,
 }
 
+/// What a checkpoint's `state.json` tells besides its line of the list.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Its run.
+    pub run: String,
+    /// Its folder name.
+    pub name: String,
+    /// When the row that was looked at was written: a later one may have the same name.
+    pub time_ms: u64,
+    /// What is in it, once it is read.
+    pub read: Option<Result<Box<CheckpointFacts>, String>>,
+}
+
 /// Something that takes a while, said in the header.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Busy {
@@ -155,6 +172,8 @@ pub struct Model {
     pub attaching: Option<String>,
     /// What was said about a connection that cannot be made, so that it is said once.
     pub unreachable: Option<String>,
+    /// Which checkpoints of the run on view are listed, and in which order.
+    pub checkpoint_list: CheckpointList,
     /// What the user did with the charts.
     pub charts: Charts,
     /// A recipe that is not started yet.
@@ -163,10 +182,14 @@ pub struct Model {
     pub past: Option<Past>,
     /// What the Model screen shows.
     pub subject: Subject,
-    /// Whether the Model screen has its side pane, where there is room beside the tree.
+    /// Whether Model and Checkpoints have their side pane, where there is room beside tree and list.
     pub side: bool,
     /// Values that were looked at last.
     pub seen: Option<Seen>,
+    /// What a checkpoint's `state.json` tells, as it was read last.
+    pub facts: Option<Facts>,
+    /// A checkpoint that another one is to be compared with.
+    pub marked: Option<Side>,
     /// Checkpoints that were compared last.
     pub drifted: Option<Drifted>,
     /// What takes a while.
@@ -208,12 +231,15 @@ impl Model {
             attached: None,
             attaching: None,
             unreachable: None,
+            checkpoint_list: CheckpointList::default(),
             charts: Charts::default(),
             draft: None,
             past: None,
             subject: Subject::Run,
             side: true,
             seen: None,
+            facts: None,
+            marked: None,
             drifted: None,
             busy: watch.then_some(Busy::Starting),
             leaving: false,
@@ -257,8 +283,10 @@ impl Model {
     /// Puts a run on view; of the others, only the hosted one is kept.
     pub fn show(&mut self, mut view: RunView) {
         view.smooth(self.charts.weight());
+        let selected = self.selected_checkpoint().map(|r| r.name.clone());
         if self.shown.as_ref() != Some(&view.id) {
             self.charts.reset();
+            (self.checkpoint_list.filter, self.checkpoint_list.cursor) = (Query::default(), 0);
         }
         self.charts.overlaid.retain(|other| other.id != view.id);
         let id = view.id.clone();
@@ -270,6 +298,17 @@ impl Model {
         }
         self.shown = Some(id);
         self.subject = Subject::Run;
+        self.arrange_checkpoints(selected.as_deref());
+    }
+
+    /// Puts a run on view that was opened before.
+    pub fn look_at(&mut self, id: String) {
+        if self.shown.as_ref() == Some(&id) {
+            return;
+        }
+        self.shown = Some(id);
+        (self.checkpoint_list.filter, self.checkpoint_list.cursor) = (Query::default(), 0);
+        self.arrange_checkpoints(None);
     }
 
     /// The layers on the Model screen.
@@ -295,10 +334,14 @@ impl Model {
         self.size.0 >= 110 && self.size.1 >= 12
     }
 
+    /// Whether what is under the cursor is explained: beside it, or on top of it.
+    pub fn has_side(&self) -> bool {
+        self.side && self.is_wide() || self.overlays.iter().any(|o| matches!(o, Overlay::Explain { .. }))
+    }
+
     /// Whether the node under the cursor of the layer tree is explained: beside it, or on top of it.
     pub fn explains(&self) -> bool {
-        let beside = self.screen == Screen::Model && self.side && self.is_wide();
-        beside || self.overlays.iter().any(|o| matches!(o, Overlay::Explain { .. }))
+        self.screen == Screen::Model && self.has_side()
     }
 
     /// The optimizer of the model on view.
@@ -448,15 +491,25 @@ impl Model {
             Action::Pause | Action::Stop | Action::Save | Action::Evaluate | Action::SetLr => live,
             action if action.info().place == Place::Train => self.shown().is_some(),
             Action::Resume => {
-                let view = self.shown().filter(|v| v.selected_checkpoint().is_some());
-                view.is_some_and(|v| can_resume(v.status)) && !self.hosts_a_live_run()
+                self.selected_checkpoint().is_some()
+                    && self.shown().is_some_and(|v| can_resume(v.status))
+                    && !self.hosts_a_live_run()
             }
             Action::ConfirmOther => {
                 matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))
             }
-            Action::Export | Action::Verify | Action::ShowLayers => {
-                self.shown().is_some_and(|v| v.selected_checkpoint().is_some())
+            Action::Export
+            | Action::Verify
+            | Action::ShowLayers
+            | Action::Details
+            | Action::Pin
+            | Action::MarkCheckpoint
+            | Action::DiffCheckpoints
+            | Action::DeleteCheckpoint => self.selected_checkpoint().is_some(),
+            Action::FilterCheckpoints | Action::SortCheckpoints | Action::ReverseCheckpoints | Action::VerifyAll => {
+                self.shown().is_some_and(|v| v.checkpoints.as_ref().is_some_and(|c| !c.is_empty()))
             }
+            Action::RefreshCheckpoints => self.shown().is_some(),
             _ => true,
         }
     }

@@ -1,11 +1,13 @@
 //! What lies on top of a screen: a stack of these, the last one has the keyboard.
 
 use super::action::Action;
+use super::diff_view::DiffView;
 use super::effect::{ExportJob, RecipeJob, StartJob};
 use super::form::Form;
 use super::lineage::Kin;
 use super::message::RecipeEntry;
 use super::place::Place;
+use crate::core::filter::Query;
 use crate::core::run::Filter;
 
 /// One thing on top.
@@ -63,11 +65,13 @@ pub enum Overlay {
     },
     /// A question.
     Confirm(Confirm),
+    /// Two checkpoints compared.
+    Diff(Box<DiffView>),
     /// The form of a new recipe.
     Form(Box<Form>),
     /// A text field.
     Ask(Box<Ask>),
-    /// The node under the cursor of the layer tree, explained; where there is no room beside it.
+    /// The node under the cursor of the layer tree, or the checkpoint, explained; where there is no room beside it.
     Explain {
         /// First line shown.
         scroll: usize,
@@ -89,6 +93,7 @@ impl Overlay {
         match self {
             Self::Confirm(_) => Place::Confirm,
             Self::Form(_) => Place::Form,
+            Self::Diff(_) => Place::Diff,
             Self::Ask(_) | Self::Palette { .. } => Place::Prompt,
             _ => Place::Popup,
         }
@@ -130,6 +135,11 @@ pub enum Purpose {
     },
     /// Rules to stage.
     FreezeRule,
+    /// Which checkpoints are listed; the filter that was in force before.
+    FilterCheckpoints {
+        /// In force again when the field is left.
+        before: Query,
+    },
     /// Which runs are listed; the filter that was in force before.
     FilterRuns {
         /// In force again when the field is left.
@@ -167,6 +177,13 @@ pub enum Consent {
     WriteRecipe(RecipeJob),
     /// Delete these runs.
     DeleteRuns(Vec<String>),
+    /// Delete a checkpoint.
+    DeleteCheckpoint {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
     /// Export over a file that exists.
     Export(ExportJob),
 }

@@ -70,6 +70,8 @@ pub enum Place {
     Checkpoints,
     /// Runs side by side.
     Compare,
+    /// Two checkpoints compared, on top of the screen. The keys of lists on top are in force too.
+    Diff,
     /// A list or text on top of the screen.
     Popup,
     /// A text field: plain characters are typed.
@@ -83,12 +85,17 @@ pub enum Place {
 impl Place {
     /// Whether it lies on top of a screen; the global keys do not reach through.
     pub fn is_overlay(self) -> bool {
-        matches!(self, Self::Popup | Self::Prompt | Self::Form | Self::Confirm)
+        matches!(self, Self::Diff | Self::Popup | Self::Prompt | Self::Form | Self::Confirm)
     }
 
     /// Whether a key of one place can be meant at the other.
     pub fn overlaps(self, other: Self) -> bool {
-        self == other || (self == Self::Global && !other.is_overlay()) || (other == Self::Global && !self.is_overlay())
+        let list = |a: Self, b: Self| a == Self::Diff && b == Self::Popup;
+        self == other
+            || list(self, other)
+            || list(other, self)
+            || (self == Self::Global && !other.is_overlay())
+            || (other == Self::Global && !self.is_overlay())
     }
 
     /// Its heading in the help.
@@ -101,6 +108,7 @@ impl Place {
             Self::Train => "Train",
             Self::Checkpoints => "Checkpoints",
             Self::Compare => "Compare",
+            Self::Diff => "Checkpoints compared",
             Self::Popup => "Lists and texts on top",
             Self::Prompt => "Text fields",
             Self::Form => "Forms",

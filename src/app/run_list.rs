@@ -2,18 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::order::Order;
 use crate::core::recipe::Recipe;
 use crate::core::run::{Filter, RunSummary, SortKey};
 
 /// Orders that a key goes through, the first one is where it begins.
-const ORDERS: [&str; 6] = ["-created", "name", "status", "model", "-step", "best"];
+const ORDERS: &[&str] = &["-created", "name", "status", "model", "-step", "best"];
 
 /// Filter and order of the run list.
 #[derive(Debug, Clone)]
 pub struct RunList {
     /// The filter, in the language of `frostline ls`.
     pub filter: Filter,
-    order: String,
+    order: Order,
     shown: Vec<usize>,
     /// Recipes, for filters and orders that ask for them.
     recipes: HashMap<String, Recipe>,
@@ -25,7 +26,7 @@ impl Default for RunList {
     fn default() -> Self {
         Self {
             filter: Filter::default(),
-            order: ORDERS[0].to_owned(),
+            order: Order::new(ORDERS),
             shown: Vec::new(),
             recipes: HashMap::new(),
             asked: HashSet::new(),
@@ -41,34 +42,24 @@ impl RunList {
 
     /// The order as `frostline ls --sort` takes it.
     pub fn order(&self) -> &str {
-        &self.order
+        self.order.as_str()
     }
 
     /// Whether it is not the plain list, newest first.
     pub fn is_arranged(&self) -> bool {
-        !self.filter.is_empty() || self.order != ORDERS[0]
+        !self.filter.is_empty() || !self.order.is_first()
     }
 
     /// Takes an order, as a session remembers it; an unknown one changes nothing.
     pub fn set_order(&mut self, order: &str) {
         if SortKey::parse(order).is_ok() {
-            order.clone_into(&mut self.order);
+            self.order.set(order);
         }
     }
 
-    /// The next order.
-    pub fn next_order(&mut self) {
-        let field = |o: &str| o.trim_start_matches('-').to_owned();
-        let at = ORDERS.iter().position(|o| field(o) == field(&self.order)).map_or(0, |at| at + 1);
-        ORDERS[at % ORDERS.len()].clone_into(&mut self.order);
-    }
-
-    /// Turns the order round.
-    pub fn reverse(&mut self) {
-        self.order = match self.order.strip_prefix('-') {
-            Some(field) => field.to_owned(),
-            None => format!("-{}", self.order),
-        };
+    /// The order, to change.
+    pub fn order_mut(&mut self) -> &mut Order {
+        &mut self.order
     }
 
     /// Recipes became known.
@@ -78,7 +69,7 @@ impl RunList {
 
     /// Arranges the runs anew; the ids of those whose recipes must be read for it.
     pub fn arrange(&mut self, runs: &[RunSummary]) -> Vec<String> {
-        let sort = SortKey::parse(&self.order).ok();
+        let sort = SortKey::parse(self.order.as_str()).ok();
         let needs = self.filter.needs_recipe() || sort.as_ref().is_some_and(SortKey::needs_recipe);
         let none = Recipe::default();
         let recipe = |run: &RunSummary| self.recipes.get(run.id.as_str()).unwrap_or(&none);

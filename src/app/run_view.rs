@@ -108,8 +108,6 @@ pub struct RunView {
     pub layers_problem: Option<String>,
     /// Checkpoints, oldest first; `None` while they are read.
     pub checkpoints: Option<Vec<CheckpointRow>>,
-    /// Line under the cursor, counted from the newest.
-    pub checkpoint_cursor: usize,
     /// What is known of the checkpoints' bytes.
     pub health: BTreeMap<String, Health>,
     /// State of each parameter under the plan in force, as the trainer said.
@@ -159,7 +157,6 @@ impl RunView {
             layers: None,
             layers_problem: None,
             checkpoints: None,
-            checkpoint_cursor: 0,
             health: BTreeMap::new(),
             pace: Pace::default(),
             smoothing: 0.0,
@@ -220,7 +217,6 @@ impl RunView {
     /// Takes over what the user did on the screens of an older view of the same run.
     pub fn keep_places(&mut self, old: &Self) {
         self.checkpoints.clone_from(&old.checkpoints);
-        self.checkpoint_cursor = old.checkpoint_cursor;
         self.health.clone_from(&old.health);
     }
 
@@ -396,6 +392,11 @@ impl RunView {
         self.pace.rate().filter(|_| self.status == RunStatus::Running)
     }
 
+    /// Whether smaller values of the monitored metric are better, or larger ones.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// Seconds until the end at this pace.
     pub fn seconds_left(&self) -> Option<f64> {
         Some(self.steps.saturating_sub(self.step) as f64 / self.rate()?)
@@ -411,12 +412,6 @@ impl RunView {
     /// Part of the run that is done, 0 to 1.
     pub fn progress(&self) -> f64 {
         if self.steps == 0 { 0.0 } else { (self.step as f64 / self.steps as f64).clamp(0.0, 1.0) }
-    }
-
-    /// The checkpoint under the cursor.
-    pub fn selected_checkpoint(&self) -> Option<&CheckpointRow> {
-        let rows = self.checkpoints.as_ref()?;
-        rows.len().checked_sub(1 + self.checkpoint_cursor).and_then(|i| rows.get(i))
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::str::FromStr;
 
+use crate::core::checkpoint::diff::Drift;
+use crate::core::checkpoint::policy::Guard;
 use crate::core::device::{DeviceKind, DeviceProcess, Reading, Survey};
 use crate::core::event::{Event, Metrics, Record};
 use crate::core::recipe::{Mode, Recipe};
 use crate::core::run::compare::{MetricRow, Plan};
 use crate::core::run::{Comparison, Lineage, RunId, RunStatus, RunSummary};
 use crate::core::series::Series;
-use crate::core::tensor::DType;
+use crate::core::tensor::{DType, HostTensor};
 use crate::core::tree::{ModuleInfo, ParamInfo, Tree};
 
-use super::message::{CheckpointRow, OpenedRun};
+use super::diff_view::{DiffView, Side};
+use super::message::{CheckpointFacts, CheckpointRow, OpenedRun};
 
 /// The time of all samples.
 pub const NOW: u64 = 1_790_000_000_000;
@@ -147,10 +150,22 @@ pub fn checkpoints(n: u64) -> Vec<CheckpointRow> {
         name: format!("step-{:08}", i * 40),
         step: i * 40,
         epoch: i,
+        reason: if i == n { "stop".to_owned() } else { "every_epochs".to_owned() },
         metrics: [("val/loss".to_owned(), 2.0 / i as f64), ("val/top1".to_owned(), 0.9)].into(),
         bytes: 123_456 * i,
         time_ms: NOW - (n - i) * 60_000,
-        kept: if i == n { vec!["last".to_owned(), "best".to_owned()] } else { vec!["last".to_owned()] },
+        kept: match n - i {
+            0 => vec!["newest".to_owned(), "last 3".to_owned(), "best val/loss".to_owned()],
+            1 | 2 => vec!["last 3".to_owned()],
+            3.. if i % 5 == 1 => vec!["pinned".to_owned()],
+            _ => Vec::new(),
+        },
+        guard: match n - i {
+            0 => Some(Guard::Newest),
+            3.. if i % 5 == 1 => Some(Guard::Pinned),
+            _ => None,
+        },
+        problem: None,
     };
     (1..=n).map(row).collect()
 }
@@ -202,6 +217,49 @@ fn gpu(i: u64) -> Reading {
         processes: if busy { vec![process(0), process(1)] } else { Vec::new() },
         pci: Some(format!("00000000:{:02X}:00.0", 0x19 + 0x11 * i)),
         ..Reading::default()
+    }
+}
+
+/// Two checkpoints whose comparison is on its way.
+pub fn diff() -> DiffView {
+    let side = |step: u64| Side {
+        run: run(1, "", RunStatus::Stopped).id.to_string(),
+        run_name: "digits-head".to_owned(),
+        name: format!("step-{step:08}"),
+        step,
+    };
+    DiffView::new(side(40), side(120))
+}
+
+/// What moved between them.
+pub fn drift() -> Drift {
+    let t = |name: &str, values: &[f32]| HostTensor::from_f32(name, &[values.len()], values);
+    let before = [
+        t("conv1.weight", &[1.0, 2.0]),
+        t("layer1.0.conv1.weight", &[3.0, 4.0]),
+        t("fc.weight", &[1.0]),
+        t("fc.bias", &[0.5]),
+    ];
+    let after = [
+        t("conv1.weight", &[1.0, 2.0]),
+        t("layer1.0.conv1.weight", &[3.0, 4.5]),
+        t("fc.weight", &[1.5]),
+        t("fc.bias", &[0.51]),
+        t("fc.new", &[1.0]),
+    ];
+    crate::core::checkpoint::diff::diff(&before, &after)
+}
+
+/// What a checkpoint's `state.json` tells.
+pub fn facts(step: u64) -> CheckpointFacts {
+    CheckpointFacts {
+        step_in_epoch: step % 40,
+        samples_seen: step * 32,
+        lr: 1e-3,
+        rules: vec!["freeze **".to_owned(), "train fc".to_owned()],
+        best: Some((0.0222, Some(step))),
+        files: vec![("optimizer.safetensors".to_owned(), 2_000_000), ("weights.safetensors".to_owned(), 1_000_000)],
+        versions: vec![("frostline".to_owned(), "0.1.0".to_owned()), ("libtorch".to_owned(), "2.11.0".to_owned())],
     }
 }
 

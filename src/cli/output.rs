@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use unicode_width::UnicodeWidthStr;
 
 use super::io::Io;
+use crate::core::tree::by_module;
 
 /// A plain table: headers, two blanks between columns, no lines. Its text may come from anywhere.
 pub struct Listing {
@@ -86,18 +87,6 @@ pub fn harmless(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
-/// Tensors of a file, each module's together: files put integers (`num_batches_tracked`) before everything else.
-pub fn by_module<T>(tensors: &mut [T], name: impl Fn(&T) -> &str) {
-    let module = |t: &T| name(t).rsplit_once('.').map_or_else(String::new, |(module, _)| module.to_owned());
-    let counter = |t: &T| name(t).ends_with("num_batches_tracked");
-    let mut places = std::collections::HashMap::new();
-    for tensor in tensors.iter().filter(|t| !counter(t)) {
-        let next = places.len();
-        places.entry(module(tensor)).or_insert(next);
-    }
-    tensors.sort_by_cached_key(|t| (places.get(&module(t)).copied().unwrap_or(usize::MAX), counter(t)));
 }
 
 /// `64x3x7x7`; a scalar is `()`.

@@ -8,6 +8,7 @@ pub mod command;
 pub mod control;
 pub mod device;
 pub mod event;
+pub mod filter;
 pub mod fit;
 pub mod freeze;
 pub mod groups;

@@ -24,7 +24,7 @@ pub use audit::{Reach, reach};
 pub use control::AttachError;
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
-pub use export::export_script;
+pub use export::{ExportAs, Exportable, Exported, export};
 pub use handle::RunHandle;
 pub use layers::layers;
 pub use predict::{Predictions, predict};

@@ -181,7 +181,8 @@ fn a_torchscript_file_that_a_broken_disk_cuts_off_is_said_and_leaves_nothing() {
     let run = place.finished(&engine);
     let loaded = run.checkpoints().load(&run.checkpoints().names().pop().unwrap()).unwrap();
     let out = place.folder.path().join("model.pt");
-    let export = |force| super::export_script(&*engine, &loaded.state, &loaded.weights, &out, force);
+    let export =
+        |force| super::export::export_script(&*engine, &loaded.state, &loaded.weights, &out, force, &mut |_| {});
     export(false).unwrap();
     let whole = std::fs::read(&out).unwrap();
     // A script is loaded and written again by other code than a model of the zoo.
@@ -189,7 +190,7 @@ fn a_torchscript_file_that_a_broken_disk_cuts_off_is_said_and_leaves_nothing() {
     let script = place.folder.path().join("script.pt");
     std::fs::copy(&out, &script).unwrap();
     scripted.recipe.model.arch = format!("torchscript:{}", script.display());
-    let resave = || super::export_script(&*engine, &scripted, &loaded.weights, &out, true);
+    let resave = || super::export::export_script(&*engine, &scripted, &loaded.weights, &out, true, &mut |_| {});
     for (errno, advice) in ERRORS {
         for fits in [0, 1, 100, whole.len() / 2, whole.len() - 1] {
             let broken = fault::failing_after(place.folder.path(), fits as u64, errno);
@@ -206,7 +207,8 @@ fn a_torchscript_file_that_a_broken_disk_cuts_off_is_said_and_leaves_nothing() {
         }
     }
     resave().unwrap();
-    let gone = super::export_script(&*engine, &loaded.state, &loaded.weights, &out.join("none/a.pt"), false);
+    let nowhere = out.join("none/a.pt");
+    let gone = super::export::export_script(&*engine, &loaded.state, &loaded.weights, &nowhere, false, &mut |_| {});
     let said = gone.unwrap_err().to_string();
     assert!(said.contains("make the folder") && said.contains("model.pt/none"), "{said}");
     assert!(export(false).unwrap_err().to_string().contains("--force"));

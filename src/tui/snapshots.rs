@@ -134,7 +134,7 @@ fn history(n: u64) -> Model {
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(n) });
     model.screen = Screen::Checkpoints;
     if n > 2 {
-        key(&mut model, "v j");
+        key(&mut model, "V j");
         update(
             &mut model,
             Message::Verified { run: run.clone(), name: "step-00000040".to_owned(), damage: Vec::new() },
@@ -400,9 +400,78 @@ fn checkpoints() {
     key(&mut nothing, "5");
     snapshot!("checkpoints_nothing", nothing, 80, 24);
     snapshot!("checkpoints_none", history(0), 80, 24);
+    snapshot!(
+        "checkpoints_none_live",
+        {
+            let mut model = live();
+            let run = model.shown.clone().unwrap();
+            update(&mut model, Message::Checkpoints { run, rows: Vec::new() });
+            key(&mut model, "5");
+            model
+        },
+        80,
+        24
+    );
     snapshot!("checkpoints_usual", history(4), 100, 24);
+    snapshot!("checkpoints_80", history(4), 80, 24);
+    let mut arranged = history(90);
+    key(&mut arranged, "o o g j j space /");
+    update(&mut arranged, Message::Paste("val/loss<0.4 -pinned".to_owned()));
+    snapshot!("checkpoints_filtering", arranged.clone(), 80, 24);
+    key(&mut arranged, "enter");
+    snapshot!("checkpoints_filtered", arranged.clone(), 100, 24);
+    key(&mut arranged, "/");
+    key(&mut arranged, "space n o n e enter");
+    snapshot!("checkpoints_filtered_out", arranged, 80, 24);
+    snapshot!("checkpoints_details", detailed(140, 36), 140, 36);
+    snapshot!("checkpoints_details_narrow", detailed(80, 24), 80, 24);
+    snapshot!("checkpoints_details_tiny", detailed(80, 24), 20, 5);
+    let mut delete = history(4);
+    key(&mut delete, "j D");
+    snapshot!("checkpoints_delete", delete.clone(), 80, 24);
+    snapshot!("checkpoints_delete_tiny", delete, 20, 5);
     snapshot!("checkpoints_crowded", history(90), 80, 24);
     snapshot!("checkpoints_tiny", history(4), 20, 5);
+}
+
+/// A damaged checkpoint explained, or a good one where there is room beside the list.
+fn detailed(width: u16, height: u16) -> Model {
+    let mut model = history(6);
+    update(&mut model, Message::Resize { width, height });
+    let mut runs = model.runs.clone().unwrap();
+    runs[1].lineage.forked_from = Some(format!("{}@160", model.shown.clone().unwrap()));
+    update(&mut model, Message::Runs(Ok(runs)));
+    key(&mut model, if width >= 110 { "j" } else { "i" });
+    let (run, row) = (model.shown.clone().unwrap(), model.selected_checkpoint().unwrap());
+    let (name, facts) = (row.name.clone(), sample::facts(row.step));
+    update(&mut model, Message::Facts { run, name, result: Ok(Box::new(facts)) });
+    model
+}
+
+fn diffed(keys: &str) -> Model {
+    let mut model = history(4);
+    key(&mut model, "d");
+    if let Some(Overlay::Diff(view)) = model.overlays.last_mut() {
+        view.take(Ok(Box::new(sample::drift())));
+    }
+    key(&mut model, keys);
+    model
+}
+
+#[test]
+fn two_checkpoints_compared() {
+    let mut reading = history(4);
+    key(&mut reading, "d");
+    snapshot!("diff_reading", reading.clone(), 80, 24);
+    if let Some(Overlay::Diff(view)) = reading.overlays.last_mut() {
+        view.take(Err(
+            "checkpoint step-00000080 is damaged: weights.safetensors: its checksum does not match".to_owned()
+        ));
+    }
+    snapshot!("diff_damaged", reading, 80, 24);
+    snapshot!("diff_layers", diffed("j j"), 100, 24);
+    snapshot!("diff_tensors", diffed("t a o"), 80, 24);
+    snapshot!("diff_tiny", diffed("j j j"), 20, 5);
 }
 
 #[test]
@@ -557,6 +626,12 @@ fn all() -> Vec<Model> {
     models.push(said);
     models.push(charted());
     models.push(overlaid());
+    models.extend([detailed(140, 36), detailed(80, 24), diffed(""), diffed("t o")]);
+    for keys in ["D", "d", "space /", "o", "i"] {
+        let mut model = history(30);
+        key(&mut model, keys);
+        models.push(model);
+    }
     for keys in ["a", "O", "f", "f c h h +", "C + c [", "L l L l L o", "> > > x", "x x G", "+ + + + + + + +", "r"] {
         models.push(pressed(keys));
     }

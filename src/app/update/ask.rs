@@ -1,6 +1,7 @@
 //! Text fields that ask for one line: what the text would do is shown while it is typed, and a text that cannot be taken
 //! is refused there and then.
 
+use crate::app::checkpoint_list;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::overlay::{Ask, Input, Overlay, Purpose};
@@ -21,6 +22,7 @@ fn preview(model: &mut Model) {
     let said = match &ask.purpose {
         Purpose::ExportTo(_) => super::checkpoints::preview_export(text),
         Purpose::FilterRuns { .. } => super::runs::preview_filter(model, text),
+        Purpose::FilterCheckpoints { .. } => super::checkpoints::preview_filter(model, text),
         Purpose::RenameRun(run) => super::keep::preview_name(model, run, text),
         Purpose::TagRuns(runs) => super::keep::preview_tags(model, runs, text),
         Purpose::NoteRun(_) => super::keep::preview_note(text),
@@ -43,6 +45,12 @@ pub(super) fn changed(model: &mut Model) -> Vec<Effect> {
             // On its way to being typed: what stood before stays in force.
             Err(_) => Vec::new(),
         },
+        Purpose::FilterCheckpoints { .. } => {
+            if let Ok(filter) = checkpoint_list::parse(&text) {
+                super::checkpoints::set_filter(model, filter);
+            }
+            Vec::new()
+        }
         Purpose::FilterLayers { cursor, .. } => super::rules::set_filter(model, &text, *cursor),
         _ => Vec::new(),
     };
@@ -74,7 +82,7 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
         Purpose::SetLr => super::train::set_lr(model, text),
         Purpose::FreezeRule => super::rules::stage(model, text),
         // In force since it was typed.
-        Purpose::FilterRuns { .. } | Purpose::FilterLayers { .. } => Vec::new(),
+        Purpose::FilterRuns { .. } | Purpose::FilterLayers { .. } | Purpose::FilterCheckpoints { .. } => Vec::new(),
     }
 }
 
@@ -82,6 +90,10 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
 pub(super) fn cancel(model: &mut Model, ask: Ask) -> Vec<Effect> {
     match ask.purpose {
         Purpose::FilterRuns { before } => super::runs::set_filter(model, before),
+        Purpose::FilterCheckpoints { before } => {
+            super::checkpoints::set_filter(model, before);
+            Vec::new()
+        }
         Purpose::FilterLayers { before, cursor } => {
             if let Some(layers) = model.layers_mut() {
                 layers.restore_filter(before.as_deref(), cursor);

@@ -72,18 +72,14 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                 }
             }
         }
-        Message::Checkpoints { run, rows } => {
-            if let Some(view) = model.view_mut(&run) {
-                // The cursor stays on its checkpoint when newer ones come in above it.
-                let selected = view.selected_checkpoint().map(|r| r.name.clone());
-                let at_newest = view.checkpoint_cursor == 0;
-                let at = rows.iter().rev().position(|r| Some(&r.name) == selected.as_ref()).filter(|_| !at_newest);
-                view.checkpoint_cursor = at.unwrap_or(view.checkpoint_cursor).min(rows.len().saturating_sub(1));
-                if at_newest {
-                    view.checkpoint_cursor = 0;
-                }
-                view.health.retain(|name, _| rows.iter().any(|r| r.name == *name));
-                view.checkpoints = Some(rows);
+        Message::Checkpoints { run, rows } => super::checkpoints::listed(model, &run, rows),
+        Message::Diffed { before, after, result } => super::diff::compared(model, &before, &after, result),
+        Message::Pinned { run, result } | Message::CheckpointDeleted { run, result } => {
+            return super::checkpoints::changed(model, run, result);
+        }
+        Message::Facts { run, name, result } => {
+            if let Some(facts) = model.facts.as_mut().filter(|f| f.run == run && f.name == name) {
+                facts.read = Some(result);
             }
         }
         Message::Verified { run, name, damage } => verified(model, &run, name, damage),
@@ -239,6 +235,9 @@ fn verified(model: &mut Model, run: &str, name: String, damage: Vec<String>) {
     let said = damage.first().map(|d| format!("{name}: {d}"));
     let health = if damage.is_empty() { Health::Verified } else { Health::Damaged(damage) };
     view.health.insert(name, health);
+    let selected = model.selected_checkpoint().map(|r| r.name.clone());
+    model.arrange_checkpoints(selected.as_deref());
+    let Some(view) = model.view(run) else { return };
     let busy = view.health.values().any(|h| *h == Health::Checking);
     let good = view.health.values().filter(|h| **h == Health::Verified).count();
     if let Some(said) = said {

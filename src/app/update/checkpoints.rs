@@ -3,21 +3,56 @@
 use std::path::PathBuf;
 
 use crate::app::action::Action;
+use crate::app::checkpoint_list;
 use crate::app::effect::{Effect, ExportJob, StartJob};
-use crate::app::model::{Busy, Model};
+use crate::app::format::{age, bytes, number};
+use crate::app::message::CheckpointRow;
+use crate::app::model::{Busy, Facts, Model};
 use crate::app::overlay::{Confirm, Consent, Overlay, Purpose};
+use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level};
+use crate::core::checkpoint::policy::Guard;
+use crate::core::filter::Query;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let Some(view) = model.shown() else {
         model.say(Level::Info, "no run is open; `1` shows the runs");
         return Vec::new();
     };
-    let Some(row) = view.selected_checkpoint().cloned() else {
-        model.say(Level::Info, "this run has no checkpoint yet");
+    let run = view.id.clone();
+    match action {
+        Action::FilterCheckpoints => {
+            let before = model.checkpoint_list.filter.clone();
+            let text = before.as_str().to_owned();
+            super::ask::ask(model, "Show the checkpoints that pass", text, Purpose::FilterCheckpoints { before });
+            return Vec::new();
+        }
+        Action::SortCheckpoints | Action::ReverseCheckpoints => {
+            let selected = model.selected_checkpoint().map(|r| r.name.clone());
+            let order = model.checkpoint_list.order_mut();
+            if action == Action::SortCheckpoints {
+                order.next()
+            } else {
+                order.reverse()
+            }
+            model.arrange_checkpoints(selected.as_deref());
+            return Vec::new();
+        }
+        Action::RefreshCheckpoints => return vec![Effect::ReadCheckpoints(run)],
+        Action::VerifyAll => {
+            let rows = view.checkpoints.as_deref().unwrap_or_default();
+            let listed = model.checkpoint_list.shown().iter().filter_map(|i| rows.get(*i));
+            let names = listed.map(|row| row.name.clone()).collect();
+            return verify(model, run, names);
+        }
+        _ => {}
+    }
+    let Some(row) = model.selected_checkpoint().cloned() else {
+        let none = view.checkpoints.as_ref().is_none_or(Vec::is_empty);
+        let words = if none { "this run has no checkpoint yet" } else { "no checkpoint passes the filter" };
+        model.say(Level::Info, words);
         return Vec::new();
     };
-    let run = view.id.clone();
     match action {
         Action::Resume => resume(model, run, row.name, row.step),
         Action::Export => {
@@ -28,15 +63,139 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::ShowLayers => vec![Effect::ReadCheckpointTree { run, name: row.name }],
-        Action::Verify => {
-            let names: Vec<String> = view.checkpoints.iter().flatten().map(|r| r.name.clone()).collect();
-            if let Some(view) = model.shown_mut() {
-                view.health.extend(names.iter().map(|n| (n.clone(), Health::Checking)));
+        Action::Verify => verify(model, run, vec![row.name]),
+        Action::MarkCheckpoint => {
+            super::diff::mark(model, &row);
+            Vec::new()
+        }
+        Action::DiffCheckpoints => super::diff::open(model, &row),
+        Action::Pin => {
+            let pinned = row.guard != Some(Guard::Pinned);
+            vec![Effect::PinCheckpoint { run, name: row.name, pinned }]
+        }
+        Action::DeleteCheckpoint => {
+            delete(model, run, &row);
+            Vec::new()
+        }
+        Action::Details => {
+            match model.is_wide() {
+                true => model.side = !model.side,
+                false => model.overlays.push(Overlay::Explain { scroll: 0 }),
             }
-            vec![Effect::Verify { run, names }]
+            Vec::new()
         }
         _ => Vec::new(),
     }
+}
+
+fn verify(model: &mut Model, run: String, names: Vec<String>) -> Vec<Effect> {
+    let Some(view) = model.shown_mut() else { return Vec::new() };
+    // Those that wait already are not asked for again.
+    let names: Vec<String> = names
+        .into_iter()
+        .filter(|n| view.health.insert(n.clone(), Health::Checking) != Some(Health::Checking))
+        .collect();
+    if names.is_empty() { Vec::new() } else { vec![Effect::Verify { run, names }] }
+}
+
+/// Asks before a checkpoint is deleted; one that the run cannot do without is not.
+fn delete(model: &mut Model, run: String, row: &CheckpointRow) {
+    let health = model.shown().and_then(|v| v.health.get(&row.name));
+    let damaged = row.problem.is_some() || matches!(health, Some(Health::Damaged(_)));
+    if let Some(guard) = row.guard.as_ref().filter(|guard| !damaged || **guard == Guard::Pinned) {
+        let key =
+            if *guard == Guard::Pinned { format!(" (`{}`)", model.keymap.first(Action::Pin)) } else { String::new() };
+        model.say(Level::Warning, format!("step {} is not deleted: {guard}{key}", row.step));
+        return;
+    }
+    let mut lines = Vec::new();
+    if row.problem.is_none() {
+        let monitor = model.shown().map_or("", |v| v.monitor.as_str());
+        let measured = row.metrics.get(monitor).map_or_else(String::new, |v| format!(", {monitor} {}", number(*v)));
+        let age = age(model.now_ms, row.time_ms);
+        lines.push(format!("Epoch {}{measured}, {}, written {age} ago.", row.epoch, bytes(row.bytes)));
+    }
+    if damaged {
+        lines.push("It is damaged.".to_owned());
+    } else if !row.kept.is_empty() {
+        lines.push(format!("The recipe would keep it: {}.", row.kept.join(", ")));
+    }
+    let from = format!("{run}@{}", row.step);
+    let forks = model.runs.iter().flatten().filter(|r| r.lineage.forked_from.as_deref() == Some(&from)).count();
+    if forks > 0 {
+        let runs = if forks == 1 { "1 run was".to_owned() } else { format!("{forks} runs were") };
+        lines.push(format!("{runs} forked from here; what they began with cannot be looked at any more."));
+    }
+    lines.push("Weights and optimizer state go, for ever.".to_owned());
+    let title = format!("Delete the checkpoint of step {}?", row.step);
+    let yes = Consent::DeleteCheckpoint { run, name: row.name.clone() };
+    model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
+}
+
+/// A checkpoint was pinned, unpinned or deleted, or could not be.
+pub(super) fn changed(model: &mut Model, run: String, result: Result<String, String>) -> Vec<Effect> {
+    match result {
+        Ok(said) => model.say(Level::Good, said),
+        Err(problem) => model.say(Level::Error, problem),
+    }
+    vec![Effect::ReadCheckpoints(run)]
+}
+
+/// The history was read.
+pub(super) fn listed(model: &mut Model, run: &str, rows: Vec<CheckpointRow>) {
+    let on_view = model.shown.as_deref() == Some(run);
+    // The cursor stays on its checkpoint when newer ones come in above it; on the newest it follows the newest.
+    let selected = model.selected_checkpoint().map(|r| r.name.clone());
+    let selected = selected.filter(|_| !model.is_on_newest_checkpoint());
+    let Some(view) = model.view_mut(run) else { return };
+    // What is known of a checkpoint's bytes goes with it, also where another one of the same step took its place.
+    let old = view.checkpoints.take().unwrap_or_default();
+    let stays = |row: &CheckpointRow| old.iter().all(|o| o.name != row.name || o.time_ms == row.time_ms);
+    view.health.retain(|name, _| rows.iter().any(|row| row.name == *name && stays(row)));
+    view.checkpoints = Some(rows);
+    if on_view {
+        model.arrange_checkpoints(selected.as_deref());
+    }
+}
+
+/// Puts a filter into force.
+pub(super) fn set_filter(model: &mut Model, filter: Query) {
+    let selected = model.selected_checkpoint().map(|r| r.name.clone());
+    model.checkpoint_list.filter = filter;
+    model.arrange_checkpoints(selected.as_deref());
+}
+
+/// How many checkpoints pass, or what is wrong with the filter.
+pub(super) fn preview_filter(model: &Model, text: &str) -> Result<Vec<String>, String> {
+    checkpoint_list::parse(text).map_err(|e| e.to_string())?;
+    let all = model.shown().and_then(|v| v.checkpoints.as_ref()).map_or(0, Vec::len);
+    Ok(vec![
+        format!("{} of {all} checkpoints", model.checkpoint_list.shown().len()),
+        "words; step>=100 epoch=3 val/loss<0.3 size>1e6; kept: why: state:damaged; - not; | or".to_owned(),
+    ])
+}
+
+/// Esc: shows all again, then takes the mark off.
+pub(super) fn back(model: &mut Model) -> bool {
+    if !model.checkpoint_list.filter.is_empty() {
+        set_filter(model, Query::default());
+        return true;
+    }
+    model.marked.take().is_some()
+}
+
+/// Has the `state.json` of what is under the cursor read when its details are shown and not known yet.
+pub(super) fn facts(model: &mut Model) -> Option<Effect> {
+    if model.screen != Screen::Checkpoints || !model.has_side() {
+        return None;
+    }
+    let (run, row) = (model.shown()?.id.clone(), model.selected_checkpoint()?);
+    let (name, time_ms) = (row.name.clone(), row.time_ms);
+    if model.facts.as_ref().is_some_and(|f| f.run == run && f.name == name && f.time_ms == time_ms) {
+        return None;
+    }
+    model.facts = Some(Facts { run: run.clone(), name: name.clone(), time_ms, read: None });
+    Some(Effect::ReadFacts { run, name })
 }
 
 /// A run's name as part of a file name.

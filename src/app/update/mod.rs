@@ -8,6 +8,7 @@ mod charts;
 mod checkpoints;
 mod compare;
 mod devices;
+mod diff;
 mod form;
 mod keep;
 mod layers;
@@ -47,6 +48,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         effects.extend(rules::keep(model));
         effects.extend(look(model));
         effects.extend(drift(model));
+        effects.extend(checkpoints::facts(model));
     }
     effects.extend(model.wanted_sparks());
     effects
@@ -127,6 +129,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Place::Checkpoints => checkpoints::act(model, action),
         Place::Compare => compare::act(model, action),
         Place::Form => form::act(model, action),
+        Place::Diff => diff::act(model, action),
         Place::Popup | Place::Prompt | Place::Confirm => overlays::act(model, action),
     }
 }
@@ -170,7 +173,7 @@ fn copy(model: &mut Model) -> Vec<Effect> {
         Screen::Devices => model.devices.selected().map(|d| d.name.clone()),
         Screen::Train => run,
         Screen::Checkpoints => {
-            let step = model.shown().and_then(|v| v.selected_checkpoint()).map(|c| c.step);
+            let step = model.selected_checkpoint().map(|c| c.step);
             run.zip(step).map(|(run, step)| format!("{run}@{step}"))
         }
         Screen::Compare => None,
@@ -206,6 +209,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
         return show(model, Screen::Checkpoints);
     }
     if model.screen == Screen::Devices && model.devices.unpick() {
+        return Vec::new();
+    }
+    if model.screen == Screen::Checkpoints && checkpoints::back(model) {
         return Vec::new();
     }
     if model.screen == Screen::Runs {
@@ -257,10 +263,8 @@ fn go(model: &mut Model, by: isize) {
         Screen::Train => charts::go(model, by),
         Screen::Compare => compare::go(model, by),
         Screen::Checkpoints => {
-            if let Some(view) = model.shown_mut() {
-                let len = view.checkpoints.as_ref().map_or(0, Vec::len);
-                view.checkpoint_cursor = step(view.checkpoint_cursor, len);
-            }
+            let len = model.checkpoint_list.shown().len();
+            model.checkpoint_list.cursor = step(model.checkpoint_list.cursor, len);
         }
     }
 }
@@ -271,7 +275,7 @@ fn at_row(model: &Model) -> Option<usize> {
         Screen::Runs => Some(model.run_cursor),
         Screen::Model => Some(model.layers()?.position().0),
         Screen::Devices => Some(model.devices.cursor),
-        Screen::Checkpoints => Some(model.shown()?.checkpoint_cursor),
+        Screen::Checkpoints => model.shown().map(|_| model.checkpoint_list.cursor),
         Screen::Train | Screen::Compare => None,
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn go(model: &mut Model, by: isize) -> Vec<Effect> {
         Some(Overlay::Help { scroll }) => move_within(scroll, crate::app::action::ACTIONS.len() + 16),
         Some(Overlay::Messages { scroll }) => move_within(scroll, messages),
         Some(Overlay::Explain { scroll }) => move_within(scroll, 60),
+        Some(Overlay::Diff(view)) => {
+            let len = view.rows().len();
+            move_within(&mut view.cursor, len);
+        }
         Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
         Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
@@ -62,6 +66,9 @@ pub(super) fn go(model: &mut Model, by: isize) -> Vec<Effect> {
 
 /// Puts the cursor of a list on a line.
 pub(super) fn choose(model: &mut Model, row: usize) {
+    if let Some(Overlay::Diff(view)) = model.overlays.last_mut() {
+        view.cursor = row;
+    }
     if let Some(
         Overlay::Recipes { cursor, .. }
         | Overlay::Palette { cursor, .. }
@@ -83,6 +90,8 @@ fn open(model: &mut Model) -> Vec<Effect> {
             model.overlays.pop();
             return super::runs::jump(model, &run);
         }
+        // There is nothing to choose.
+        Some(Overlay::Diff(_)) => return Vec::new(),
         Some(Overlay::ChooseCharts { cursor }) => return super::charts::toggle_chart(model, *cursor),
         Some(Overlay::OverlayRuns { cursor }) => return super::charts::toggle_run(model, *cursor),
         Some(Overlay::Themes { names, cursor, .. }) => {
@@ -154,6 +163,7 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
             vec![Effect::WriteRecipe(job)]
         }
         Consent::DeleteRuns(runs) => vec![Effect::DeleteRuns(runs)],
+        Consent::DeleteCheckpoint { run, name } => vec![Effect::DeleteCheckpoint { run, name }],
         Consent::Start(job) => super::train::start(model, job),
         Consent::Export(mut job) => {
             job.force = true;

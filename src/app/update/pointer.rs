@@ -57,7 +57,7 @@ fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect>
         Some(Target::Top) => Vec::new(),
         // Beside what lies on top: a list or text goes away, a question or a half-typed text stays.
         _ if on_top => match model.place() {
-            Place::Popup => super::overlays::act(model, Action::PopupClose),
+            Place::Popup | Place::Diff => super::overlays::act(model, Action::PopupClose),
             _ => Vec::new(),
         },
         Some(Target::Tab(screen)) => super::show(model, screen),
@@ -73,6 +73,7 @@ fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect>
                 (true, Screen::Runs) => super::act(model, Action::OpenRun),
                 (true, Screen::Model) => super::act(model, Action::ToggleFold),
                 (true, Screen::Devices) => super::act(model, Action::PickDevice),
+                (true, Screen::Checkpoints) => super::act(model, Action::Details),
                 _ => Vec::new(),
             }
         }

@@ -46,9 +46,9 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::SortRuns | Action::ReverseRuns => {
             let selected = model.selected_run().map(|r| r.id.clone());
             if action == Action::SortRuns {
-                model.run_list.next_order();
+                model.run_list.order_mut().next();
             } else {
-                model.run_list.reverse();
+                model.run_list.order_mut().reverse();
             }
             model.arrange_runs(selected)
         }
@@ -108,7 +108,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
     model.returning = None;
     // The hosted run is known already, and better than from its files.
     if model.hosted.as_deref() == Some(id.as_str()) {
-        model.shown = Some(id);
+        model.look_at(id);
         model.screen = Screen::Train;
         return Vec::new();
     }

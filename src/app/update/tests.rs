@@ -8,6 +8,7 @@ use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, ExportProblem, OpenedRun, RecipeEntry, StartedRun};
 use crate::app::model::Busy;
 use crate::app::overlay::Confirm;
+use crate::app::pointer::{Pointer, Target};
 use crate::app::sample::{self, NOW};
 use crate::core::command::Command;
 use crate::core::event::Event;
@@ -61,6 +62,7 @@ fn step(model: &mut Model, step: u64, loss: f64) {
 }
 
 mod charts;
+mod checkpoints;
 mod everywhere;
 
 #[test]
@@ -478,10 +480,10 @@ fn the_cursor_stays_on_its_checkpoint_when_newer_ones_come() {
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
     keys(&mut model, "5 j");
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(5) });
-    assert_eq!(model.shown().unwrap().selected_checkpoint().unwrap().step, 80);
+    assert_eq!(model.selected_checkpoint().unwrap().step, 80);
     keys(&mut model, "g");
     update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(6) });
-    assert_eq!(model.shown().unwrap().selected_checkpoint().unwrap().step, 240, "on the newest it follows the newest");
+    assert_eq!(model.selected_checkpoint().unwrap().step, 240, "on the newest it follows the newest");
 }
 
 #[test]
@@ -491,12 +493,12 @@ fn damage_is_said_and_stays_on_its_line() {
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 80)))));
     let run = model.shown.clone().unwrap();
     update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(2) });
-    let effects = keys(&mut model, "5 v");
-    let names = vec!["step-00000040".to_owned(), "step-00000080".to_owned()];
+    let effects = keys(&mut model, "5 V");
+    let names = vec!["step-00000080".to_owned(), "step-00000040".to_owned()];
     assert_eq!(effects[1..], [Effect::Verify { run: run.clone(), names: names.clone() }]);
     let damage = vec!["weights.safetensors: checksum differs".to_owned()];
     update(&mut model, Message::Verified { run: run.clone(), name: names[0].clone(), damage });
-    assert!(said(&model).contains("step-00000040: weights.safetensors"));
+    assert!(said(&model).contains("step-00000080: weights.safetensors"));
     update(&mut model, Message::Verified { run, name: names[1].clone(), damage: Vec::new() });
     assert!(said(&model).contains("1 checkpoint verified"), "{}", said(&model));
 }
@@ -580,7 +582,7 @@ fn news_of_a_run_in_another_process_keep_what_the_user_did_on_its_screens() {
     keys(&mut model, "5 j 4");
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
     let view = model.shown().unwrap();
-    assert_eq!((view.step, view.checkpoint_cursor, model.screen), (80, 1, Screen::Train));
+    assert_eq!((view.step, model.checkpoint_list.cursor, model.screen), (80, 1, Screen::Train));
 }
 
 #[test]

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::app::format::number;
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::{Listing, by_module, plural};
+use crate::cli::output::{Listing, plural};
 use crate::cli::pretrained;
 use crate::core::checkpoint::LoadedCheckpoint;
 use crate::core::freeze::ParamState;
 use crate::core::recipe::Recipe;
+use crate::core::tree::by_module;
 use crate::session::{self, Reach};
 
 /// Arguments of `frostline audit`.

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::app::diff_view::word;
 use crate::app::format::number;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::{Listing, by_module, plural};
-use crate::core::checkpoint::diff::{self, Change, Drift};
+use crate::cli::output::{Listing, plural};
+use crate::core::checkpoint::diff::{self, Drift};
 use crate::core::tensor::HostTensor;
+use crate::core::tree::by_module;
 use crate::core::weights;
 
 /// Arguments of `frostline diff`.
@@ -72,22 +74,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     Ok(Done::Ok)
 }
 
-fn word(change: Change) -> &'static str {
-    match change {
-        Change::Equal => "bit-equal",
-        Change::Changed => "moved",
-        Change::Retyped => "another type",
-        Change::Reshaped => "another shape",
-        Change::Removed => "only in the first",
-        Change::Added => "only in the second",
-    }
-}
-
 fn tensors(what: &str, cx: &Context<'_>) -> Result<(Vec<HostTensor>, String), CliError> {
     let path = Path::new(what);
     if path.extension().is_some_and(|e| e == "safetensors") {
         return Ok((weights::read_safetensors(path)?, what.to_owned()));
     }
     let checkpoint = cx.home().find_checkpoint(what)?;
-    Ok((checkpoint.load()?.weights, checkpoint.label()))
+    Ok((checkpoint.load_weights()?.1, checkpoint.label()))
 }

@@ -1,16 +1,13 @@
 //! `frostline export`: a checkpoint's weights, for others to load.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::app::format::bytes;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::plural;
-use crate::core::checkpoint::{LoadedCheckpoint, TrainState};
-use crate::core::tensor::{DType, HostTensor};
-use crate::core::weights::{self, Average, Selection};
-use crate::session;
+use crate::core::tensor::DType;
+use crate::core::weights::{Average, ExportFormat, Selection};
+use crate::session::{self, ExportAs, Exportable};
 
 /// Arguments of `frostline export`.
 #[derive(Debug, clap::Args)]
@@ -79,59 +76,28 @@ fn rename(text: &str) -> Result<(String, String), String> {
 /// Writes the weights. The checkpoints' checksums are proved first.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let format = args.format()?;
-    let Source { state, weights, label, averaged } = source(args, cx)?;
-    let wrote = format!("wrote {}", args.output.display());
-    if format == Format::Torchscript {
-        args.check_whole()?;
-        let engine = cx.engine()?;
-        session::export_script(&*engine, &state, &weights, &args.output, args.force)?;
-        cx.io.say(&format!("{wrote}: TorchScript of {}, {label}", state.recipe.model.arch));
-        return Ok(Done::Ok);
-    }
-    let tensors = weights::select(weights, &args.selection())?;
-    if format == Format::Pth {
-        weights::write_pth(&args.output, &tensors, args.force)?;
-    } else {
-        let metadata = metadata(&state, &label, &averaged)?;
-        weights::write_safetensors(&args.output, &tensors, &metadata, args.force)?;
-    }
-    let size: usize = tensors.iter().map(|t| t.data.len()).sum();
-    cx.io.say(&format!("{wrote}: {} of {label}, {}", plural(tensors.len(), "tensor"), bytes(size as u64)));
+    let what = source(args, cx)?;
+    let selection = args.selection();
+    let how = ExportAs { format, selection: &selection, to: &args.output, force: args.force };
+    let (said, size) = session::export(|| cx.engine(), what, &how, &mut |_| {})?;
+    let size = if format == ExportFormat::Torchscript { String::new() } else { format!(", {}", bytes(size)) };
+    cx.io.say(&format!("wrote {}: {said}{size}", args.output.display()));
     Ok(Done::Ok)
 }
 
 impl Args {
-    fn format(&self) -> Result<Format, CliError> {
-        if let Some(format) = self.format {
-            return Ok(format);
-        }
-        let extension = self.output.extension().map(|e| e.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("safetensors") => Ok(Format::Safetensors),
-            Some("pth" | "bin" | "ckpt") => Ok(Format::Pth),
-            Some("pt" | "ts" | "torchscript") => Ok(Format::Torchscript),
-            _ => Err(CliError::Refused(format!(
+    fn format(&self) -> Result<ExportFormat, CliError> {
+        let named = self.format.map(|format| match format {
+            Format::Safetensors => ExportFormat::Safetensors,
+            Format::Pth => ExportFormat::Pth,
+            Format::Torchscript => ExportFormat::Torchscript,
+        });
+        named.or_else(|| ExportFormat::of_path(&self.output)).ok_or_else(|| {
+            CliError::Refused(format!(
                 "{}: end the file's name in .safetensors, .pth (a state dict for torch.load) or .pt (TorchScript), or say it with --format",
                 self.output.display()
-            ))),
-        }
-    }
-
-    /// A script takes its weights as they are.
-    fn check_whole(&self) -> Result<(), CliError> {
-        let chosen = [
-            ("--only", !self.only.is_empty()),
-            ("--drop", !self.drop.is_empty()),
-            ("--rename", !self.rename.is_empty()),
-            ("--strip-prefix", self.strip_prefix.is_some()),
-            ("--dtype", self.dtype.is_some()),
-        ];
-        match chosen.into_iter().find(|(_, given)| *given) {
-            Some((option, _)) => Err(CliError::Refused(format!(
-                "{option}: a TorchScript file holds the whole model as it was trained; leave the option out, or write .safetensors or .pth"
-            ))),
-            None => Ok(()),
-        }
+            ))
+        })
     }
 
     fn selection(&self) -> Selection {
@@ -149,18 +115,7 @@ impl Args {
     }
 }
 
-/// What is exported.
-struct Source {
-    /// Of the first checkpoint.
-    state: TrainState,
-    weights: Vec<HostTensor>,
-    /// In words.
-    label: String,
-    /// The checkpoints, where there are several.
-    averaged: Vec<String>,
-}
-
-fn source(args: &Args, cx: &Context<'_>) -> Result<Source, CliError> {
+fn source(args: &Args, cx: &Context<'_>) -> Result<Exportable, CliError> {
     let names: Vec<&String> = args.checkpoint.iter().chain(&args.average).collect();
     let mut first = None;
     let mut average = Average::default();
@@ -171,9 +126,9 @@ fn source(args: &Args, cx: &Context<'_>) -> Result<Source, CliError> {
         if labels.contains(&label) {
             return Err(CliError::Refused(format!("--average: {label} is named twice")));
         }
-        let LoadedCheckpoint { state, weights, .. } = checkpoint.load()?;
+        let (state, weights) = checkpoint.load_weights()?;
         if names.len() == 1 {
-            return Ok(Source { state, weights, label, averaged: Vec::new() });
+            return Ok(Exportable { state, weights, label, averaged: Vec::new() });
         }
         average.add(&label, weights)?;
         labels.push(label);
@@ -181,23 +136,5 @@ fn source(args: &Args, cx: &Context<'_>) -> Result<Source, CliError> {
     }
     let Some(state) = first else { return Err(CliError::Usage("name a checkpoint".to_owned())) };
     let label = format!("the mean of {}", labels.join(", "));
-    Ok(Source { state, weights: average.finish()?, label, averaged: labels })
-}
-
-fn metadata(state: &TrainState, label: &str, averaged: &[String]) -> Result<BTreeMap<String, String>, CliError> {
-    let mut metadata = BTreeMap::from([("frostline.model".to_owned(), state.recipe.model.arch.clone())]);
-    if averaged.is_empty() {
-        metadata.insert("frostline.step".to_owned(), state.step.to_string());
-        metadata.insert("frostline.checkpoint".to_owned(), label.to_owned());
-        for (name, value) in &state.metrics {
-            metadata.insert(format!("frostline.{name}"), value.to_string());
-        }
-    } else {
-        metadata.insert("frostline.average".to_owned(), averaged.join(" "));
-    }
-    if !state.data.class_names.is_empty() {
-        let names = serde_json::to_string(&state.data.class_names).map_err(CliError::failed)?;
-        metadata.insert("frostline.class_names".to_owned(), names);
-    }
-    Ok(metadata)
+    Ok(Exportable { state, weights: average.finish()?, label, averaged: labels })
 }

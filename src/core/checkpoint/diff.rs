@@ -68,30 +68,51 @@ pub struct ModuleDrift {
 
 /// Compares two sets of tensors by name.
 pub fn diff(before: &[HostTensor], after: &[HostTensor]) -> Drift {
-    let second: HashMap<&str, &HostTensor> = after.iter().map(|t| (t.name.as_str(), t)).collect();
-    let first: HashMap<&str, ()> = before.iter().map(|t| (t.name.as_str(), ())).collect();
-    let mut sums: Vec<(&str, Change, Option<Sums>)> = before
-        .iter()
-        .map(|a| match second.get(a.name.as_str()) {
-            None => (a.name.as_str(), Change::Removed, None),
-            Some(b) if a.shape != b.shape => (a.name.as_str(), Change::Reshaped, None),
-            Some(b) => (a.name.as_str(), change(a, b), Some(compare(a, b))),
-        })
-        .collect();
-    let added = after.iter().filter(|b| !first.contains_key(b.name.as_str()));
-    sums.extend(added.map(|b| (b.name.as_str(), Change::Added, None)));
-    let modules = by_module(&sums);
-    let tensors = sums
-        .into_iter()
-        .map(|(name, change, sums)| TensorDrift {
-            name: name.to_owned(),
+    let mut parts = Parts::default();
+    parts.add(before, after);
+    parts.finish()
+}
+
+/// A comparison part by part, for sets that do not fit into memory together.
+#[derive(Debug, Default)]
+pub struct Parts(Vec<(String, Change, Option<Sums>)>);
+
+impl Parts {
+    /// Compares these; a tensor that both sets have must be in both.
+    pub fn add(&mut self, before: &[HostTensor], after: &[HostTensor]) {
+        self.0.extend(sums(before, after));
+    }
+
+    /// What differs between all that was added.
+    pub fn finish(mut self) -> Drift {
+        // In the first set's order; those only in the second follow.
+        self.0.sort_by_key(|(_, change, _)| *change == Change::Added);
+        let modules = by_module(&self.0);
+        let tensors = self.0.into_iter().map(|(name, change, sums)| TensorDrift {
+            name,
             change,
             bit_equal: change == Change::Equal,
             relative_l2: sums.and_then(Sums::relative),
             max_abs: sums.and_then(Sums::largest),
+        });
+        Drift { tensors: tensors.collect(), modules }
+    }
+}
+
+fn sums(before: &[HostTensor], after: &[HostTensor]) -> Vec<(String, Change, Option<Sums>)> {
+    let second: HashMap<&str, &HostTensor> = after.iter().map(|t| (t.name.as_str(), t)).collect();
+    let first: HashMap<&str, ()> = before.iter().map(|t| (t.name.as_str(), ())).collect();
+    let mut sums: Vec<(String, Change, Option<Sums>)> = before
+        .iter()
+        .map(|a| match second.get(a.name.as_str()) {
+            None => (a.name.clone(), Change::Removed, None),
+            Some(b) if a.shape != b.shape => (a.name.clone(), Change::Reshaped, None),
+            Some(b) => (a.name.clone(), change(a, b), Some(compare(a, b))),
         })
         .collect();
-    Drift { tensors, modules }
+    let added = after.iter().filter(|b| !first.contains_key(b.name.as_str()));
+    sums.extend(added.map(|b| (b.name.clone(), Change::Added, None)));
+    sums
 }
 
 fn change(a: &HostTensor, b: &HostTensor) -> Change {
@@ -102,7 +123,7 @@ fn change(a: &HostTensor, b: &HostTensor) -> Change {
     }
 }
 
-fn by_module(tensors: &[(&str, Change, Option<Sums>)]) -> Vec<ModuleDrift> {
+fn by_module(tensors: &[(String, Change, Option<Sums>)]) -> Vec<ModuleDrift> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let mut modules: Vec<(ModuleDrift, Sums)> = Vec::new();
     for (name, change, sums) in tensors {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Damage;
+use super::policy::Guard;
 use crate::core::io::advice;
 
 /// What was wrong, where, and what to do, in one line.
@@ -36,6 +37,14 @@ pub enum CheckpointError {
         format: u32,
         /// The newest that this program knows.
         known: u32,
+    },
+    /// It is not to be deleted.
+    #[error("checkpoint {} is not deleted: {guard}", path.display())]
+    Guarded {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// Why not.
+        guard: Guard,
     },
     /// A tensor cannot be stored.
     #[error("tensor `{name}` cannot be saved: {message}")]

@@ -1,11 +1,13 @@
 //! Checkpoints: folders that are whole or do not exist, with a checksum of every byte.
 //!
 //! `state` is what `state.json` holds, `tensors` writes and reads the safetensors files, `store` writes, lists, loads,
-//! removes, `replace` puts a folder in place of another, `verify` names damaged files, `diff` compares two, `policy` decides (and touches no
+//! removes, `history` lists it again and again, `replace` puts a folder in place of another, `verify` names damaged files, `diff` compares two, `policy` decides (and touches no
 //! disk). Imports the rest of `core`. Called by the trainer, the command line and the screens.
 
+mod delete;
 pub mod diff;
 mod error;
+pub mod history;
 pub mod policy;
 mod replace;
 mod state;
@@ -15,8 +17,8 @@ mod verify;
 
 pub use error::CheckpointError;
 pub use state::{DataState, FileSum, TrainState};
-pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path};
-pub use verify::{Damage, verify_path};
+pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path, load_weights};
+pub use verify::{Damage, prove_weights, verify_path};
 
 #[cfg(test)]
 mod kill_tests;

@@ -129,6 +129,61 @@ pub fn kept_reasons(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<Vec<
     infos.iter().enumerate().map(reason).collect()
 }
 
+/// Why a checkpoint is not deleted, whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// Somebody said that it is to be kept for ever.
+    Pinned,
+    /// The run goes on from it.
+    Newest,
+    /// It is the best by this metric.
+    Best(String),
+    /// The newest one goes back to it.
+    Needed,
+}
+
+impl std::fmt::Display for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pinned => f.write_str("it is pinned; unpin it first"),
+            Self::Newest => f.write_str("it is the newest good one, from which the run goes on"),
+            Self::Best(metric) => write!(f, "it is the best by {metric}"),
+            Self::Needed => f.write_str("the newest one goes back to it, as the best of the phase"),
+        }
+    }
+}
+
+/// Why each checkpoint is not to be deleted. `infos` oldest first, those that are known to be damaged left out.
+pub fn guards(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<Option<Guard>> {
+    let best =
+        |(metric, mode, _): (&str, Mode, usize)| Some((metric.to_owned(), best(infos, metric, mode)?.name.clone()));
+    let bests: Vec<(String, String)> = spec.bests().filter_map(best).collect();
+    let newest = infos.last();
+    let guard = |info: &CheckpointInfo| {
+        if info.pinned {
+            return Some(Guard::Pinned);
+        }
+        if newest.is_some_and(|n| n.name == info.name) {
+            return Some(Guard::Newest);
+        }
+        let by = bests.iter().find(|(_, name)| *name == info.name).map(|(metric, _)| Guard::Best(metric.clone()));
+        by.or_else(|| (newest?.needs == Some(info.step)).then_some(Guard::Needed))
+    };
+    infos.iter().map(guard).collect()
+}
+
+/// Why one is not to be deleted: as [`guards`].
+pub fn guard(infos: &[CheckpointInfo], spec: &CheckpointSpec, name: &str) -> Option<Guard> {
+    let at = infos.iter().position(|i| i.name == name)?;
+    guards(infos, spec).into_iter().nth(at)?
+}
+
+/// Names of the newest one and the best ones, which guard themselves. `infos` oldest first.
+pub fn guarding(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<String> {
+    let best = spec.bests().filter_map(|(metric, mode, _)| best(infos, metric, mode));
+    infos.last().into_iter().chain(best).map(|i| i.name.clone()).collect()
+}
+
 /// Names of the checkpoints to remove. `infos` oldest first.
 pub fn to_remove(infos: &[CheckpointInfo], spec: &CheckpointSpec) -> Vec<String> {
     let kept = kept_reasons(infos, spec);

@@ -216,7 +216,7 @@ impl CheckpointStore {
         names.into_iter().map(|(_, name)| name).collect()
     }
 
-    fn info(&self, name: String, state: &TrainState, pins: &HashSet<String>) -> CheckpointInfo {
+    pub(super) fn info(&self, name: String, state: &TrainState, pins: &HashSet<String>) -> CheckpointInfo {
         let path = self.path.join(&name);
         let state_bytes = fs::metadata(path.join(STATE)).map_or(0, |m| m.len());
         CheckpointInfo {
@@ -346,7 +346,8 @@ impl CheckpointStore {
         self.run.join("pins.json")
     }
 
-    fn pins(&self) -> HashSet<String> {
+    /// Folder names of those that are kept for ever.
+    pub fn pins(&self) -> HashSet<String> {
         fs::read(self.pins_path()).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default()
     }
 
@@ -383,6 +384,22 @@ fn numbered(name: &str, n: u32) -> String {
     if n == 1 { name.to_owned() } else { format!("{name}.{n}") }
 }
 
+fn read_tensors(path: &Path, state: &TrainState, file: &str) -> Result<Vec<HostTensor>, Damage> {
+    match state.files.get(file) {
+        Some(sum) => tensors::read(&path.join(file), sum),
+        None => Err(Damage::new(Path::new(STATE), format!("it does not mention {file}"))),
+    }
+}
+
+/// Like [`load_path`], without the optimizer's tensors: they are neither read nor proved.
+pub fn load_weights(path: &Path) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
+    let state = read_state(path)?;
+    match read_tensors(path, &state, WEIGHTS) {
+        Ok(weights) => Ok((state, weights)),
+        Err(damage) => Err(CheckpointError::Damaged { path: path.to_owned(), damage: vec![damage] }),
+    }
+}
+
 /// Loads the checkpoint in a folder. Sizes and checksums are checked first; the error names each damaged file.
 pub fn load_path(path: &Path) -> Result<LoadedCheckpoint, CheckpointError> {
     if let Err(e) = fs::metadata(path)
@@ -392,13 +409,7 @@ pub fn load_path(path: &Path) -> Result<LoadedCheckpoint, CheckpointError> {
     }
     let state = read_state(path)?;
     let mut damage = Vec::new();
-    let mut read = |file: &str| {
-        let loaded = match state.files.get(file) {
-            Some(sum) => tensors::read(&path.join(file), sum),
-            None => Err(Damage::new(Path::new(STATE), format!("it does not mention {file}"))),
-        };
-        loaded.map_err(|d| damage.push(d)).unwrap_or_default()
-    };
+    let mut read = |file: &str| read_tensors(path, &state, file).map_err(|d| damage.push(d)).unwrap_or_default();
     let (weights, optimizer) = (read(WEIGHTS), read(OPTIMIZER));
     if damage.is_empty() {
         Ok(LoadedCheckpoint { state, weights, optimizer, path: path.to_owned() })

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::state::{BadState, decode};
-use super::{CheckpointError, FileSum, STATE, TrainState};
+use super::{CheckpointError, FileSum, STATE, TrainState, WEIGHTS};
 
 /// One damaged file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -79,6 +79,19 @@ fn check(path: &Path, sum: &FileSum) -> Option<Damage> {
         Ok((hash.finalize().to_hex().as_str() != sum.blake3).then(|| WRONG_SUM.to_owned()))
     })();
     found.unwrap_or_else(|e| Some(cannot_open(&e))).map(|what| Damage::new(path, what))
+}
+
+/// Proves the bytes of a checkpoint's weights alone.
+pub fn prove_weights(folder: &Path) -> Result<(), CheckpointError> {
+    let state = read_state(folder)?;
+    let damage = match state.files.get(WEIGHTS) {
+        Some(sum) => check(&folder.join(WEIGHTS), sum),
+        None => Some(Damage::new(Path::new(STATE), format!("it does not mention {WEIGHTS}"))),
+    };
+    match damage {
+        None => Ok(()),
+        Some(damage) => Err(CheckpointError::Damaged { path: folder.to_owned(), damage: vec![damage] }),
+    }
 }
 
 /// Every damaged file of a checkpoint's folder; none if it is as it was written.

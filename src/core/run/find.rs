@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{RunDir, RunHome, RunId, StoreError};
-use crate::core::checkpoint::{CheckpointError, CheckpointStore, LoadedCheckpoint, load_path, policy};
+use crate::core::checkpoint::{
+    CheckpointError, CheckpointStore, LoadedCheckpoint, TrainState, load_path, load_weights, policy,
+};
+use crate::core::tensor::HostTensor;
 
 /// A checkpoint that a user named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,11 @@ impl CheckpointRef {
     /// Loads it, checksums first.
     pub fn load(&self) -> Result<LoadedCheckpoint, CheckpointError> {
         load_path(&self.path)
+    }
+
+    /// Its weights with its state, without the optimizer's tensors.
+    pub fn load_weights(&self) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
+        load_weights(&self.path)
     }
 
     /// Its step, read from its name.

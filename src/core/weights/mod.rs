@@ -6,6 +6,7 @@
 mod average;
 mod cast;
 mod error;
+mod format;
 mod header;
 mod hints;
 mod in_file;
@@ -30,6 +31,7 @@ mod write_pth;
 pub use average::Average;
 pub use cast::cast;
 pub use error::WeightsError;
+pub use format::ExportFormat;
 pub use in_file::{FileTensor, InFile, TensorFile};
 pub use listing::{FileListing, TORCHSCRIPT, TensorListing};
 pub use mapping::map_onto;
@@ -39,8 +41,8 @@ pub use report::{LoadReport, Mismatch};
 pub use select::{Selection, select};
 pub use state::StateDict;
 pub use stats::ValueStats;
-pub use write::{write_safely, write_safetensors};
-pub use write_pth::write_pth;
+pub use write::{Progress, write_safely, write_safetensors, write_safetensors_watched};
+pub use write_pth::{write_pth, write_pth_watched};
 
 #[cfg(test)]
 mod fault_tests;

@@ -22,6 +22,17 @@ pub fn write_safetensors(
     metadata: &BTreeMap<String, String>,
     force: bool,
 ) -> Result<(), WeightsError> {
+    write_safetensors_watched(path, tensors, metadata, force, &mut |_| {})
+}
+
+/// [`write_safetensors`], with somebody told how far it is.
+pub fn write_safetensors_watched(
+    path: &Path,
+    tensors: &[HostTensor],
+    metadata: &BTreeMap<String, String>,
+    force: bool,
+    progress: Progress<'_>,
+) -> Result<(), WeightsError> {
     let (header, order) = header(tensors, metadata).map_err(|problem| WeightsError::Unwritable {
         path: path.to_owned(),
         format: "safetensors",
@@ -29,11 +40,34 @@ pub fn write_safetensors(
     })?;
     write_file(path, force, |file| {
         // Each tensor straight from its memory: large writes need no buffer, and small ones are joined.
-        let mut out = io::BufWriter::with_capacity(SMALL, file);
+        let mut out = io::BufWriter::with_capacity(SMALL, Watched { out: file, progress });
         out.write_all(&header)?;
         order.iter().try_for_each(|tensor| out.write_all(&tensor.data))?;
         out.flush()
     })
+}
+
+/// Is told of each piece that was written how many bytes it has.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);
+
+/// A file whose growth is told.
+pub(super) struct Watched<'a, W> {
+    pub out: W,
+    pub progress: Progress<'a>,
+}
+
+/// A large tensor is told piece by piece.
+const PIECE: usize = 8 << 20;
+
+impl<W: Write> Write for Watched<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(&bytes[..bytes.len().min(PIECE)])?;
+        (self.progress)(written as u64);
+        Ok(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Writes of more bytes than this are passed on as they are.

@@ -8,7 +8,7 @@ use rawzip::extra_fields::ExtraFieldId;
 use rawzip::{Header, ZipArchiveWriter};
 
 use super::WeightsError;
-use super::write::write_file;
+use super::write::{Progress, Watched, write_file};
 use crate::core::tensor::{DType, HostTensor};
 
 /// Folder of all entries.
@@ -24,7 +24,19 @@ const FIELD_HEADER: u64 = 4;
 /// Writes tensors for `torch.load`. An existing file is replaced with `force` only. When this returns, the file survives a power cut; before, its
 /// place is untouched.
 pub fn write_pth(path: &Path, tensors: &[HostTensor], force: bool) -> Result<(), WeightsError> {
-    write_file(path, force, |file| archive(BufWriter::with_capacity(1 << 20, file), tensors)?.flush())
+    write_pth_watched(path, tensors, force, &mut |_| {})
+}
+
+/// [`write_pth`], with somebody told how far it is.
+pub fn write_pth_watched(
+    path: &Path,
+    tensors: &[HostTensor],
+    force: bool,
+    progress: Progress<'_>,
+) -> Result<(), WeightsError> {
+    write_file(path, force, |file| {
+        archive(BufWriter::with_capacity(1 << 20, Watched { out: file, progress }), tensors)?.flush()
+    })
 }
 
 /// Writes the archive.

@@ -1,6 +1,7 @@
 //! What lies on top of a screen.
 
 mod charts;
+mod diff;
 mod form;
 mod help;
 mod lineage;
@@ -11,7 +12,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::look::Look;
-use super::screens::pane;
+use super::screens::{details, pane};
 use super::theme::Scope;
 use super::widgets::{popup, text, window};
 use crate::app::Model;
@@ -19,6 +20,7 @@ use crate::app::action::Action;
 use crate::app::format::age;
 use crate::app::message::RecipeEntry;
 use crate::app::overlay::{Ask, Confirm, Input, Overlay};
+use crate::app::place::Screen;
 use crate::app::pointer::Target;
 
 /// Draws one overlay.
@@ -36,10 +38,15 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
         Overlay::Palette { input, cursor } => palette(f, area, input, *cursor, model, look),
         Overlay::Lineage { kin, cursor } => lineage::draw(f, area, kin, *cursor, look),
         Overlay::Form(form) => form::draw(f, area, form, look),
+        Overlay::Diff(view) => diff::draw(f, area, view, look),
         Overlay::Confirm(ask) => confirm(f, area, ask, model, look),
         Overlay::Explain { scroll } => {
             let wide = usize::from(area.width.saturating_sub(6)).clamp(8, 56);
-            scrolled(f, area, look, "Explained", pane::lines(model, look, wide), *scroll);
+            let lines = match model.screen {
+                Screen::Checkpoints => details::lines(model, look, wide),
+                _ => pane::lines(model, look, wide),
+            };
+            scrolled(f, area, look, "Explained", lines, *scroll);
         }
         Overlay::Ask(ask) => draw_ask(f, area, ask, look),
         Overlay::Text { title, lines, scroll } => {

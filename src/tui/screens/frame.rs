@@ -100,8 +100,14 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     if !place.is_overlay() {
         actions.extend(model.offered(Place::Global));
     }
+    if place == Place::Diff {
+        actions.push(Action::PopupClose);
+    }
     // Texts on top have nothing to choose.
-    if matches!(model.overlays.last(), Some(Overlay::Help { .. } | Overlay::Text { .. } | Overlay::Messages { .. })) {
+    if matches!(
+        model.overlays.last(),
+        Some(Overlay::Help { .. } | Overlay::Text { .. } | Overlay::Messages { .. } | Overlay::Explain { .. })
+    ) {
         actions.retain(|a| *a != Action::PopupOpen);
     }
     let mut spans = Vec::new();

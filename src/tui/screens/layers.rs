@@ -19,7 +19,7 @@ use crate::core::freeze::ParamState;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::table::{self, Column};
-use crate::tui::widgets::{text, window};
+use crate::tui::widgets::{page, text, window};
 
 pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let Some(layers) = model.layers() else {
@@ -40,9 +40,9 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     }
     let mut list = Rect { y: area.y + summary, height: area.height - summary - detail, ..area };
     if beside {
-        let wide = (area.width / 3).clamp(36, 56);
+        let wide = page::beside(area.width);
         list.width = area.width - wide;
-        pane::draw(f, Rect { x: list.right(), width: wide, ..list }, model, look);
+        page::draw(f, Rect { x: list.right(), width: wide, ..list }, look, |width| pane::lines(model, look, width));
     }
     draw_rows(f, list, model, layers, look);
     if detail > 0 {

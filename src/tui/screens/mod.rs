@@ -8,6 +8,7 @@ mod layers;
 mod runs;
 mod train;
 
+pub use checkpoints::details;
 pub use layers::pane;
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod gauge;
+pub mod page;
 pub mod popup;
 pub mod spark;
 pub mod table;

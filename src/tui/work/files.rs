@@ -7,9 +7,9 @@ use std::sync::mpsc::Receiver;
 use super::keep;
 use super::{Job, Places, next};
 use crate::app::effect::{Effect, SparkJob};
-use crate::app::message::{CheckpointRow, Message, OpenedRun, RecipeEntry};
+use crate::app::message::{Message, OpenedRun, RecipeEntry};
 use crate::app::sparks::POINTS;
-use crate::core::checkpoint::{WEIGHTS, policy};
+use crate::core::checkpoint::WEIGHTS;
 use crate::core::event::Metrics;
 use crate::core::fit::BatchSizes;
 use crate::core::recipe::Recipe;
@@ -66,10 +66,6 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 let result = checkpoint_tree(places, &run, &name);
                 Message::CheckpointTree { run, name, result }
             }
-            Effect::ReadCheckpoints(id) => match places.home.find(&id) {
-                Ok(run) => Message::Checkpoints { rows: checkpoints(&run), run: id },
-                Err(e) => Message::Warning(e.to_string()),
-            },
             _ => continue,
         };
         if !post.message(message) {
@@ -128,25 +124,6 @@ pub(super) fn open(run: &RunDir) -> Result<OpenedRun, String> {
         latest,
         notes,
     })
-}
-
-fn checkpoints(run: &RunDir) -> Vec<CheckpointRow> {
-    let infos = run.checkpoints().list();
-    let recipe = run.meta().map(|m| m.recipe).unwrap_or_default();
-    let kept = policy::kept_reasons(&infos, &recipe.checkpoint);
-    infos
-        .into_iter()
-        .zip(kept.into_iter().chain(std::iter::repeat(Vec::new())))
-        .map(|(info, kept)| CheckpointRow {
-            name: info.name,
-            step: info.step,
-            epoch: info.epoch,
-            metrics: info.metrics,
-            bytes: info.bytes,
-            time_ms: info.time_ms,
-            kept,
-        })
-        .collect()
 }
 
 /// Recipes among the folder's TOML files: those that say something of a model or of data, and those that cannot be

@@ -8,6 +8,7 @@ mod devices;
 mod drafts;
 mod engine;
 mod files;
+mod history;
 mod hosts;
 mod keep;
 mod values;
@@ -23,7 +24,7 @@ use super::event_loop::EngineSource;
 use super::post::Post;
 use crate::app::Effect;
 use crate::core::alerts::Alerts;
-use crate::core::run::RunHome;
+use crate::core::run::{RunDir, RunHome};
 use crate::session::{Program, Start};
 
 /// Where things are.
@@ -59,6 +60,8 @@ pub struct Workers {
     values: Sender<Job>,
     drift: Sender<Job>,
     devices: Sender<Job>,
+    history: Sender<Job>,
+    verify: Sender<Job>,
     keeper: Option<JoinHandle<()>>,
     exporter: Option<JoinHandle<()>>,
 }
@@ -81,8 +84,12 @@ impl Workers {
         let (values, _) = spawn("frostline-values", Box::new(move |queue| values::work(&queue, &g, &post_g)))?;
         let (h, post_h) = (places.clone(), post.clone());
         let (drift, _) = spawn("frostline-drift", Box::new(move |queue| values::compare(&queue, &h, &post_h)))?;
-        let post_i = post.clone();
-        let (devices, _) = spawn("frostline-devices", Box::new(move |queue| devices::work(&queue, &post_i)))?;
+        let post_k = post.clone();
+        let (devices, _) = spawn("frostline-devices", Box::new(move |queue| devices::work(&queue, &post_k)))?;
+        let (i, post_i) = (places.clone(), post.clone());
+        let (history, _) = spawn("frostline-history", Box::new(move |queue| history::work(&queue, &i, &post_i)))?;
+        let (j, post_j) = (places.clone(), post.clone());
+        let (verify, _) = spawn("frostline-verify", Box::new(move |queue| weights::verify(&queue, &j, &post_j)))?;
         let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
         let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
         let (weights, exporter) =
@@ -96,6 +103,8 @@ impl Workers {
             values,
             drift,
             devices,
+            history,
+            verify,
             keeper: Some(keeper),
             exporter: Some(exporter),
         })
@@ -105,13 +114,15 @@ impl Workers {
     pub fn effect(&self, effect: Effect) {
         let queue = match effect {
             Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::ReadDevices | Effect::Start(_) => &self.engine,
-            Effect::Verify { .. } | Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
+            Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
+            Effect::Verify { .. } | Effect::DeleteCheckpoint { .. } => &self.verify,
+            Effect::ReadCheckpoints(_) | Effect::ReadFacts { .. } | Effect::PinCheckpoint { .. } => &self.history,
             Effect::WriteRules { .. } | Effect::KeepDraft(_) | Effect::ForgetDraft(_) | Effect::ReadDrafts => {
                 &self.drafts
             }
             Effect::ReadValues(_) => &self.values,
             Effect::SampleDevices => &self.devices,
-            Effect::ReadDrift(_) => &self.drift,
+            Effect::ReadDrift(_) | Effect::Diff { .. } => &self.drift,
             Effect::Attach(_) | Effect::HandOver { .. } => &self.hosts,
             _ => &self.files,
         };
@@ -136,6 +147,13 @@ impl Workers {
             let _ = exporter.join();
         }
     }
+}
+
+/// A run by its id. Not by looking for it: the run home may hold very many.
+fn run_dir(places: &Places, id: &str) -> Result<RunDir, String> {
+    let path = places.home.path().join("runs").join(id);
+    let gone = || format!("run {id} is not in {} any more", places.home.path().display());
+    RunDir::at(&path).filter(|run| run.path().is_dir()).ok_or_else(gone)
 }
 
 /// The next job; of equal ones that wait, only the last is done.

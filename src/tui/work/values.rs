@@ -1,15 +1,18 @@
 //! Values of tensors, for a look at them: only the newest look counts, since the cursor has moved on from the others.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 
-use super::{Job, Places};
+use super::{Job, Places, run_dir};
+use crate::app::diff_view::Side;
 use crate::app::effect::Effect;
 use crate::app::message::Message;
 use crate::app::values::{Drifted, From, Look, Moved, Pair};
-use crate::core::checkpoint::WEIGHTS;
-use crate::core::checkpoint::diff::diff;
-use crate::core::weights::{ValueStats, read_some};
+use crate::core::checkpoint::diff::{Drift, Parts, diff};
+use crate::core::checkpoint::{WEIGHTS, prove_weights};
+use crate::core::tree::by_module;
+use crate::core::weights::{ValueStats, inspect, read_some};
 use crate::tui::post::Post;
 
 /// Bins of a histogram. Many numbers divide it, so that it fits most widths.
@@ -28,13 +31,68 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
 /// Compares checkpoints; only the newest pair counts.
 pub(super) fn compare(queue: &Receiver<Job>, places: &Places, post: &Post) {
     while let Ok(first) = queue.recv() {
-        let Job::Effect(Effect::ReadDrift(pair)) = queue.try_iter().last().unwrap_or(first) else { continue };
-        // A checkpoint that has gone meanwhile, or is damaged: there is no column then, and Checkpoints says why.
-        let moved = drift(places, &pair).unwrap_or_default();
-        if !post.message(Message::Drift(Drifted { pair, moved })) {
-            return;
+        let (mut pair, mut sides) = (None, None);
+        for job in std::iter::once(first).chain(queue.try_iter()) {
+            match job {
+                Job::Effect(Effect::ReadDrift(new)) => pair = Some(new),
+                Job::Effect(Effect::Diff { before, after }) => sides = Some((before, after)),
+                _ => {}
+            }
+        }
+        // The user waits for this one.
+        if let Some((before, after)) = sides {
+            let result = in_full(places, &before, &after).map(Box::new);
+            if !post.message(Message::Diffed { before, after, result }) {
+                return;
+            }
+        }
+        if let Some(pair) = pair {
+            // A checkpoint that has gone meanwhile, or is damaged: there is no column then, and Checkpoints says why.
+            let moved = drift(places, &pair).unwrap_or_default();
+            if !post.message(Message::Drift(Drifted { pair, moved })) {
+                return;
+            }
         }
     }
+}
+
+/// Bytes of tensors that a comparison holds of each side, more only where a single tensor has more.
+const PART: u64 = 256 << 20;
+
+/// Compares two checkpoints part by part, so that large ones need no more memory than small ones. Their bytes are proved first.
+fn in_full(places: &Places, before: &Side, after: &Side) -> Result<Drift, String> {
+    let file = |side: &Side| {
+        let folder = run_dir(places, &side.run)?.checkpoints().path().join(&side.name);
+        prove_weights(&folder).map_err(|e| e.to_string())?;
+        let file = folder.join(WEIGHTS);
+        let listing = inspect(&file).map_err(|e| e.to_string())?;
+        let tensors = listing.tensors.into_iter().map(|t| (t.name, t.bytes));
+        Ok::<_, String>((file, tensors.collect::<Vec<(String, u64)>>()))
+    };
+    let ((first, mut names), (second, others)) = (file(before)?, file(after)?);
+    by_module(&mut names, |(name, _)| name);
+    let known: HashSet<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    names.extend(others.into_iter().filter(|(name, _)| !known.contains(name)));
+    let mut parts = Parts::default();
+    let mut rest = names.as_slice();
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|(_, size)| {
+            bytes += size;
+            bytes <= PART
+        });
+        let (part, later) = rest.split_at(fits.count().clamp(1, rest.len()));
+        rest = later;
+        let place: HashMap<&str, usize> = part.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
+        let read = |file: &Path| {
+            let read = read_some(file, None, &|name| place.contains_key(name)).map_err(|e| e.to_string())?;
+            let mut tensors = read.into_tensors().map_err(|e| e.to_string())?;
+            tensors.sort_by_key(|t| place.get(t.name.as_str()).copied());
+            Ok::<_, String>(tensors)
+        };
+        parts.add(&read(&first)?, &read(&second)?);
+    }
+    Ok(parts.finish())
 }
 
 fn drift(places: &Places, pair: &Pair) -> Option<HashMap<String, Moved>> {

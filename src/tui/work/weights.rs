@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Receiver;
 
-use super::{Job, Places, next};
+use super::{Job, Places, next, run_dir};
 use crate::app::effect::{Effect, ExportJob};
 use crate::app::format::bytes;
 use crate::app::message::{ExportProblem, Message};
@@ -16,10 +16,6 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     let mut waiting = VecDeque::new();
     while let Some(job) = next(queue, &mut waiting) {
         let open = match job {
-            Job::Effect(Effect::Verify { run, names }) => names.into_iter().all(|name| {
-                let damage = verify(places, &run, &name);
-                post.message(Message::Verified { run: run.clone(), name, damage })
-            }),
             Job::Effect(Effect::Export(job)) => post.message(Message::Exported(export(places, job))),
             Job::Effect(Effect::MeasureDrift(runs)) => {
                 let drift = |id| {
@@ -37,11 +33,50 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     }
 }
 
-fn verify(places: &Places, run: &str, name: &str) -> Vec<String> {
-    match places.home.find(run) {
-        Ok(run) => run.checkpoints().verify(name).iter().map(ToString::to_string).collect(),
-        Err(e) => vec![e.to_string()],
+/// Checksums of checkpoints, on a thread of its own: an export does not wait for a long history. Deleting one reads
+/// others, and does not wait either.
+pub(super) fn verify(queue: &Receiver<Job>, places: &Places, post: &Post) {
+    let mut waiting: VecDeque<(String, String)> = VecDeque::new();
+    loop {
+        let new = if waiting.is_empty() { queue.recv().ok() } else { queue.try_recv().ok() };
+        let open = match (new, waiting.pop_front()) {
+            (Some(Job::Effect(Effect::Verify { run, names })), first) => {
+                waiting.extend(names.into_iter().map(|name| (run.clone(), name)));
+                first.into_iter().for_each(|first| waiting.push_front(first));
+                true
+            }
+            (Some(Job::Effect(Effect::DeleteCheckpoint { run, name })), first) => {
+                first.into_iter().for_each(|first| waiting.push_front(first));
+                waiting.retain(|(r, n)| *r != run || *n != name);
+                let result = delete(places, &run, &name);
+                post.message(Message::CheckpointDeleted { run, result })
+            }
+            (Some(_), first) => {
+                first.into_iter().for_each(|first| waiting.push_front(first));
+                true
+            }
+            (None, Some((run, name))) => {
+                let damage = match run_dir(places, &run) {
+                    Ok(run) => run.checkpoints().verify(&name).iter().map(ToString::to_string).collect(),
+                    Err(problem) => vec![problem],
+                };
+                post.message(Message::Verified { run, name, damage })
+            }
+            (None, None) => false,
+        };
+        if !open {
+            return;
+        }
     }
+}
+
+fn delete(places: &Places, run: &str, name: &str) -> Result<String, String> {
+    let run = run_dir(places, run)?;
+    let recipe = run.meta().map_err(|e| e.to_string())?.recipe;
+    // Nobody is to go on from it meanwhile; a live run's owner tolerates that one goes.
+    let _lock = run.lock().ok();
+    let freed = run.checkpoints().delete(name, &recipe.checkpoint).map_err(|e| e.to_string())?;
+    Ok(format!("{name} deleted, {} freed", bytes(freed)))
 }
 
 /// Checks and loads the checkpoint, then writes its weights.

@@ -1,9 +1,6 @@
 //! What is under the cursor, explained: why it is as it is, what its values are, what the plan saves.
 
-use ratatui::Frame;
-use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::app::Model;
 use crate::app::action::Action;
@@ -13,30 +10,15 @@ use crate::app::values::From;
 use crate::core::weights::ValueStats;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
-use crate::tui::widgets::text;
+use crate::tui::widgets::page::Page;
 
-/// Cells of the labels.
-const LABEL: usize = 12;
 /// Rows of the histogram.
 const HIGH: usize = 4;
-
-/// Draws it beside the tree.
-pub fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
-    let bar = look.style(Scope::TextFaint);
-    for y in area.y..area.bottom() {
-        f.render_widget(Line::styled(look.glyphs.bar, bar), Rect { y, height: 1, width: 1, ..area });
-    }
-    let area = Rect { x: area.x + 2, width: area.width.saturating_sub(2), ..area };
-    for (i, line) in lines(model, look, usize::from(area.width)).into_iter().take(usize::from(area.height)).enumerate()
-    {
-        f.render_widget(line, Rect { y: area.y + i as u16, height: 1, ..area });
-    }
-}
 
 /// Its lines, for a width.
 pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
     let Some(layers) = model.layers() else { return Vec::new() };
-    let mut page = Page { lines: Vec::new(), look, width: width.max(8) };
+    let mut page = Page::new(look, width);
     node(&mut page, layers);
     let base = model.base_rate();
     if let (Some(base), Some((low, high))) = (base, layers.selected().and_then(|r| layers.rate_of(r.node))) {
@@ -61,40 +43,6 @@ pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
         }
     }
     page.lines
-}
-
-struct Page<'a> {
-    lines: Vec<Line<'static>>,
-    look: &'a Look,
-    width: usize,
-}
-
-impl Page<'_> {
-    fn heading(&mut self, words: &str) {
-        self.lines.push(Line::default());
-        let words = text::cut(&self.look.glyphs.plain(words), self.width, self.look.glyphs.ellipsis);
-        self.lines.push(Line::styled(words, self.look.style(Scope::Heading)));
-    }
-
-    fn pair(&mut self, label: &str, value: &str) {
-        let dim = self.look.style(Scope::TextDim);
-        let room = self.width.saturating_sub(LABEL).max(1);
-        for (i, part) in text::wrap(&self.look.glyphs.plain(value), room).into_iter().enumerate() {
-            let label = text::fit(if i == 0 { label } else { "" }, LABEL, false, self.look.glyphs.ellipsis);
-            self.lines
-                .push(Line::from_iter([Span::styled(label, dim), Span::styled(part, self.look.style(Scope::Text))]));
-        }
-    }
-
-    fn words(&mut self, words: &str, scope: Scope) {
-        let style = self.look.style(scope);
-        self.styled(words, style);
-    }
-
-    fn styled(&mut self, words: &str, style: Style) {
-        let lines = text::wrap(&self.look.glyphs.plain(words), self.width);
-        self.lines.extend(lines.into_iter().map(|l| Line::styled(l, style)));
-    }
 }
 
 /// What it is, and why it has its state.
