@@ -125,14 +125,80 @@ fn a_run_is_started_frozen_paused_stopped_resumed_and_exported_from_the_keyboard
     screen.keys("\x15out.safetensors\r");
     screen.wait_for("wrote");
     assert!(folder.path().join("out.safetensors").is_file());
-    screen.keys("x\x15out.safetensors\r");
+    // Over a file only after a question; after a no the form is there again, for other choices.
+    screen.keys("x");
+    screen.wait_for("tensors, ");
+    screen.keys("\x15out.safetensors\r");
     screen.wait_for("Overwrite");
     screen.keys("n");
+    screen.wait_gone("Overwrite");
+    screen.keys("\x15head.pth\t\t\x1b[C\x1b[C\tfc");
+    screen.wait_for("2 of ");
+    screen.keys("\r");
+    screen.wait_until("it is written", || folder.path().join("head.pth").is_file());
 
     screen.keys("q");
     screen.wait_exit();
     screen.assert_restored();
     assert!(screen.raw().contains("left: run"), "the words after the screen are on the terminal");
+}
+
+#[test]
+fn checkpoints_are_compared_kept_deleted_and_forked_from_the_keyboard() {
+    let folder = Folder::new();
+    let home = folder.path().join("home");
+    let mut screen = folder.screen();
+    start_a_run(&mut screen);
+    screen.wait_until("some checkpoints are written", || pty::checkpoints(&home).len() >= 5);
+    screen.keys("sy");
+    screen.wait_for("stopped digits");
+    screen.keys("5");
+    screen.wait_for("unchecked");
+
+    screen.keys("d");
+    screen.wait_for("relative L2");
+    screen.wait_for("the whole model");
+    screen.keys("t");
+    screen.wait_for("conv1.weight");
+    screen.keys("\x1b");
+    screen.wait_gone("relative L2");
+
+    screen.keys("D");
+    screen.wait_for("it is the newest good one");
+    screen.keys("G");
+    screen.keys("p");
+    screen.wait_for("step 20 is kept for ever");
+    screen.wait_for("pinned");
+    screen.keys("D");
+    screen.wait_for("unpin it first");
+    screen.keys("kD");
+    screen.wait_for("Delete the checkpoint of step 40?");
+    screen.keys("y");
+    screen.wait_for("step-00000040 deleted");
+    assert!(!pty::checkpoints(&home).contains(&"step-00000040".to_owned()));
+
+    screen.keys("/");
+    screen.wait_for("Show the checkpoints that pass");
+    screen.keys("pinned\r");
+    screen.wait_gone("Show the checkpoints that pass");
+    screen.keys("f");
+    screen.wait_for("Fork from step 20");
+    screen.wait_for("Nothing changes");
+    screen.keys("-b\t\x15fast");
+    screen.wait_for("number");
+    screen.keys("\x151e-4");
+    screen.wait_for("changes name, optimizer.lr");
+    screen.keys("\r");
+    screen.wait_for("running digits-b");
+    screen.keys("sy");
+    screen.wait_for("stopped digits-b");
+    screen.keys("q");
+    screen.wait_exit();
+    screen.assert_restored();
+    let recipes = std::fs::read_dir(home.join("runs")).unwrap().flatten().map(|run| run.path().join("run.toml"));
+    let fork = recipes.filter_map(|path| std::fs::read_to_string(path).ok()).find(|text| text.contains("digits-b"));
+    let fork = fork.expect("the fork is a run of its own");
+    assert!(fork.contains("lr = 0.0001") && fork.contains("@20"), "{fork}");
 }
 
 #[test]

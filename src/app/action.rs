@@ -88,6 +88,7 @@ pub enum Action {
     ChooseCharts,
     OverlayRuns,
     Resume,
+    ForkWith,
     Export,
     Verify,
     VerifyAll,
@@ -261,7 +262,8 @@ table! {
     OverlayRuns     Train "overlay-runs"      "overlay"  ["O"]               "draw other runs over this one";
 
     Resume          Checkpoints "resume"      "resume"  ["r" "enter"]        "go on from this checkpoint";
-    Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a .safetensors file";
+    ForkWith        Checkpoints "fork-with"   "fork"    ["f"]                "start a new run from this checkpoint, with changes";
+    Export          Checkpoints "export"      "export"  ["x"]                "write the weights to a file: .safetensors, .pth, TorchScript";
     MarkCheckpoint  Checkpoints "mark-checkpoint" "mark" ["space"]           "mark the checkpoint, to compare another one with it";
     DiffCheckpoints Checkpoints "diff-checkpoints" "diff" ["d"]              "show what moved since the marked one, or the one before";
     Pin             Checkpoints "pin"         "pin"     ["p"]                "keep the checkpoint for ever, or no longer";
@@ -301,7 +303,7 @@ table! {
     PromptCancel    Prompt "prompt-cancel"    "cancel"  ["esc" "ctrl-c"]     "leave it";
     PromptComplete  Prompt "prompt-complete"  "complete" ["tab"]             "complete a name; the next ready-made plan in an empty field";
 
-    FormAccept      Form "form-accept"        "write and open" ["enter"]     "write the recipe and open it";
+    FormAccept      Form "form-accept"        "accept"  ["enter"]            "accept the form";
     FormNext        Form "form-next"          "next"    ["tab" "down"]       "go to the next field";
     FormPrevious    Form "form-previous"      ""        ["backtab" "up"]     "go to the field before";
     FormMore        Form "form-more"          "choose"  ["right"]            "the next choice, or one character on";

@@ -7,6 +7,7 @@ use super::drafts::KeptDraft;
 use crate::core::command::Command;
 use crate::core::recipe::Recipe;
 use crate::core::run::{RunEdit, RunStatus};
+use crate::core::weights::{ExportFormat, Selection};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,6 +131,20 @@ pub enum Effect {
         /// It stood still, and does so there.
         paused: bool,
     },
+    /// Read the names of a checkpoint's tensors.
+    ReadTensors {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
+    /// Read the recipe that a fork of a checkpoint begins with.
+    ReadForkBase {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        name: String,
+    },
     /// Write a checkpoint's weights to a file.
     Export(ExportJob),
     /// List the themes.
@@ -186,10 +201,21 @@ pub enum StartJob {
         /// From this checkpoint; the newest good one when `None`.
         from: Option<String>,
     },
+    /// A new run from step 0 with a checkpoint's weights.
+    Fork {
+        /// The run.
+        run: String,
+        /// The checkpoint's folder name.
+        from: String,
+        /// Its optimizer state too.
+        optimizer: bool,
+        /// Changes of its recipe, `a.b=value`.
+        sets: Vec<String>,
+    },
 }
 
 /// An export.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportJob {
     /// The run.
     pub run: String,
@@ -197,6 +223,10 @@ pub struct ExportJob {
     pub checkpoint: String,
     /// The file to write, absolute or relative to the current folder.
     pub path: PathBuf,
+    /// As what.
+    pub format: ExportFormat,
+    /// What of it, and under which names.
+    pub selection: Selection,
     /// Overwrite what is there.
     pub force: bool,
 }

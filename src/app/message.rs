@@ -198,6 +198,31 @@ pub enum Message {
     HandedOver(Result<u32, String>),
     /// The live run's thread has ended.
     Ended,
+    /// The tensors of a checkpoint that is to be exported, or why they cannot be read.
+    Tensors {
+        /// The run.
+        run: String,
+        /// The checkpoint.
+        name: String,
+        /// Its tensors.
+        result: Result<Vec<super::form::Tensor>, String>,
+    },
+    /// The recipe that a fork of a checkpoint begins with, or why it cannot be read.
+    ForkBase {
+        /// The run.
+        run: String,
+        /// The checkpoint.
+        name: String,
+        /// The recipe.
+        result: Result<Box<Recipe>, String>,
+    },
+    /// How far an export is: bytes written, and bytes in all.
+    Exporting {
+        /// Written.
+        done: u64,
+        /// In all.
+        total: u64,
+    },
     /// An export is done: the file, or what was wrong.
     Exported(Result<String, ExportProblem>),
     /// SIGTERM, SIGINT, or SIGUSR1: the process is to end.
@@ -356,7 +381,7 @@ pub struct CheckpointFacts {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExportProblem {
     /// The file exists: the user is asked.
-    Exists(super::effect::ExportJob),
+    Exists(Box<super::effect::ExportJob>),
     /// Anything else, in words.
     Failed(String),
 }

@@ -116,7 +116,12 @@ pub enum Busy {
     /// A run is being started.
     Starting,
     /// Weights are written to a file.
-    Exporting,
+    Exporting {
+        /// Bytes that are written.
+        done: u64,
+        /// Bytes in all; 0 while they are read.
+        total: u64,
+    },
 }
 
 /// The state.
@@ -495,6 +500,7 @@ impl Model {
                     && self.shown().is_some_and(|v| can_resume(v.status))
                     && !self.hosts_a_live_run()
             }
+            Action::ForkWith => self.selected_checkpoint().is_some() && !self.hosts_a_live_run(),
             Action::ConfirmOther => {
                 matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))
             }

@@ -67,7 +67,7 @@ pub enum Overlay {
     Confirm(Confirm),
     /// Two checkpoints compared.
     Diff(Box<DiffView>),
-    /// The form of a new recipe.
+    /// A form.
     Form(Box<Form>),
     /// A text field.
     Ask(Box<Ask>),
@@ -116,8 +116,6 @@ pub struct Ask {
 /// What a text is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Purpose {
-    /// The file of an export; its path is what is typed.
-    ExportTo(ExportJob),
     /// A run's name.
     RenameRun(String),
     /// Tags of these runs.
@@ -185,7 +183,7 @@ pub enum Consent {
         name: String,
     },
     /// Export over a file that exists.
-    Export(ExportJob),
+    Export(Box<ExportJob>),
 }
 
 /// One line of text with a cursor.

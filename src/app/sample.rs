@@ -250,6 +250,14 @@ pub fn drift() -> Drift {
     crate::core::checkpoint::diff::diff(&before, &after)
 }
 
+/// A recipe that is sound as it stands.
+pub fn recipe(rules: &[&str]) -> Recipe {
+    let mut recipe = Recipe { name: Some("digits-head".to_owned()), ..Recipe::default() };
+    recipe.model.arch = "resnet8".to_owned();
+    recipe.freeze.rules = rules.iter().map(|r| (*r).to_owned()).collect();
+    recipe
+}
+
 /// What a checkpoint's `state.json` tells.
 pub fn facts(step: u64) -> CheckpointFacts {
     CheckpointFacts {

@@ -4,7 +4,6 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use unicode_width::UnicodeWidthStr;
 
 use super::io::Io;
-use crate::core::tree::by_module;
 
 /// A plain table: headers, two blanks between columns, no lines. Its text may come from anywhere.
 pub struct Listing {
@@ -122,6 +121,7 @@ pub fn plural(n: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::tree::by_module;
 
     #[test]
     fn a_name_cannot_speak_to_the_terminal() {

@@ -486,7 +486,7 @@ impl EventLoop {
         memory::keep(themes.folder(), &model.home, Memory::of(&model), model.now_ms);
         // Whoever still sends is told that nobody listens.
         drop(wakes);
-        workers.finish(model.busy == Some(Busy::Exporting));
+        workers.finish(matches!(model.busy, Some(Busy::Exporting { .. })));
         drop(attached);
         let exit = Exit { run, outcome: None, handed_over, hung_up, alone: None };
         if hung_up && !abandoned {

@@ -9,7 +9,7 @@ use super::look::Look;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::app::action::Action;
-use crate::app::effect::ExportJob;
+use crate::app::form::Tensor;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, RecipeEntry, StartedRun};
 use crate::app::model::Subject;
@@ -26,7 +26,7 @@ use crate::core::run::RunStatus;
 use crate::core::run::spark::Spark;
 use crate::core::series::Series;
 use crate::core::tensor::HostTensor;
-use crate::core::tree::Tree;
+use crate::core::tree::{ParamInfo, Tree};
 use crate::core::weights::ValueStats;
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
@@ -458,6 +458,55 @@ fn diffed(keys: &str) -> Model {
     model
 }
 
+/// The form of an export, with the checkpoint's tensors known.
+fn exporting(keys: &str) -> Model {
+    let mut model = history(4);
+    key(&mut model, "x");
+    let tree = sample::tree();
+    let tensor = |p: &ParamInfo| Tensor {
+        name: p.name.clone(),
+        elements: p.shape.iter().product::<usize>() as u64,
+        dtype: p.dtype,
+    };
+    let (run, row) = (model.shown.clone().unwrap(), model.selected_checkpoint().unwrap());
+    let (name, result) = (row.name.clone(), Ok(tree.parameters.iter().map(tensor).collect()));
+    update(&mut model, Message::Tensors { run, name, result });
+    key(&mut model, keys);
+    model
+}
+
+/// The form of a fork, with the recipe known.
+fn forking(keys: &str) -> Model {
+    let mut model = history(4);
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::TreeReady { run: run.clone(), tree: Ok(sample::tree()) });
+    key(&mut model, "f");
+    let base = sample::recipe(&["freeze **", "train fc"]);
+    let name = model.selected_checkpoint().unwrap().name.clone();
+    update(&mut model, Message::ForkBase { run, name, result: Ok(Box::new(base)) });
+    key(&mut model, keys);
+    model
+}
+
+#[test]
+fn exports_and_forks() {
+    let mut reading = history(4);
+    key(&mut reading, "x");
+    snapshot!("export_reading", reading, 80, 24);
+    snapshot!("export", exporting("tab tab right right tab f c"), 80, 24);
+    snapshot!("export_wrong", exporting("tab tab tab l a y r"), 100, 24);
+    snapshot!("export_tiny", exporting("tab tab tab l a y r"), 20, 5);
+    let mut busy = exporting("enter");
+    update(&mut busy, Message::Exporting { done: 30_000_000, total: 120_000_000 });
+    snapshot!("export_goes_on", busy, 80, 24);
+    let mut reading = history(4);
+    key(&mut reading, "f");
+    snapshot!("fork_reading", reading, 80, 24);
+    snapshot!("fork", forking("- b tab ctrl-u 1 e - 4"), 80, 24);
+    snapshot!("fork_wrong", forking("tab tab tab ; space t r a i n space l a y r"), 100, 24);
+    snapshot!("fork_tiny", forking("tab"), 20, 5);
+}
+
 #[test]
 fn two_checkpoints_compared() {
     let mut reading = history(4);
@@ -521,9 +570,6 @@ fn what_lies_on_top() {
     ];
     update(&mut recipes, Message::Recipes(entries));
     snapshot!("recipes", recipes, 80, 24);
-    let mut export = history(4);
-    key(&mut export, "x");
-    snapshot!("export", export, 80, 24);
     let mut themes = with_runs(2);
     let names = ["ember-dark", "frost-dark", "frost-light"].map(str::to_owned).to_vec();
     update(&mut themes, Message::Themes { names, current: "frost-dark".to_owned() });
@@ -599,11 +645,10 @@ fn what_is_kept_about_runs() {
 
 fn all() -> Vec<Model> {
     let mut prompt = history(4);
-    let job = ExportJob { run: String::new(), checkpoint: "step-00000040".to_owned(), path: "x".into(), force: false };
     prompt.overlays.push(Overlay::Ask(Box::new(Ask {
-        title: "Export to".to_owned(),
+        title: "Another name".to_owned(),
         input: Input::with("氷".repeat(90)),
-        purpose: Purpose::ExportTo(job),
+        purpose: Purpose::RenameRun(String::new()),
         preview: Ok(vec!["a line".to_owned(); 30]),
     })));
     let mut models =
@@ -626,6 +671,7 @@ fn all() -> Vec<Model> {
     models.push(said);
     models.push(charted());
     models.push(overlaid());
+    models.extend([exporting("tab tab tab l a y r"), forking("tab x"), exporting("enter")]);
     models.extend([detailed(140, 36), detailed(80, 24), diffed(""), diffed("t o")]);
     for keys in ["D", "d", "space /", "o", "i"] {
         let mut model = history(30);

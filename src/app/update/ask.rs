@@ -20,7 +20,6 @@ fn preview(model: &mut Model) {
     let Some(Overlay::Ask(ask)) = model.overlays.last() else { return };
     let text = ask.input.text.trim();
     let said = match &ask.purpose {
-        Purpose::ExportTo(_) => super::checkpoints::preview_export(text),
         Purpose::FilterRuns { .. } => super::runs::preview_filter(model, text),
         Purpose::FilterCheckpoints { .. } => super::checkpoints::preview_filter(model, text),
         Purpose::RenameRun(run) => super::keep::preview_name(model, run, text),
@@ -68,10 +67,6 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
     }
     let text = ask.input.text.trim();
     match ask.purpose {
-        Purpose::ExportTo(mut job) => {
-            job.path = text.into();
-            super::checkpoints::export(model, job)
-        }
         Purpose::RenameRun(run) => super::keep::edit(vec![run], RunEdit::Rename(text.to_owned())),
         Purpose::NoteRun(run) => super::keep::edit(vec![run], RunEdit::Note(text.to_owned())),
         Purpose::TagRuns(runs) => match TagEdit::parse(text) {

@@ -1,9 +1,10 @@
 //! Answers of work done in the background, and what the live run says.
 
 use crate::app::effect::Effect;
-use crate::app::message::{DraftReady, ExportProblem, Message, OpenedRun, StartedRun};
+use crate::app::form::Purpose;
+use crate::app::message::{DraftReady, Message, OpenedRun, StartedRun};
 use crate::app::model::{Busy, Draft, Model, Past, Subject};
-use crate::app::overlay::{Confirm, Consent, Overlay};
+use crate::app::overlay::{Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level, RunView};
 use crate::core::alerts::Kind;
@@ -91,7 +92,10 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Heard(records) => return take(model, model.attached.clone(), &records),
         Message::Parted => return super::attach::parted(model),
         Message::HandedOver(result) => return super::leave::handed_over(model, result),
-        Message::Exported(result) => exported(model, result),
+        Message::Tensors { run, name, result } => super::export::tensors(model, &run, &name, &result),
+        Message::ForkBase { run, name, result } => super::checkpoints::fork_base(model, &run, &name, result),
+        Message::Exporting { done, total } => super::export::goes_on(model, done, total),
+        Message::Exported(result) => super::export::exported(model, result),
         Message::Themes { names, current } => {
             let cursor = names.iter().position(|n| *n == current).unwrap_or(0);
             model.overlays.push(Overlay::Themes { names, cursor, before: current });
@@ -260,6 +264,7 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
             }
             let id = view.id.clone();
             model.hosted = Some(id.clone());
+            super::form::close(model, |purpose| matches!(purpose, Purpose::Fork(_)));
             let draft = model.draft.take();
             model.show(view);
             model.screen = Screen::Train;
@@ -353,22 +358,6 @@ fn ended(model: &mut Model) -> Vec<Effect> {
         effects.extend(super::train::start(model, job));
     }
     effects
-}
-
-fn exported(model: &mut Model, result: Result<String, ExportProblem>) {
-    if model.busy == Some(Busy::Exporting) {
-        model.busy = None;
-    }
-    match result {
-        Ok(said) => model.say(Level::Good, said),
-        Err(ExportProblem::Failed(problem)) => fail(model, "The export failed", &problem),
-        Err(ExportProblem::Exists(job)) => {
-            let title = "Overwrite the file?".to_owned();
-            let lines = vec![format!("{} exists already.", job.path.display())];
-            let yes = Consent::Export(job);
-            model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
-        }
-    }
 }
 
 /// A problem that the user waited on: one line as a toast, several as a text to read.

@@ -1,18 +1,20 @@
-//! The history of one run: resume, export, verify.
+//! The history of one run: what is listed, and what is done with one checkpoint.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
 
 use crate::app::action::Action;
 use crate::app::checkpoint_list;
-use crate::app::effect::{Effect, ExportJob, StartJob};
+use crate::app::effect::{Effect, StartJob};
+use crate::app::form::{Form, Purpose};
 use crate::app::format::{age, bytes, number};
 use crate::app::message::CheckpointRow;
-use crate::app::model::{Busy, Facts, Model};
-use crate::app::overlay::{Confirm, Consent, Overlay, Purpose};
+use crate::app::model::{Facts, Model};
+use crate::app::overlay::{Confirm, Consent, Overlay, Purpose as Asked};
 use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level};
 use crate::core::checkpoint::policy::Guard;
 use crate::core::filter::Query;
+use crate::core::recipe::Recipe;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let Some(view) = model.shown() else {
@@ -24,7 +26,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::FilterCheckpoints => {
             let before = model.checkpoint_list.filter.clone();
             let text = before.as_str().to_owned();
-            super::ask::ask(model, "Show the checkpoints that pass", text, Purpose::FilterCheckpoints { before });
+            super::ask::ask(model, "Show the checkpoints that pass", text, Asked::FilterCheckpoints { before });
             return Vec::new();
         }
         Action::SortCheckpoints | Action::ReverseCheckpoints => {
@@ -55,13 +57,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     };
     match action {
         Action::Resume => resume(model, run, row.name, row.step),
-        Action::Export => {
-            let file = format!("{}-step-{}.safetensors", plain(&view.name), row.step);
-            let job = ExportJob { run, checkpoint: row.name, path: PathBuf::new(), force: false };
-            let title = format!("Export the weights of {} to", job.checkpoint);
-            super::ask::ask(model, title, file, Purpose::ExportTo(job));
-            Vec::new()
-        }
+        Action::Export => super::export::open(model, run, row),
+        Action::ForkWith => fork(model, run, row),
         Action::ShowLayers => vec![Effect::ReadCheckpointTree { run, name: row.name }],
         Action::Verify => verify(model, run, vec![row.name]),
         Action::MarkCheckpoint => {
@@ -150,8 +147,12 @@ pub(super) fn listed(model: &mut Model, run: &str, rows: Vec<CheckpointRow>) {
     let Some(view) = model.view_mut(run) else { return };
     // What is known of a checkpoint's bytes goes with it, also where another one of the same step took its place.
     let old = view.checkpoints.take().unwrap_or_default();
-    let stays = |row: &CheckpointRow| old.iter().all(|o| o.name != row.name || o.time_ms == row.time_ms);
-    view.health.retain(|name, _| rows.iter().any(|row| row.name == *name && stays(row)));
+    let times = |rows: &[CheckpointRow]| -> HashMap<String, u64> {
+        rows.iter().map(|row| (row.name.clone(), row.time_ms)).collect()
+    };
+    let (before, now) = (times(&old), times(&rows));
+    let stays = |name: &String| now.get(name).is_some_and(|t| before.get(name).is_none_or(|b| b == t));
+    view.health.retain(|name, _| stays(name));
     view.checkpoints = Some(rows);
     if on_view {
         model.arrange_checkpoints(selected.as_deref());
@@ -198,20 +199,40 @@ pub(super) fn facts(model: &mut Model) -> Option<Effect> {
     Some(Effect::ReadFacts { run, name })
 }
 
-/// A run's name as part of a file name.
-fn plain(name: &str) -> String {
-    let kept = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let text: String = name.chars().map(kept).collect();
-    let text = text.trim_start_matches('.');
-    if text.is_empty() { "model".to_owned() } else { text.to_owned() }
+/// Puts the form of a fork on top.
+fn fork(model: &mut Model, run: String, row: CheckpointRow) -> Vec<Effect> {
+    if model.hosts_a_live_run() {
+        let name = model.hosted().map_or("a run", |v| &v.name);
+        let text = format!("{name} is live here; stop it before another one starts");
+        model.say(Level::Warning, text);
+        return Vec::new();
+    }
+    let tree = model.shown().and_then(|v| v.layers.as_ref()).map(|l| l.tree().clone());
+    model.overlays.push(Overlay::Form(Box::new(Form::fork(run.clone(), row.name.clone(), row.step, tree))));
+    vec![Effect::ReadForkBase { run, name: row.name }]
+}
+
+/// The recipe that a fork begins with was read, or cannot be.
+pub(super) fn fork_base(model: &mut Model, run: &str, name: &str, result: Result<Box<Recipe>, String>) {
+    let form = model.overlays.iter_mut().find_map(|overlay| match overlay {
+        Overlay::Form(form) => match &form.purpose {
+            Purpose::Fork(of) if of.run == run && of.checkpoint == name => Some(form),
+            _ => None,
+        },
+        _ => None,
+    });
+    if let Some(form) = form {
+        form.take_base(result);
+    }
 }
 
 fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect> {
     if !model.enabled(Action::Resume) && !model.hosts_a_live_run() {
         let status = model.shown().map_or_else(String::new, |v| v.status.to_string());
+        let fork = model.keymap.first(Action::ForkWith);
         model.say(
             Level::Info,
-            format!("this run is {status}: there is nothing to resume; `frostline fork` starts anew from it"),
+            format!("this run is {status}: there is nothing to resume; `{fork}` starts a new run from it"),
         );
         return Vec::new();
     }
@@ -227,18 +248,4 @@ fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect
         return Vec::new();
     }
     super::train::start(model, job)
-}
-
-/// What the file's name says of the export.
-pub(super) fn preview_export(text: &str) -> Result<Vec<String>, String> {
-    if text.is_empty() {
-        return Err("an export needs a file name".to_owned());
-    }
-    Ok(vec!["A .safetensors file; relative to the current folder.".to_owned()])
-}
-
-/// Sends an export off.
-pub(super) fn export(model: &mut Model, job: ExportJob) -> Vec<Effect> {
-    model.busy = Some(Busy::Exporting);
-    vec![Effect::Export(job)]
 }

@@ -9,6 +9,7 @@ mod checkpoints;
 mod compare;
 mod devices;
 mod diff;
+mod export;
 mod form;
 mod keep;
 mod layers;

@@ -52,6 +52,7 @@ pub(super) fn go(model: &mut Model, by: isize) -> Vec<Effect> {
             move_within(&mut view.cursor, len);
         }
         Some(Overlay::Text { scroll, lines, .. }) => move_within(scroll, lines.len()),
+        Some(Overlay::Form(form)) => form.go(by.signum()),
         Some(Overlay::Lineage { kin, cursor }) => move_within(cursor, kin.len()),
         Some(Overlay::Recipes { entries, cursor }) => move_within(cursor, entries.as_ref().map_or(0, Vec::len)),
         Some(Overlay::ChooseCharts { cursor } | Overlay::OverlayRuns { cursor }) => move_within(cursor, lines),
@@ -167,7 +168,7 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
         Consent::Start(job) => super::train::start(model, job),
         Consent::Export(mut job) => {
             job.force = true;
-            super::checkpoints::export(model, job)
+            super::export::send(model, *job)
         }
     }
 }

@@ -49,6 +49,10 @@ fn click(model: &mut Model, target: Option<Target>, on_top: bool) -> Vec<Effect>
         Some(Target::Hint(action)) => super::act(model, action),
         Some(Target::TopRow(row)) => {
             super::overlays::choose(model, row);
+            if model.place() == Place::Form {
+                super::form::click(model, row);
+                return Vec::new();
+            }
             match model.place() {
                 Place::Prompt => super::overlays::act(model, Action::PromptAccept),
                 _ => super::overlays::act(model, Action::PopupOpen),

@@ -3,9 +3,9 @@
 mod runs;
 
 use super::*;
-use crate::app::effect::{ExportJob, StartJob};
+use crate::app::effect::StartJob;
 use crate::app::keys::Keymap;
-use crate::app::message::{DraftReady, ExportProblem, OpenedRun, RecipeEntry, StartedRun};
+use crate::app::message::{DraftReady, OpenedRun, RecipeEntry, StartedRun};
 use crate::app::model::Busy;
 use crate::app::overlay::Confirm;
 use crate::app::pointer::{Pointer, Target};
@@ -446,29 +446,6 @@ fn a_finished_run_is_not_resumed() {
     let mut model = model();
     keys(&mut model, "j r");
     assert!(said(&model).contains("nothing to resume"), "{}", said(&model));
-}
-
-#[test]
-fn export_asks_for_a_file_and_before_it_overwrites_one() {
-    let mut model = model();
-    model.opening = Some(sample::run(1, "", RunStatus::Stopped).id.to_string());
-    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 120)))));
-    let run = model.shown.clone().unwrap();
-    keys(&mut model, "5");
-    update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
-    keys(&mut model, "x ctrl-u");
-    type_text(&mut model, "out q.safetensors");
-    let job = |force| ExportJob {
-        run: run.clone(),
-        checkpoint: "step-00000120".to_owned(),
-        path: "out q.safetensors".into(),
-        force,
-    };
-    assert_eq!(keys(&mut model, "enter"), [Effect::Export(job(false))]);
-    update(&mut model, Message::Exported(Err(ExportProblem::Exists(job(false)))));
-    assert_eq!(keys(&mut model, "y"), [Effect::Export(job(true))]);
-    update(&mut model, Message::Exported(Ok("wrote it".to_owned())));
-    assert_eq!((model.busy.clone(), said(&model)), (None, "wrote it"));
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub fn cast(tensor: HostTensor, to: DType) -> Result<HostTensor, WeightsError> {
 }
 
 /// Whether [`cast`] can do it.
-pub(super) fn can_cast(from: DType, to: DType) -> bool {
+/// Whether elements of one type can become another's: floating-point numbers alone.
+pub fn can_cast(from: DType, to: DType) -> bool {
     let float = |t| matches!(t, DType::Float16 | DType::Bfloat16 | DType::Float32 | DType::Float64);
     from == to || float(from) && float(to)
 }

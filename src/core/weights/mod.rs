@@ -29,7 +29,7 @@ mod write;
 mod write_pth;
 
 pub use average::Average;
-pub use cast::cast;
+pub use cast::{can_cast, cast};
 pub use error::WeightsError;
 pub use format::ExportFormat;
 pub use in_file::{FileTensor, InFile, TensorFile};

@@ -9,8 +9,8 @@ use crate::core::checkpoint::{CheckpointError, LoadedCheckpoint, TrainState};
 use crate::core::event::Metrics;
 use crate::core::freeze::{Plan, Progress};
 use crate::core::lr::{EarlyStopping, LrSchedule};
-use crate::core::recipe::{FreezeSchedule, LoadSpec, Recipe, TrainSpec};
-use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus};
+use crate::core::recipe::{Recipe, TrainSpec};
+use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus, forked};
 use crate::core::tree::Tree;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::{Engine, archive};
@@ -132,13 +132,7 @@ pub fn fork(
     if let Some(run) = &checkpoint.run {
         recipe = run.meta()?.recipe;
     }
-    recipe.freeze.rules.clone_from(&loaded.state.freeze_rules);
-    // The plan in force is the outcome of the parent's schedule; its times would make no sense in another run.
-    recipe.freeze.schedule = FreezeSchedule::default();
-    recipe.optimizer.lr = loaded.state.base_lr;
-    recipe.model.weights = Some(label.clone());
-    recipe.model.load = LoadSpec::default();
-    let recipe = recipe.with_sets(sets)?;
+    let recipe = forked(recipe, &loaded.state, &label).with_sets(sets)?;
     if recipe.model.weights.as_ref() != Some(&label) {
         return Err(TrainError::Refused(
             "model.weights: a fork takes its weights from the checkpoint; `frostline train` starts from others"

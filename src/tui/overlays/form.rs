@@ -1,4 +1,4 @@
-//! The form of a new recipe: names at the left, fields, and what is wrong with each beside it.
+//! A form: names at the left, fields, and what is wrong with each beside it.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -6,6 +6,7 @@ use ratatui::text::Line;
 
 use super::field;
 use crate::app::form::{Field, Form};
+use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 use crate::tui::widgets::{popup, text, window};
@@ -17,7 +18,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, form: &Form, look: &Look) {
     // Below the fields: all of what is wrong with the one that has the cursor, or with none of them.
     let below = below(form, usize::from(area.width.saturating_sub(6)).clamp(10, 96), look);
     let rows = form.fields.len();
-    let inner = popup::draw(f, area, look, "A new recipe from the template", 96, (rows + 3) as u16);
+    let inner = popup::draw(f, area, look, &form.title, 96, (rows + 3) as u16);
     let words = (below.len() as u16).min(3).min(inner.height.saturating_sub(1));
     let height = usize::from(inner.height - words).min(rows);
     let first = window(form.cursor, rows, height);
@@ -26,6 +27,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, form: &Form, look: &Look) {
     for i in order {
         let Some(one) = form.fields.get(i).filter(|_| i >= first && i < first + height) else { continue };
         let at = Rect { y: inner.y + (i - first) as u16, height: 1, ..inner };
+        look.hits.note(at, Target::TopRow(i));
         draw_field(f, at, one, i == form.cursor, look);
     }
     for (i, (line, scope)) in below.iter().take(usize::from(words)).enumerate() {
@@ -37,10 +39,12 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, form: &Form, look: &Look) {
 fn below(form: &Form, wide: usize, look: &Look) -> Vec<(String, Scope)> {
     let own = form.fields.get(form.cursor);
     let (words, scope) = match own.and_then(|f| f.problem.as_ref()).or(form.problems.first()) {
-        Some(problem) => (problem.clone(), Scope::Error),
-        None => (own.map_or_else(String::new, |f| f.hint.to_owned()), Scope::TextFaint),
+        Some(problem) => (vec![problem.clone()], Scope::Error),
+        None if form.notes.is_empty() => (own.map(|f| f.hint.to_owned()).into_iter().collect(), Scope::TextFaint),
+        None => (form.notes.clone(), Scope::TextDim),
     };
-    text::wrap(&look.glyphs.plain(&words), wide).into_iter().map(|line| (line, scope)).collect()
+    let lines = words.iter().flat_map(|words| text::wrap(&look.glyphs.plain(words), wide));
+    lines.map(|line| (line, scope)).collect()
 }
 
 fn draw_field(f: &mut Frame<'_>, area: Rect, one: &Field, here: bool, look: &Look) {

@@ -79,7 +79,11 @@ fn badge(model: &Model, look: &Look) -> Vec<(String, Scope)> {
     match &model.busy {
         Some(Busy::Starting) => return vec![(plain("starting…"), Scope::Warning)],
         Some(Busy::Draft(_)) => return vec![(plain("building the model…"), Scope::Warning)],
-        Some(Busy::Exporting) => return vec![(plain("exporting…"), Scope::Warning)],
+        Some(Busy::Exporting { total: 0, .. }) => return vec![(plain("exporting…"), Scope::Warning)],
+        Some(Busy::Exporting { done, total }) => {
+            let percent = (100.0 * *done as f64 / *total as f64).min(100.0);
+            return vec![(plain(&format!("exporting… {percent:.0}%")), Scope::Warning)];
+        }
         None => {}
     }
     let attached = || model.view(model.attached.as_deref()?);

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::open;
 use super::{Job, Places, next};
@@ -16,6 +16,20 @@ use crate::core::tree::Tree;
 use crate::session::{self, Engine, Extras, Session, Start};
 use crate::tui::event_loop::EngineSource;
 use crate::tui::post::Post;
+
+/// The engine, built when it is first needed; an export may ask for it as well as a run.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Lazy>>);
+
+impl Shared {
+    pub(super) fn new(source: EngineSource) -> Self {
+        Self(Arc::new(Mutex::new(Lazy::Source(source))))
+    }
+
+    pub(super) fn get(&self) -> Result<Arc<dyn Engine>, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get()
+    }
+}
 
 /// The engine, or how to get it.
 enum Lazy {
@@ -35,21 +49,20 @@ impl Lazy {
     }
 }
 
-pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource, post: &Post) {
-    let mut engine = Lazy::Source(source);
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, engine: &Shared, post: &Post) {
     let mut waiting = VecDeque::new();
     while let Some(job) = next(queue, &mut waiting) {
         let open = match job {
-            Job::Start(job) => begin(&mut engine, places, *job, post),
+            Job::Start(job) => begin(engine, places, *job, post),
             Job::Effect(Effect::Start(job)) => match resolve(places, job) {
-                Ok(job) => begin(&mut engine, places, job, post),
+                Ok(job) => begin(engine, places, job, post),
                 Err(problem) => post.message(Message::Started(Err(problem))),
             },
             Job::Effect(Effect::OpenDraft(path)) => {
-                post.message(Message::Draft(draft(&mut engine, places, &path).map(Box::new)))
+                post.message(Message::Draft(draft(engine, places, &path).map(Box::new)))
             }
             Job::Effect(Effect::ReadTree(run)) => {
-                let tree = tree_of_run(&mut engine, places, &run);
+                let tree = tree_of_run(engine, places, &run);
                 post.message(Message::TreeReady { run, tree })
             }
             Job::Effect(Effect::ReadDevices) => post.message(Message::Devices(engine.get().map(|e| e.devices()))),
@@ -61,7 +74,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, source: EngineSource,
     }
 }
 
-fn draft(engine: &mut Lazy, places: &Places, path: &Path) -> Result<DraftReady, String> {
+fn draft(engine: &Shared, places: &Places, path: &Path) -> Result<DraftReady, String> {
     // Before the recipe itself: a change between the two is found when rules are written.
     let checksum = super::drafts::checksum(path).unwrap_or_default();
     let recipe = Recipe::load(path, &[]).map_err(|e| e.to_string())?;
@@ -70,18 +83,23 @@ fn draft(engine: &mut Lazy, places: &Places, path: &Path) -> Result<DraftReady, 
     Ok(DraftReady { path: path.to_owned(), recipe, tree, checksum, kept })
 }
 
-fn tree_of_run(engine: &mut Lazy, places: &Places, run: &str) -> Result<Tree, String> {
+fn tree_of_run(engine: &Shared, places: &Places, run: &str) -> Result<Tree, String> {
     let meta = places.home.find(run).and_then(|r| r.meta()).map_err(|e| e.to_string())?;
     tree(engine, &meta.recipe)
 }
 
-fn tree(engine: &mut Lazy, recipe: &Recipe) -> Result<Tree, String> {
+fn tree(engine: &Shared, recipe: &Recipe) -> Result<Tree, String> {
     session::layers(&*engine.get()?, recipe).map_err(|e| e.to_string())
 }
 
 fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
     Ok(match job {
         StartJob::Fresh(recipe) => Start::Fresh { recipe: *recipe },
+        StartJob::Fork { run, from, optimizer, sets } => {
+            let path = super::run_dir(places, &run)?.checkpoints().path().join(&from);
+            let checkpoint = places.home.find_checkpoint(&path.display().to_string()).map_err(|e| e.to_string())?;
+            Start::Fork { checkpoint, optimizer, sets }
+        }
         StartJob::Resume { run, from } => {
             let run = places.home.find(&run).map_err(|e| e.to_string())?;
             Start::Resume { run, from, sets: Vec::new() }
@@ -90,7 +108,7 @@ fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
 }
 
 /// Starts a run and hands its handle to the loop.
-fn begin(engine: &mut Lazy, places: &Places, start: Start, post: &Post) -> bool {
+fn begin(engine: &Shared, places: &Places, start: Start, post: &Post) -> bool {
     // A resumed run's past is read before it goes on: what comes after is in its stream.
     let past = match &start {
         Start::Resume { run, .. } => open(run).ok(),

@@ -5,12 +5,16 @@ use std::sync::mpsc::Receiver;
 
 use super::{Job, Places, next, run_dir};
 use crate::app::effect::Effect;
+use crate::app::form::Tensor;
 use crate::app::message::{CheckpointFacts, CheckpointRow, Message};
 use crate::core::checkpoint::history::{Entry, History};
 use crate::core::checkpoint::policy::{self, Guard};
-use crate::core::checkpoint::{CheckpointInfo, CheckpointStore};
+use crate::core::checkpoint::{CheckpointInfo, CheckpointStore, WEIGHTS};
 use crate::core::event::Metrics;
-use crate::core::run::RunDir;
+use crate::core::recipe::Recipe;
+use crate::core::run::{RunDir, forked};
+use crate::core::tensor::DType;
+use crate::core::weights::{TensorListing, inspect};
 use crate::tui::post::Post;
 
 pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
@@ -36,6 +40,14 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
             Effect::PinCheckpoint { run, name, pinned } => {
                 let result = pin(places, &run, &name, pinned);
                 Message::Pinned { run, result }
+            }
+            Effect::ReadTensors { run, name } => {
+                let result = tensors(places, &run, &name);
+                Message::Tensors { run, name, result }
+            }
+            Effect::ReadForkBase { run, name } => {
+                let result = fork_base(places, &run, &name).map(Box::new);
+                Message::ForkBase { run, name, result }
             }
             _ => continue,
         };
@@ -86,6 +98,24 @@ fn pin(places: &Places, run: &str, name: &str, pinned: bool) -> Result<String, S
     run_dir(places, run)?.checkpoints().pin(name, pinned).map_err(|e| e.to_string())?;
     let step = CheckpointStore::step_of(name).unwrap_or(0);
     Ok(if pinned { format!("step {step} is kept for ever") } else { format!("step {step} is no longer pinned") })
+}
+
+/// Names and sizes of the weights, from the file's header.
+fn tensors(places: &Places, run: &str, name: &str) -> Result<Vec<Tensor>, String> {
+    let file = run_dir(places, run)?.checkpoints().path().join(name).join(WEIGHTS);
+    let listing = inspect(&file).map_err(|e| e.to_string())?;
+    let tensor = |t: TensorListing| {
+        let elements = t.shape.iter().map(|n| *n as u64).product();
+        Some(Tensor { dtype: DType::of_name(t.dtype)?, elements, name: t.name })
+    };
+    Ok(listing.tensors.into_iter().filter_map(tensor).collect())
+}
+
+fn fork_base(places: &Places, run: &str, name: &str) -> Result<Recipe, String> {
+    let run = run_dir(places, run)?;
+    let state = run.checkpoints().state(name).map_err(|e| e.to_string())?;
+    let recipe = run.meta().map_err(|e| e.to_string())?.recipe;
+    Ok(forked(recipe, &state, &format!("{}@{}", run.id(), state.step)))
 }
 
 fn facts(places: &Places, run: &str, name: &str) -> Result<CheckpointFacts, String> {

@@ -90,10 +90,12 @@ impl Workers {
         let (history, _) = spawn("frostline-history", Box::new(move |queue| history::work(&queue, &i, &post_i)))?;
         let (j, post_j) = (places.clone(), post.clone());
         let (verify, _) = spawn("frostline-verify", Box::new(move |queue| weights::verify(&queue, &j, &post_j)))?;
-        let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, source, &post_b);
+        let shared = engine::Shared::new(source);
+        let theirs = shared.clone();
+        let engine = move |queue: Receiver<Job>| engine::work(&queue, &b, &shared, &post_b);
         let (engine, _) = spawn("frostline-engine", Box::new(engine))?;
         let (weights, exporter) =
-            spawn("frostline-weights", Box::new(move |queue| weights::work(&queue, &c, &post_c)))?;
+            spawn("frostline-weights", Box::new(move |queue| weights::work(&queue, &c, &theirs, &post_c)))?;
         Ok(Self {
             files,
             engine,
@@ -116,7 +118,11 @@ impl Workers {
             Effect::OpenDraft(_) | Effect::ReadTree(_) | Effect::ReadDevices | Effect::Start(_) => &self.engine,
             Effect::Export(_) | Effect::MeasureDrift(_) => &self.weights,
             Effect::Verify { .. } | Effect::DeleteCheckpoint { .. } => &self.verify,
-            Effect::ReadCheckpoints(_) | Effect::ReadFacts { .. } | Effect::PinCheckpoint { .. } => &self.history,
+            Effect::ReadCheckpoints(_)
+            | Effect::ReadFacts { .. }
+            | Effect::PinCheckpoint { .. }
+            | Effect::ReadTensors { .. }
+            | Effect::ReadForkBase { .. } => &self.history,
             Effect::WriteRules { .. } | Effect::KeepDraft(_) | Effect::ForgetDraft(_) | Effect::ReadDrafts => {
                 &self.drafts
             }

@@ -41,7 +41,7 @@ pub(super) fn compare(queue: &Receiver<Job>, places: &Places, post: &Post) {
         }
         // The user waits for this one.
         if let Some((before, after)) = sides {
-            let result = in_full(places, &before, &after).map(Box::new);
+            let result = in_full(places, &before, &after, PART).map(Box::new);
             if !post.message(Message::Diffed { before, after, result }) {
                 return;
             }
@@ -60,7 +60,7 @@ pub(super) fn compare(queue: &Receiver<Job>, places: &Places, post: &Post) {
 const PART: u64 = 256 << 20;
 
 /// Compares two checkpoints part by part, so that large ones need no more memory than small ones. Their bytes are proved first.
-fn in_full(places: &Places, before: &Side, after: &Side) -> Result<Drift, String> {
+fn in_full(places: &Places, before: &Side, after: &Side, most: u64) -> Result<Drift, String> {
     let file = |side: &Side| {
         let folder = run_dir(places, &side.run)?.checkpoints().path().join(&side.name);
         prove_weights(&folder).map_err(|e| e.to_string())?;
@@ -79,7 +79,7 @@ fn in_full(places: &Places, before: &Side, after: &Side) -> Result<Drift, String
         let mut bytes = 0;
         let fits = rest.iter().take_while(|(_, size)| {
             bytes += size;
-            bytes <= PART
+            bytes <= most
         });
         let (part, later) = rest.split_at(fits.count().clamp(1, rest.len()));
         rest = later;
@@ -122,5 +122,46 @@ fn read(places: &Places, look: &Look) -> Result<ValueStats, String> {
     match tensors.is_empty() {
         true => Err(format!("{} has no tensor of this name", path.display())),
         false => Ok(ValueStats::of(&tensors, BINS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::alerts::Alerts;
+    use crate::core::checkpoint::TrainState;
+    use crate::core::recipe::Recipe;
+    use crate::core::run::{Lineage, RunHome};
+    use crate::core::tensor::HostTensor;
+    use crate::session::Program;
+
+    #[test]
+    fn checkpoints_compared_part_by_part_differ_as_those_compared_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        let run = home.create(&Recipe::default(), Lineage::default()).unwrap();
+        let places =
+            Places { home, cwd: dir.path().into(), program: Program::this(), drafts: None, alerts: Alerts::default() };
+        let t = |name: &str, values: &[f32]| HostTensor::from_f32(name, &[values.len()], values);
+        let first = [t("a.w", &[3.0, 4.0]), t("a.b", &[1.0]), t("b.w", &[0.5; 9]), t("gone", &[1.0])];
+        let second = [t("a.w", &[3.0, 4.5]), t("new", &[1.0]), t("a.b", &[1.0]), t("b.w", &[0.25; 9])];
+        let write = |step: u64, tensors: &[HostTensor]| {
+            let state = TrainState { step, ..TrainState::default() };
+            let name = run.checkpoints().write(&state, tensors, &[]).unwrap().name;
+            Side { run: run.id().to_string(), run_name: String::new(), name, step }
+        };
+        let (before, after) = (write(1, &first), write(2, &second));
+        let whole = in_full(&places, &before, &after, u64::MAX).unwrap();
+        assert_eq!(in_full(&places, &before, &after, 1).unwrap(), whole);
+        let by_name = |drift: Drift| {
+            let of = |t: crate::core::checkpoint::diff::TensorDrift| (t.name.clone(), t);
+            drift.tensors.into_iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        assert_eq!(by_name(whole), by_name(diff(&first, &second)));
+        let file = run.checkpoints().path().join(&after.name).join(WEIGHTS);
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert!(in_full(&places, &before, &after, 1).unwrap_err().contains("is damaged"));
     }
 }

@@ -1,22 +1,27 @@
 //! Hashing and writing weights.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
+use super::engine::Shared;
 use super::{Job, Places, next, run_dir};
 use crate::app::effect::{Effect, ExportJob};
 use crate::app::format::bytes;
 use crate::app::message::{ExportProblem, Message};
-use crate::core::checkpoint::load_path;
 use crate::core::run::compare::lineage_drift;
-use crate::core::weights::{WeightsError, write_safetensors};
+use crate::core::weights::WeightsError;
+use crate::session::{self, ExportAs, Exportable, SessionError};
 use crate::tui::post::Post;
 
-pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
+pub(super) fn work(queue: &Receiver<Job>, places: &Places, engine: &Shared, post: &Post) {
     let mut waiting = VecDeque::new();
     while let Some(job) = next(queue, &mut waiting) {
         let open = match job {
-            Job::Effect(Effect::Export(job)) => post.message(Message::Exported(export(places, job))),
+            Job::Effect(Effect::Export(job)) => {
+                let done = export(places, engine, job, post);
+                post.message(Message::Exported(done))
+            }
             Job::Effect(Effect::MeasureDrift(runs)) => {
                 let drift = |id| {
                     let run = places.home.find(id);
@@ -79,25 +84,43 @@ fn delete(places: &Places, run: &str, name: &str) -> Result<String, String> {
     Ok(format!("{name} deleted, {} freed", bytes(freed)))
 }
 
-/// Checks and loads the checkpoint, then writes its weights.
-fn export(places: &Places, job: ExportJob) -> Result<String, ExportProblem> {
+/// Between two words on how far an export is.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Checks and loads the checkpoint, then writes its weights as `frostline export` does.
+fn export(places: &Places, engine: &Shared, job: ExportJob, post: &Post) -> Result<String, ExportProblem> {
     let failed = |e: String| ExportProblem::Failed(e);
-    let run = places.home.find(&job.run).map_err(|e| failed(e.to_string()))?;
     let path = places.cwd.join(expand(&job.path));
-    if path.extension().is_none_or(|e| e != "safetensors") {
-        return Err(failed(format!("{}: the screen writes .safetensors files; name one", path.display())));
+    // Before anything is read, and while the form still stands; the writing looks again.
+    let folder = path.parent().unwrap_or(&path);
+    if path.is_dir() {
+        return Err(failed(format!("{} is a folder; name the file to write", path.display())));
     }
-    let loaded = load_path(&run.checkpoints().path().join(&job.checkpoint)).map_err(|e| failed(e.to_string()))?;
-    let metadata = BTreeMap::from([
-        ("frostline.run".to_owned(), run.id().to_string()),
-        ("frostline.step".to_owned(), loaded.state.step.to_string()),
-    ]);
-    match write_safetensors(&path, &loaded.weights, &metadata, job.force) {
-        Ok(()) => {
-            let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-            Ok(format!("wrote {} ({} tensors, {})", path.display(), loaded.weights.len(), bytes(size)))
+    if !folder.is_dir() {
+        return Err(failed(format!("there is no folder {}; make it first, or choose another one", folder.display())));
+    }
+    if !job.force && path.symlink_metadata().is_ok() {
+        return Err(ExportProblem::Exists(Box::new(job)));
+    }
+    post.message(Message::Exporting { done: 0, total: 0 });
+    let folder = run_dir(places, &job.run).map_err(failed)?.checkpoints().path().join(&job.checkpoint);
+    let checkpoint = places.home.find_checkpoint(&folder.display().to_string()).map_err(|e| failed(e.to_string()))?;
+    let (state, weights) = checkpoint.load_weights().map_err(|e| failed(e.to_string()))?;
+    let total = weights.iter().map(|t| t.data.len() as u64).sum::<u64>().max(1);
+    let what = Exportable { state, weights, label: checkpoint.label(), averaged: Vec::new() };
+    let how = ExportAs { format: job.format, selection: &job.selection, to: &path, force: job.force };
+    let (mut done, mut said) = (0, Instant::now());
+    let mut progress = |bytes: u64| {
+        done += bytes;
+        if said.elapsed() >= EVERY {
+            said = Instant::now();
+            post.message(Message::Exporting { done, total });
         }
-        Err(WeightsError::Exists { .. }) => Err(ExportProblem::Exists(job)),
+    };
+    let engine = || engine.get().map_err(SessionError::Failed);
+    match session::export(engine, what, &how, &mut progress) {
+        Ok((said, size)) => Ok(format!("wrote {}: {said}, {}", path.display(), bytes(size))),
+        Err(SessionError::Weights(WeightsError::Exists { .. })) => Err(ExportProblem::Exists(Box::new(job))),
         Err(e) => Err(failed(e.to_string())),
     }
 }
