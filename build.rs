@@ -16,8 +16,9 @@ const SHIM: &[&str] = &[
     "script_run.cpp",
     "script_describe.cpp",
     "script_write.cpp",
+    "c10d.cpp",
 ];
-const HEADERS: &[&str] = &["shim.h", "script.h"];
+const HEADERS: &[&str] = &["shim.h", "script.h", "c10d.h"];
 /// The PyTorch release that the `tch` of Cargo.toml binds.
 const LIBTORCH_VERSION: &str = "2.11.0";
 
@@ -93,6 +94,9 @@ fn compile_shim(libtorch: &Libtorch) {
         .std("c++17")
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .define("GLOG_USE_GLOG_EXPORT", None)
+        // Stand-ins for headers that PyTorch's wheel leaves out.
+        .flag("-isystem")
+        .flag(folder.join("gloo").display().to_string())
         // PyTorch's headers are not ours to warn about; -isystem silences them and nothing else.
         .flag("-isystem")
         .flag(libtorch.include.display().to_string())

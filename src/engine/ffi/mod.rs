@@ -1,10 +1,12 @@
 //! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
-//! layouts, [`memory`], and [`script`] over TorchScript.
+//! layouts, [`memory`], [`script`] over TorchScript, and [`c10d`] over PyTorch's distributed engine.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
 #![allow(unsafe_code)]
 
+pub mod c10d;
+mod c10d_raw;
 pub mod memory;
 pub mod precision;
 mod raw;
