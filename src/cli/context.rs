@@ -17,6 +17,7 @@ pub struct Context<'a> {
     home: RunHome,
     source: Option<EngineSource>,
     engine: Option<Arc<dyn Engine>>,
+    led: bool,
     /// The whole command line but for the program's name.
     pub args: Vec<OsString>,
 }
@@ -24,7 +25,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// `home` is the `--home` flag.
     pub fn new(io: &'a mut Io, home: Option<PathBuf>, engine: EngineSource, args: Vec<OsString>) -> Self {
-        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None, args }
+        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None, led: false, args }
     }
 
     /// The run home.
@@ -40,6 +41,18 @@ impl<'a> Context<'a> {
         self.engine
             .clone()
             .ok_or_else(|| CliError::Failed("the engine could not be made; see the message above".into()))
+    }
+
+    /// Works with another engine from now on.
+    pub fn set_engine(&mut self, engine: Arc<dyn Engine>) {
+        self.source = None;
+        self.engine = Some(engine);
+        self.led = true;
+    }
+
+    /// Whether other processes take part.
+    pub fn is_led(&self) -> bool {
+        self.led
     }
 
     /// Hands over the way to make the engine, for a screen that makes it behind its first frame.

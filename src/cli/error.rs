@@ -86,7 +86,9 @@ impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Refused(message) => Self::Refused(message),
-            e @ (EngineError::Failed(_) | EngineError::OutOfMemory(_)) => Self::Failed(e.to_string()),
+            e @ (EngineError::Failed(_) | EngineError::OutOfMemory(_) | EngineError::Lost(_)) => {
+                Self::Failed(e.to_string())
+            }
         }
     }
 }

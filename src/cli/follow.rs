@@ -70,7 +70,12 @@ pub fn start(start: Start, args: FollowArgs, cx: &mut Context<'_>) -> Result<Don
     }
     let engine = cx.engine()?;
     // From here on a signal means: finish the step and write a checkpoint.
-    let listening = if args.supervised { cx.io.interrupt.listen_patiently() } else { cx.io.interrupt.listen() };
+    let listening = match (cx.is_led(), args.supervised) {
+        // It does already.
+        (true, _) => Ok(()),
+        (_, true) => cx.io.interrupt.listen_patiently(),
+        _ => cx.io.interrupt.listen(),
+    };
     listening.map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     let extras = Extras { paused: args.paused, alerts: Some(alerts.clone()) };
     let handle = Session::begin(engine, cx.home(), start, extras)?;

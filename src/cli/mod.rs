@@ -18,6 +18,7 @@ mod output;
 mod predictions;
 mod pretrained;
 mod progress;
+mod ranks;
 mod settings;
 mod supervise;
 

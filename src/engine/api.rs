@@ -1,7 +1,12 @@
 //! The border between the trainer and whatever computes: libtorch, or the seeded fake of the tests.
 
 use std::io::Write;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::data::{Dataset, EpochPlan};
+use super::seat::Seat;
 pub use crate::core::device::DeviceInfo;
 use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
@@ -23,6 +28,9 @@ pub enum EngineError {
     /// The device's memory did not suffice: exit code 1. Weights, buffers and optimizer are as they were before the call.
     #[error("out of memory: {0}")]
     OutOfMemory(String),
+    /// Another rank was lost: exit code 1. This one holds the state before the step, and can be saved.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// Samples of one forward pass, in host memory.
@@ -34,7 +42,8 @@ pub struct Batch {
     pub x_shape: Vec<usize>,
     /// What is to be learned.
     pub y: Targets,
-    /// The samples' numbers in the data set, in order.
+    /// The samples' numbers in the data set, in order. None beside a sample in `x` and `y`: the sample stands in for a
+    /// rank's share that is empty, since all ranks compute together, and weighs nothing.
     pub indices: Vec<u64>,
 }
 
@@ -64,13 +73,25 @@ pub enum Targets {
 }
 
 /// What a model is built for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputSpec {
     /// Shape of one sample, `[C, H, W]` or `[F…]`. Empty where nobody knows: only a TorchScript model can be built so, for
     /// its tree.
     pub sample_shape: Vec<usize>,
     /// Classes, or values of one target; 0 where nobody knows.
     pub outputs: usize,
+}
+
+/// A pass over the data, of which a learner on several ranks takes the same batches as the trainer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pass {
+    /// Training batches.
+    Train(EpochPlan),
+    /// Validation batches, all of them.
+    Validation {
+        /// Samples of one.
+        batch_size: usize,
+    },
 }
 
 /// One optimizer step.
@@ -116,11 +137,12 @@ pub struct LossScale {
 }
 
 /// Sums over a batch in eval mode.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvalSums {
     /// Samples.
     pub samples: u64,
     /// Sum of the loss over samples.
+    #[serde(with = "bits")]
     pub loss: f64,
     /// Samples whose class was the first guess; `None` for regression.
     pub top1: Option<u64>,
@@ -128,6 +150,19 @@ pub struct EvalSums {
     pub top5: Option<u64>,
     /// By class: samples, first guess right.
     pub per_class: Vec<(u64, u64)>,
+}
+
+/// A number by its bits: JSON has no word for those that are not finite.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
 }
 
 /// Model and optimizer on the host.
@@ -159,6 +194,32 @@ pub trait Engine: Send + Sync {
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>, EngineError>;
     /// Builds model and optimizer on a device, initialised from the recipe's seed. Loads no pretrained weights.
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError>;
+    /// A learner on several devices, or on as many processes as take part in this run. Each rank builds a learner of its own
+    /// and takes its share of every batch of `data`.
+    fn learner_on(
+        &self,
+        recipe: &Recipe,
+        input: &InputSpec,
+        _data: &Dataset,
+        devices: &[String],
+    ) -> Result<Box<dyn Learner>, EngineError> {
+        match devices {
+            [device] => self.learner(recipe, input, device),
+            _ => Err(EngineError::Refused(format!(
+                "train.devices: {} asked for, and {} trains on one; name one device",
+                devices.len(),
+                self.name()
+            ))),
+        }
+    }
+    /// This engine on several processes, of which this one is rank 0. Waits for the others.
+    fn lead(&self, _seat: &Seat) -> Result<Arc<dyn Engine>, EngineError> {
+        Err(EngineError::Refused(format!("{} does not train in several processes; unset WORLD_SIZE", self.name())))
+    }
+    /// Takes part in the run of rank 0, until it is over.
+    fn follow(&self, _seat: &Seat) -> Result<(), EngineError> {
+        Err(EngineError::Refused(format!("{} does not train in several processes; unset WORLD_SIZE", self.name())))
+    }
     /// Writes the recipe's model with these weights (all of `state_dict()`) as TorchScript, in eval mode. What `to` refuses
     /// is an error in words; whoever wants more than them has `to` keep it.
     fn export_script(
@@ -179,6 +240,18 @@ pub trait Learner: Send {
     /// What the user should know of the model before it is trained, one line each.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// The device of each rank that shares the batches, where there are several; the first is this one's.
+    fn ranks(&self) -> &[String] {
+        &[]
+    }
+    /// A pass over the data begins: the batches that come next are of it, in order, on every rank.
+    fn begin_pass(&mut self, _pass: Pass) -> Result<(), EngineError> {
+        Ok(())
+    }
+    /// Whether the other ranks are still there, for a trainer that has nothing else to do.
+    fn attend(&mut self) -> Result<(), EngineError> {
+        Ok(())
     }
     /// Puts a resolved freeze plan into force between two steps. Keeps the optimizer state of all parameters.
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError>;

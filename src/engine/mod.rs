@@ -16,7 +16,10 @@ pub mod nn;
 #[cfg(feature = "torch")]
 pub mod optim;
 #[cfg(feature = "torch")]
+mod parallel;
+#[cfg(feature = "torch")]
 pub mod script;
+pub mod seat;
 pub mod telemetry;
 #[cfg(feature = "torch")]
 pub mod torch;

@@ -13,7 +13,7 @@ use crate::engine::train::{self, Disk, Position, TrainError};
 /// The facts of a run that is not started; everything was opened, built and loaded as it would be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DryRun {
-    /// The device.
+    /// The device, or all of them, separated by commas.
     pub device: String,
     /// Training samples.
     pub train_samples: usize,
@@ -78,7 +78,7 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
     let learning =
         counts(built.learner.tree()).zip(states).filter(|(_, s)| *s == ParamState::Trainable).map(|(count, _)| count);
     let mut facts = DryRun {
-        device: built.device.clone(),
+        device: built.devices.join(", "),
         train_samples: info.train_len,
         val_samples: info.val_len,
         sample_shape: info.sample_shape.clone(),

@@ -89,7 +89,7 @@ pub fn evaluate(
         }
         let names = info.class_names.clone();
         let mut sums = EvalSums::default();
-        for batch in built.data.val(built.recipe.train.plain_batch_size()) {
+        for batch in built.validation_pass()? {
             train::evaluate::add(&mut sums, &built.learner.evaluate(&batch?)?);
         }
         if sums.samples == 0 {

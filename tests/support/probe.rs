@@ -9,9 +9,10 @@ use frostline::core::freeze::Resolution;
 use frostline::core::recipe::Recipe;
 use frostline::core::tensor::HostTensor;
 use frostline::core::tree::Tree;
+use frostline::engine::data::Dataset;
 use frostline::engine::telemetry::Telemetry;
 use frostline::engine::{
-    Batch, DeviceInfo, Engine, EngineError, EvalSums, InputSpec, Learner, Snapshot, StepInput, StepReport,
+    Batch, DeviceInfo, Engine, EngineError, EvalSums, InputSpec, Learner, Pass, Snapshot, StepInput, StepReport,
 };
 
 /// Samples of each step's micro batches.
@@ -126,6 +127,16 @@ impl Engine for Probe {
         let inner = self.inner.learner(recipe, input, device)?;
         Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0 }))
     }
+    fn learner_on(
+        &self,
+        recipe: &Recipe,
+        input: &InputSpec,
+        data: &Dataset,
+        devices: &[String],
+    ) -> Result<Box<dyn Learner>, EngineError> {
+        let inner = self.inner.learner_on(recipe, input, data, devices)?;
+        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0 }))
+    }
 }
 
 struct Probed {
@@ -137,6 +148,12 @@ struct Probed {
 impl Learner for Probed {
     fn tree(&self) -> &Tree {
         self.inner.tree()
+    }
+    fn ranks(&self) -> &[String] {
+        self.inner.ranks()
+    }
+    fn begin_pass(&mut self, pass: Pass) -> Result<(), EngineError> {
+        self.inner.begin_pass(pass)
     }
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError> {
         self.inner.apply_freeze(plan)

@@ -3,6 +3,7 @@
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow::{self, FollowArgs};
+use crate::cli::ranks;
 use crate::session::Start;
 
 /// Arguments of `frostline fork`.
@@ -25,6 +26,9 @@ pub struct Args {
 
 /// Forks.
 pub fn run(args: Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    if let Some(done) = ranks::take_part(&args.follow, cx)? {
+        return Ok(done);
+    }
     let what = match args.from.as_deref() {
         None => args.run.clone(),
         Some(from) if from.contains(['@', '/']) => from.to_owned(),

@@ -5,6 +5,7 @@ use super::workbench;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow::{self, FollowArgs};
+use crate::cli::ranks;
 use crate::core::command::Command;
 use crate::core::run::{RunDir, RunStatus};
 use crate::session::Start;
@@ -36,6 +37,9 @@ fn continued(run: &RunDir, cx: &mut Context<'_>) -> Result<bool, CliError> {
 
 /// Resumes.
 pub fn run(args: Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    if let Some(done) = ranks::take_part(&args.follow, cx)? {
+        return Ok(done);
+    }
     let run = cx.home().find(&args.run)?;
     if args.from.is_none() && args.sets.is_empty() && continued(&run, cx)? {
         return if args.follow.watch { workbench::open(Some(run.id().to_string()), cx) } else { Ok(Done::Ok) };

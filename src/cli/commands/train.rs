@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::follow::{self, FollowArgs};
 use crate::cli::output::harmless;
-use crate::cli::pretrained;
+use crate::cli::{pretrained, ranks};
 use crate::core::recipe::Recipe;
 use crate::session::{self, Start};
 
@@ -30,6 +30,13 @@ pub struct Args {
 
 /// Trains, or says what would be done.
 pub fn run(args: Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
+    if args.dry_run {
+        if ranks::is_silent()? {
+            return Ok(Done::Ok);
+        }
+    } else if let Some(done) = ranks::take_part(&args.follow, cx)? {
+        return Ok(done);
+    }
     let recipe = Recipe::load(&args.recipe, &args.sets)?;
     if !args.dry_run {
         pretrained::fetch(&recipe, cx)?;

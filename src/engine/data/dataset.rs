@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::error::DataError;
 use super::loader::{Job, Loader};
 use super::preprocess::Preprocessing;
-use super::sampler::{self, EpochPlan};
+use super::sampler::{self, EpochPlan, Share};
 use super::source::{Labels, Source, Store};
 use super::{classes, split};
 use crate::core::recipe::{Augment, DataSpec, OnBadImage};
@@ -38,6 +38,7 @@ pub struct DataInfo {
 #[derive(Clone)]
 pub struct Dataset {
     inner: Arc<Inner>,
+    share: Share,
 }
 
 /// What loaders and their workers share.
@@ -106,7 +107,24 @@ impl Dataset {
                 on_bad: spec.on_bad_image,
                 bad: Mutex::default(),
             }),
+            share: Share::WHOLE,
         })
+    }
+
+    /// The same data as rank `rank` of `ranks` sees it: of each batch its share, which may be empty. In a training pass a
+    /// sample stands in for an empty one ([`Batch::indices`]).
+    pub fn share(&self, rank: usize, ranks: usize) -> Self {
+        Self { inner: Arc::clone(&self.inner), share: Share { rank, ranks } }
+    }
+
+    /// Samples of some batches of a training pass, on all ranks together; damaged ones count.
+    pub fn samples_of(&self, batches: std::ops::Range<usize>, batch_size: usize) -> usize {
+        batches.map(|b| sampler::span(self.inner.train.len(), batch_size, b).len()).sum()
+    }
+
+    /// Whether batches are shared with other ranks.
+    pub fn is_shared(&self) -> bool {
+        !self.share.is_whole()
     }
 
     /// The facts.
@@ -129,7 +147,8 @@ impl Dataset {
         let order: Arc<[usize]> =
             if plan.shuffle { sampler::order(&self.inner.train, &plan).into() } else { Arc::clone(&self.inner.train) };
         let end = sampler::batches(order.len(), plan.batch_size, plan.drop_last).min(end);
-        let job = Job { order, batch_size: plan.batch_size, training: Some((plan.seed, plan.epoch)) };
+        let training = Some((plan.seed, plan.epoch));
+        let job = Job { order, batch_size: plan.batch_size, training, share: self.share };
         Loader::new(Arc::clone(&self.inner), job, plan.start_batch, end)
     }
 
@@ -142,7 +161,7 @@ impl Dataset {
     pub fn val(&self, batch_size: usize) -> Loader {
         let order = Arc::clone(&self.inner.val);
         let end = sampler::batches(order.len(), batch_size, false);
-        Loader::new(Arc::clone(&self.inner), Job { order, batch_size, training: None }, 0, end)
+        Loader::new(Arc::clone(&self.inner), Job { order, batch_size, training: None, share: self.share }, 0, end)
     }
 
     /// Damaged images met so far: how many, and each as `path: why`.
@@ -163,7 +182,7 @@ impl Dataset {
     pub(super) fn with_a_sample_that_does_not_exist(self) -> Self {
         let mut inner = Arc::into_inner(self.inner).unwrap();
         inner.train = inner.train.iter().copied().chain([usize::MAX / 128]).collect();
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), share: self.share }
     }
 }
 

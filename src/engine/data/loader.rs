@@ -16,7 +16,7 @@ use super::dataset::Inner;
 use super::error::{DataError, panic_words};
 use super::rng::{Rng, Stream};
 use super::sample::Bad;
-use super::sampler::span;
+use super::sampler::{Share, span};
 use super::transform::Scratch;
 use crate::core::recipe::OnBadImage;
 use crate::engine::Batch;
@@ -30,6 +30,8 @@ pub(super) struct Job {
     pub batch_size: usize,
     /// Seed and epoch of a training pass; `None` for validation.
     pub training: Option<(u64, u64)>,
+    /// The part of each batch that is built.
+    pub share: Share,
 }
 
 /// Batches in order. Ends after the last one, or after an error.
@@ -72,7 +74,8 @@ impl Iterator for Loader {
                 self.next = self.end;
                 self.crew = None;
             }
-            if !made.as_ref().is_ok_and(Batch::is_empty) {
+            // Ranks count batches alike, whichever are empty.
+            if !self.job.share.is_whole() || !made.as_ref().is_ok_and(Batch::is_empty) {
                 return Some(made);
             }
         }
@@ -155,7 +158,7 @@ fn guarded(
 }
 
 fn build(inner: &Inner, job: &Job, batch: usize, scratch: &mut Scratch, stop: &AtomicBool) -> Result<Batch, DataError> {
-    let places = span(job.order.len(), job.batch_size, batch);
+    let places = job.share.of(span(job.order.len(), job.batch_size, batch));
     let mut x = Vec::with_capacity(places.len() * inner.prep.sample_len());
     let mut indices = Vec::with_capacity(places.len());
     for &sample in &job.order[places.clone()] {
@@ -166,13 +169,19 @@ fn build(inner: &Inner, job: &Job, batch: usize, scratch: &mut Scratch, stop: &A
             indices.push(sample as u64);
         }
     }
+    let mut stands_in = false;
     if indices.is_empty() && job.training.is_some() && !stop.load(Ordering::Relaxed) {
         indices.push(stand_in(inner, job, places.end, scratch, stop, &mut x)?);
+        stands_in = !job.share.is_whole();
     }
     let mut x_shape = Vec::with_capacity(1 + inner.info.sample_shape.len());
     x_shape.push(indices.len());
     x_shape.extend_from_slice(&inner.info.sample_shape);
-    Ok(Batch { x, x_shape, y: inner.targets(&indices), indices })
+    let y = inner.targets(&indices);
+    if stands_in {
+        indices.clear();
+    }
+    Ok(Batch { x, x_shape, y, indices })
 }
 
 /// Adds a sample to `x`; gives back a damaged one that is to be skipped.

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::rng::{Rng, Stream};
 
 /// The training pass over one epoch, or the rest of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochPlan {
     /// The run's seed.
     pub seed: u64,
@@ -19,6 +21,31 @@ pub struct EpochPlan {
     pub drop_last: bool,
     /// Batches already done: they are skipped without being read.
     pub start_batch: usize,
+}
+
+/// Which part of each batch a rank takes: the batch is cut into as many contiguous shares as there are ranks, which
+/// differ by one sample at most. The later ones are empty where there are fewer samples than ranks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    pub rank: usize,
+    pub ranks: usize,
+}
+
+impl Share {
+    /// Everything.
+    pub const WHOLE: Self = Self { rank: 0, ranks: 1 };
+
+    pub fn is_whole(self) -> bool {
+        self.ranks <= 1
+    }
+
+    /// Its part of a batch's positions.
+    pub fn of(self, batch: Range<usize>) -> Range<usize> {
+        let ranks = self.ranks.max(1);
+        let (each, more) = (batch.len() / ranks, batch.len() % ranks);
+        let start = batch.start + self.rank * each + self.rank.min(more);
+        start..start + each + usize::from(self.rank < more)
+    }
 }
 
 /// The samples in the epoch's order; depends on (seed, epoch) alone.
@@ -55,6 +82,16 @@ mod tests {
             let spans: Vec<usize> = (0..batches(len, size, drop_last)).flat_map(|b| span(len, size, b)).collect();
             let kept = if drop_last { len - len % size } else { len };
             prop_assert_eq!(spans, (0..kept).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn shares_cover_a_batch_once_in_order(start in 0usize..50, len in 0usize..40, ranks in 1usize..9) {
+            let shares: Vec<_> = (0..ranks).map(|rank| Share { rank, ranks }.of(start..start + len)).collect();
+            let sizes: Vec<usize> = shares.iter().map(Range::len).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            prop_assert!(sizes.is_sorted_by(|a, b| a >= b), "{:?}", sizes);
+            let all: Vec<usize> = shares.into_iter().flatten().collect();
+            prop_assert_eq!(all, (start..start + len).collect::<Vec<_>>());
         }
 
         #[test]

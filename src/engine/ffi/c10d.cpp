@@ -32,6 +32,16 @@ std::vector<Tensor> list(Tensor* const* tensors, size_t n) {
   return out;
 }
 
+// Leaves out advice to a user of Python: a reducer looks for unused parameters in one step, and knows them from then on.
+class Quiet : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().find("find_unused_parameters=True was specified") == std::string::npos) {
+      c10::WarningHandler::process(warning);
+    }
+  }
+};
+
 }  // namespace
 
 extern "C" {
@@ -135,6 +145,9 @@ char* fl_broadcast(Group* group, Tensor* const* tensors, size_t n, int root) {
 // a value is summed depends on its place in the bucket, and a run that is resumed must have the bits of one that is not.
 char* fl_reducer_new(Group* group, Tensor* const* params, size_t n, int find_unused, c10d::Reducer** out) {
   return guarded([&] {
+    // Of this thread, in which backward runs.
+    static Quiet quiet;
+    c10::WarningUtils::set_warning_handler(&quiet);
     auto all = list(params, n);
     const std::vector<bool> sparse(n, false);
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(

@@ -81,6 +81,8 @@ impl TorchLearner {
             warnings,
             peak: None,
             archive,
+            team: None,
+            meant: Vec::new(),
             taken,
             root,
             tree,
@@ -137,6 +139,7 @@ impl TorchLearner {
         });
         self.optimizer = Optimizer::new(recipe.optimizer.clone(), distinct, recipe.freeze.optimizer_state);
         self.all = TensorList::new(params.iter().map(|e| &e.tensor));
+        self.meant = vec![true; params.len()];
         self.params = params;
         self.buffers = buffers;
         self.state_names = names;

@@ -9,6 +9,7 @@ use super::fitting;
 use super::loss::Loss;
 use super::mapped;
 use super::scaler::{self, Scaler};
+use super::team::{Team, Turn};
 use super::tensors::{fill, from_f32, from_host, room_for, to_host};
 use crate::core::freeze::{ParamState, Resolution};
 use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
@@ -108,6 +109,10 @@ pub struct TorchLearner {
     pub(super) taken: Vec<(usize, usize)>,
     /// The archive of a TorchScript model.
     pub(super) archive: Option<Fingerprint>,
+    /// The ranks that it learns with, if there are others.
+    pub(super) team: Option<Team>,
+    /// Parameters that gradients are expected for.
+    pub(super) meant: Vec<bool>,
 }
 
 impl TorchLearner {
@@ -141,11 +146,12 @@ impl TorchLearner {
             .map(|e| Param { name: e.name.clone(), tensor: e.tensor.shallow_clone(), group: e.group })
             .collect();
         self.optimizer.activate(&params)?;
+        self.settle_team()?;
         self.stale = false;
         Ok(())
     }
 
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let cx = Cx {
             train,
             eval: &self.eval,
@@ -157,24 +163,32 @@ impl TorchLearner {
         Ok(precision::with_autocast(&self.device_name, self.cast, || self.root.forward(x, &cx))??)
     }
 
-    fn backward(&self, batch: &Batch, parts: usize) -> Result<Tensor> {
+    fn backward(&self, batch: &Batch, parts: usize, turn: Option<Turn<'_>>) -> Result<Tensor> {
         let x = self.input(&batch.x, &batch.x_shape)?;
         let output = self.forward(&x, true)?;
         let target = self.loss.targets(&batch.y, &output.size())?;
-        let loss = self.loss.mean(&output, &target)?;
+        let mut loss = self.loss.mean(&output, &target)?;
         if !loss.requires_grad() {
             return Err(nothing_reached());
         }
-        let share = if parts == 1 { loss.shallow_clone() } else { loss.f_div_scalar(parts as i64)? };
-        match &self.scaler {
-            None => share.f_backward()?,
-            Some(scaler) => scaler.scaled(&share)?.f_backward()?,
+        let last = turn.as_ref().is_some_and(|t| t.last);
+        if let Some(turn) = turn {
+            loss = self.share_of(&output, &target, loss, batch, turn)?;
         }
+        let share = if parts == 1 { loss.shallow_clone() } else { loss.f_div_scalar(parts as i64)? };
+        let start = match &self.scaler {
+            None => share,
+            Some(scaler) => scaler.scaled(&share)?,
+        };
+        if let Some(team) = self.team.as_ref().filter(|_| last) {
+            team.prepare(&start)?;
+        }
+        start.f_backward()?;
         Ok(loss.f_detach()?)
     }
 
     /// Samples on the device, laid out as the model wants them.
-    fn input(&self, x: &[f32], shape: &[usize]) -> Result<Tensor> {
+    pub(super) fn input(&self, x: &[f32], shape: &[usize]) -> Result<Tensor> {
         let x = from_f32(x, shape, self.device)?;
         if self.channels_last {
             precision::channels_last(&TensorList::new([&x]))?;
@@ -184,11 +198,14 @@ impl TorchLearner {
 
     /// A step, or what can be done of it; the buffers' values before it are kept.
     fn attempt(&mut self, input: &StepInput<'_>) -> Result<()> {
-        self.generator.seed(mix(input.seed, input.step))?;
+        self.generator.seed(mix(self.own_seed(input.seed), input.step))?;
         let careful = input.on_nan != OnNan::Ignore;
+        let mut shares = self.shares(input.micro)?;
         let mut total: Option<Tensor> = None;
-        for batch in input.micro {
-            let loss = self.backward(batch, input.micro.len())?;
+        for (micro, batch) in input.micro.iter().enumerate() {
+            let last = micro + 1 == input.micro.len();
+            let turn = shares.as_mut().map(|shares| Turn { shares, micro, last });
+            let loss = self.backward(batch, input.micro.len(), turn)?;
             total = Some(match total {
                 None => loss,
                 Some(sum) => sum.f_add(&loss)?,
@@ -202,6 +219,9 @@ impl TorchLearner {
         }
         if self.stale {
             self.activate()?;
+        }
+        if let Some(team) = &self.team {
+            loss = team.agree(&loss, &self.moving)?;
         }
         let sticky = input.on_nan == OnNan::Stop;
         let clip = input.clip_grad_norm.unwrap_or(0.0);
@@ -254,7 +274,7 @@ impl TorchLearner {
     }
 
     /// Before anything is computed: the learner may have come to another thread.
-    fn enter(&mut self) -> Result<()> {
+    pub(super) fn enter(&mut self) -> Result<()> {
         let here = std::thread::current().id();
         if self.set_for != Some(here) {
             ffi::set_threads(self.threads)?;
@@ -334,6 +354,9 @@ impl Learner for TorchLearner {
             let learns = matches!(resolved.state, ParamState::Trainable | ParamState::Starved);
             let _ = entry.tensor.f_set_requires_grad(learns)?;
         }
+        self.meant.clear();
+        self.meant.extend(plan.params.iter().map(|p| p.state == ParamState::Trainable));
+        self.rest_team();
         self.no_grad.fill(false);
         for &module in &plan.no_grad_modules {
             if let Some(flag) = self.no_grad.get_mut(module) {
@@ -362,6 +385,7 @@ impl Learner for TorchLearner {
         if self.stale {
             ffi::zero_grad(&self.all)?;
             self.watch_buffers()?;
+            self.average_in_team()?;
         } else {
             ffi::zero_grad(&self.learning)?;
         }
@@ -393,7 +417,7 @@ impl Learner for TorchLearner {
         self.watch_buffers()?;
         ffi::copy_all(&self.moving, &self.kept, None)?;
         self.generator.seed(0)?;
-        let (done, peak) = memory::measured(&self.device_name, || self.backward(batch, 1))?;
+        let (done, peak) = memory::measured(&self.device_name, || self.backward(batch, 1, None))?;
         ffi::copy_all(&self.kept, &self.moving, None)?;
         self.peak = Some(peak);
         let norms = match done {
@@ -450,6 +474,9 @@ impl Learner for TorchLearner {
         extra.insert("libtorch".to_owned(), "2.11.0".into());
         extra.insert("device".to_owned(), self.device_name.clone().into());
         extra.insert("threads".to_owned(), self.threads.into());
+        if let Some(team) = &self.team {
+            extra.insert("ranks".to_owned(), team.size().into());
+        }
         if let Some(scaler) = &self.scaler {
             extra.insert(scaler::KEY.to_owned(), scaler.kept()?);
         }
@@ -477,8 +504,11 @@ impl Learner for TorchLearner {
         if let Some(scaler) = &mut self.scaler {
             scaler.restore(extra.get(scaler::KEY))?;
         }
-        // The bits of sums depend on it, so a run keeps its number of threads wherever it is resumed.
+        // The bits of sums depend on it, so a run keeps its number of threads wherever it is resumed; not on another number
+        // of ranks, where the sums are others anyway.
+        let ranks = extra.get("ranks").and_then(serde_json::Value::as_u64).unwrap_or(1);
         if self.choose_threads
+            && ranks == self.team.as_ref().map_or(1, |t| t.size() as u64)
             && let Some(threads) =
                 extra.get("threads").and_then(serde_json::Value::as_u64).filter(|n| (1..=1024).contains(n))
         {

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::tensors::from_f32;
 use crate::core::recipe::{LossKind, LossSpec};
-use crate::engine::api::{EngineError, EvalSums, Targets};
+use crate::engine::api::{Batch, EngineError, EvalSums, Targets};
 
 /// A loss on a device.
 pub struct Loss {
@@ -70,23 +70,49 @@ impl Loss {
         }
     }
 
+    /// Whether some samples weigh more than others.
+    pub fn has_class_weights(&self) -> bool {
+        self.class_weights.is_some()
+    }
+
+    /// What a batch weighs among others: its mean loss times this is the sum that the mean is taken of.
+    pub fn mass(&self, batch: &Batch) -> f64 {
+        match &batch.y {
+            // A sample that stands in for none.
+            _ if batch.is_empty() => 0.0,
+            Targets::Classes(labels) if self.class_weights.is_some() => {
+                let weight = |l: &i64| usize::try_from(*l).ok().and_then(|l| self.spec.class_weights.get(l));
+                labels.iter().filter_map(weight).map(|&w| f64::from(w as f32)).sum()
+            }
+            _ => batch.len() as f64,
+        }
+    }
+
     /// The mean loss, a scalar in float32.
     pub fn mean(&self, output: &Tensor, target: &Tensor) -> Result<Tensor> {
+        self.reduced(output, target, Reduction::Mean)
+    }
+
+    /// The sum of what the mean is taken of, which `mass` divides.
+    pub fn sum(&self, output: &Tensor, target: &Tensor) -> Result<Tensor> {
+        self.reduced(output, target, Reduction::Sum)
+    }
+
+    fn reduced(&self, output: &Tensor, target: &Tensor, how: Reduction) -> Result<Tensor> {
         let output =
             if output.kind() == Kind::Float { output.shallow_clone() } else { output.f_to_kind(Kind::Float)? };
-        let mean = Reduction::Mean;
         Ok(match self.spec.kind {
             LossKind::CrossEntropy => output.f_cross_entropy_loss(
                 target,
                 self.class_weights.as_ref(),
-                mean,
+                how,
                 -100,
                 self.spec.label_smoothing,
             )?,
-            LossKind::Mse => output.f_mse_loss(target, mean)?,
-            LossKind::L1 => output.f_l1_loss(target, mean)?,
-            LossKind::SmoothL1 => output.f_smooth_l1_loss(target, mean, 1.0)?,
-            LossKind::Bce => output.f_binary_cross_entropy_with_logits::<Tensor>(target, None, None, mean)?,
+            LossKind::Mse => output.f_mse_loss(target, how)?,
+            LossKind::L1 => output.f_l1_loss(target, how)?,
+            LossKind::SmoothL1 => output.f_smooth_l1_loss(target, how, 1.0)?,
+            LossKind::Bce => output.f_binary_cross_entropy_with_logits::<Tensor>(target, None, None, how)?,
         })
     }
 

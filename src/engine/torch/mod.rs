@@ -6,18 +6,25 @@ mod fitting;
 mod learner;
 mod loss;
 pub mod mapped;
+mod member;
 mod memory;
 mod scaler;
+mod team;
 pub(in crate::engine) mod tensors;
 mod trace;
 
 use std::io::Write;
+use std::sync::Arc;
+
+pub(in crate::engine) use learner::TorchLearner;
 
 use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
+use super::data::Dataset;
 use super::ffi::ShimError;
 use super::nn::NnError;
+use super::seat::Seat;
 use super::telemetry::Telemetry;
-use super::{device, script, zoo};
+use super::{device, parallel, script, zoo};
 use crate::core::recipe::Recipe;
 use crate::core::tensor::HostTensor;
 
@@ -72,7 +79,28 @@ impl Engine for TorchEngine {
     }
 
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
-        Ok(Box::new(learner::TorchLearner::new(recipe, input, device)?))
+        Ok(Box::new(TorchLearner::new(recipe, input, device)?))
+    }
+
+    fn learner_on(
+        &self,
+        recipe: &Recipe,
+        input: &InputSpec,
+        data: &Dataset,
+        devices: &[String],
+    ) -> Result<Box<dyn Learner>, EngineError> {
+        match devices {
+            [device] => self.learner(recipe, input, device),
+            _ => Ok(Box::new(parallel::threads(recipe, input, data, devices)?)),
+        }
+    }
+
+    fn lead(&self, seat: &Seat) -> Result<Arc<dyn Engine>, EngineError> {
+        Ok(Arc::new(parallel::LeadingEngine::new(seat.clone())?))
+    }
+
+    fn follow(&self, seat: &Seat) -> Result<(), EngineError> {
+        parallel::follow(seat)
     }
 
     fn export_script(

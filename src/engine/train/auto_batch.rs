@@ -50,7 +50,7 @@ impl Built {
         let found = self.search();
         self.resolution = before;
         let size = found?.ok_or_else(|| {
-            let device = &self.device;
+            let device = self.device();
             TrainError::Failed(format!(
                 "train.batch_size = \"auto\": not even one sample fits on {device}; freeze more, or choose a smaller model or \
                  another device"
@@ -59,7 +59,8 @@ impl Built {
         self.recipe.train.batch_size = size;
         let memory = self.peak.take().map(|peak| self.memory_with(Some(peak), size as u64).total());
         let about = memory.map(|bytes| format!(", about {}", fit::words(bytes))).unwrap_or_default();
-        self.notes.push(format!("train.batch_size = \"auto\": {size} samples fit on {}{about}", self.device));
+        self.notes
+            .push(format!("train.batch_size = \"auto\": {size} samples fit on {}{about}", self.devices.join(", ")));
         Ok(())
     }
 

@@ -182,7 +182,7 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
         warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
     }
     warnings.extend(built.learner.warnings());
-    warnings.extend(built.memory().shortage(&built.device, &built.batch_sizes()));
+    warnings.extend(built.memory().shortage(built.device(), &built.batch_sizes()));
     warnings.extend(Disk::of(&built, total, run.path()).shortage(0));
     let (resumed_from, save_first) = (None, None);
     let telemetry = None;
@@ -349,10 +349,11 @@ fn changed_data(built: &Built, state: &TrainState) -> Option<String> {
 fn changed_device(built: &Built, state: &TrainState) -> Option<String> {
     let kind = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
     let then = state.extra.get("device")?.as_str()?;
-    (kind(then) != kind(&built.device)).then(|| {
+    (kind(then) != kind(built.device())).then(|| {
         format!(
             "the run was on {then} until step {} and goes on on {}: the last bits will differ",
-            state.step, built.device
+            state.step,
+            built.device()
         )
     })
 }

@@ -86,7 +86,7 @@ impl Trainer<'_> {
     /// Validates, if nothing keeps it from it.
     pub(super) fn validate(&mut self, epoch: u64) -> Result<Validated, TrainError> {
         let mut sums = EvalSums::default();
-        for batch in self.built.data.val(self.built.recipe.train.batch_size) {
+        for batch in self.built.validation_pass()? {
             match self.built.learner.evaluate(&batch?) {
                 Err(EngineError::OutOfMemory(what)) => return Ok(Validated::OutOfMemory(what)),
                 more => evaluate::add(&mut sums, &more?),

@@ -1,16 +1,21 @@
 //! Commands, obeyed between two steps; each is answered by [`Event::Reply`].
 
-use std::sync::mpsc::TryRecvError;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::time::Duration;
 
 use crate::core::checkpoint::policy::Reason;
 use crate::core::command::{Command, Request};
 use crate::core::event::Event;
 use crate::core::freeze::Plan;
+use crate::engine::EngineError;
 
 use super::TrainError;
 use super::boundary::Validated;
 use super::trainer::{End, Flow, Trainer};
 use super::words::metrics_words;
+
+/// How often a paused run looks whether the other ranks are still there.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What is answered.
 type Answer = Result<String, String>;
@@ -19,7 +24,7 @@ impl Trainer<'_> {
     /// Obeys what waits. A paused run stays here and costs no CPU: it sleeps until the next command.
     pub(super) fn obey(&mut self) -> Flow {
         loop {
-            let Some(request) = self.next_request() else {
+            let Some(request) = self.next_request()? else {
                 if self.orphaned {
                     return self.stop("its host ended").map(|(_, end)| Some(end));
                 }
@@ -31,14 +36,24 @@ impl Trainer<'_> {
         }
     }
 
-    fn next_request(&mut self) -> Option<Request> {
+    fn next_request(&mut self) -> Result<Option<Request>, EngineError> {
         if let Some(request) = self.waiting.pop_front() {
-            return Some(request);
+            return Ok(Some(request));
         }
-        let next =
-            if self.paused { self.inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { self.inbox.try_recv() };
+        let next = match self.paused {
+            false => self.inbox.try_recv(),
+            true if self.built.learner.ranks().is_empty() => self.inbox.recv().map_err(|_| TryRecvError::Disconnected),
+            // Other ranks can be lost while the run stands still.
+            true => loop {
+                self.built.learner.attend()?;
+                match self.inbox.recv_timeout(LOOK) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    other => break other.map_err(|_| TryRecvError::Disconnected),
+                }
+            },
+        };
         self.orphaned |= matches!(next, Err(TryRecvError::Disconnected));
-        next.ok()
+        Ok(next.ok())
     }
 
     fn execute(&mut self, request: Request) -> Flow {

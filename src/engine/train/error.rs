@@ -17,6 +17,9 @@ pub enum TrainError {
     /// Something went wrong that the input is not to blame for.
     #[error("{0}")]
     Failed(String),
+    /// Another rank is lost; this one holds a whole state.
+    #[error("{0}")]
+    Lost(String),
     /// The recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
@@ -45,7 +48,7 @@ impl TrainError {
             Self::Checkpoint(e) => !matches!(e, CheckpointError::Io { .. }),
             Self::Store(StoreError::Checkpoint(e)) => !matches!(e, CheckpointError::Io { .. }),
             Self::Store(e) => matches!(e, StoreError::Damaged { .. }),
-            Self::Failed(_) => false,
+            Self::Failed(_) | Self::Lost(_) => false,
         }
     }
 }
@@ -56,6 +59,7 @@ impl From<EngineError> for TrainError {
             EngineError::Refused(words) => Self::Refused(words),
             EngineError::Failed(words) => Self::Failed(words),
             e @ EngineError::OutOfMemory(_) => Self::Failed(e.to_string()),
+            EngineError::Lost(words) => Self::Lost(words),
         }
     }
 }

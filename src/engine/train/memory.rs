@@ -11,7 +11,7 @@ impl Built {
     /// Samples of a batch, as they are shared out.
     pub fn batch_sizes(&self) -> BatchSizes {
         let train = &self.recipe.train;
-        BatchSizes::new(train.batch_size, 1, train.accumulate_grad_batches)
+        BatchSizes::new(train.batch_size, self.devices.len(), train.accumulate_grad_batches)
     }
 
     /// The run's memory on its device, from what the check of the freeze plan measured; else counted from the layers' outputs.
@@ -28,7 +28,7 @@ impl Built {
             memory = memory.measured(peak);
         }
         // The copy from which checkpoints are written lies in host memory.
-        let snapshot = if self.device.starts_with("cpu") { memory.weights + memory.optimizer } else { 0 };
+        let snapshot = if self.device().starts_with("cpu") { memory.weights + memory.optimizer } else { 0 };
         MemoryEstimate { snapshot, free: self.memory_free, ..memory }
     }
 
@@ -57,6 +57,6 @@ impl Built {
 
     /// In words: where memory did not suffice, and for what.
     pub(super) fn out_of_memory(&self, what: &str) -> String {
-        format!("out of memory on {} with a batch of {} ({what})", self.device, self.batch_sizes().per_device)
+        format!("out of memory on {} with a batch of {} ({what})", self.device(), self.batch_sizes().per_device)
     }
 }

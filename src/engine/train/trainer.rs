@@ -70,7 +70,7 @@ pub struct Trainer<'a> {
     pub(super) rate: Rate,
     pub(super) said_monitor: bool,
     pub(super) said_skipped: u64,
-    loader: Option<Loader>,
+    pub(super) loader: Option<Loader>,
     micro: Vec<Batch>,
     pending: VecDeque<Note>,
     /// The plan in force is noted for the audit.
@@ -124,7 +124,7 @@ impl<'a> Trainer<'a> {
 
     /// Tells of the devices' load in the metrics.
     pub fn watch(&mut self, telemetry: Telemetry) {
-        self.watch = Watch::start(telemetry, vec![self.built.device.clone()]);
+        self.watch = Watch::start(telemetry, self.built.devices.clone());
     }
 
     /// Trains until the end, whichever it is.
@@ -134,10 +134,22 @@ impl<'a> Trainer<'a> {
         save_first: Option<&'static str>,
         warnings: Vec<String>,
     ) -> Result<End, TrainError> {
+        match self.train(resumed_from, save_first, warnings) {
+            Err(TrainError::Lost(words)) => self.parted(&words),
+            ended => ended,
+        }
+    }
+
+    fn train(
+        &mut self,
+        resumed_from: Option<u64>,
+        save_first: Option<&'static str>,
+        warnings: Vec<String>,
+    ) -> Result<End, TrainError> {
         self.say(Event::Started {
             steps: self.total,
             steps_per_epoch: self.per_epoch,
-            devices: vec![self.built.device.clone()],
+            devices: self.built.devices.clone(),
             resumed_from,
         });
         self.say_plan();
@@ -151,10 +163,13 @@ impl<'a> Trainer<'a> {
         self.rate.restart();
         loop {
             self.written(false);
-            if std::mem::take(&mut self.now.own.boundary_due)
-                && let Some(end) = self.boundary()?
-            {
-                return Ok(end);
+            if std::mem::take(&mut self.now.own.boundary_due) {
+                let done = self.boundary();
+                // What could not be done then is done when the run goes on.
+                self.now.own.boundary_due |= matches!(done, Err(TrainError::Lost(_)));
+                if let Some(end) = done? {
+                    return Ok(end);
+                }
             }
             if let Some(end) = self.begin_phase()? {
                 return Ok(end);
@@ -211,7 +226,7 @@ impl<'a> Trainer<'a> {
             // Not before: the optimizer has no state then.
             self.saver.prepare(self.built.learner.room()?);
         }
-        let samples = self.micro.iter().map(Batch::len).sum::<usize>() as u64;
+        let samples = self.samples(&before);
         self.saved = None;
         self.pending.push_back(Note { before, lr, samples });
         if self.now.at.advance(samples, self.per_epoch) {
@@ -221,26 +236,51 @@ impl<'a> Trainer<'a> {
         self.take(reports)
     }
 
+    /// Samples of the step in hand, on all ranks.
+    fn samples(&self, at: &Position) -> u64 {
+        let data = &self.built.data;
+        let train = &self.built.recipe.train;
+        let first = at.first_batch(train.accumulate_grad_batches);
+        let samples = match data.is_shared() {
+            true => data.samples_of(first..first + self.micro.len(), train.batch_size),
+            false => self.micro.iter().map(Batch::len).sum(),
+        };
+        samples as u64
+    }
+
+    /// Another rank is lost. This one holds the state before the step that could not be taken: it is saved.
+    fn parted(&mut self, words: &str) -> Result<End, TrainError> {
+        if let Some(end) = self.settle()? {
+            return Ok(end);
+        }
+        let saved = match self.save_surely("error")? {
+            Ok(name) => format!("checkpoint {name} holds the state before it; `resume` goes on from there"),
+            Err(e) => format!("the state before it could not be saved: {e}"),
+        };
+        Ok(End::Failed(format!("{words}; {saved}")))
+    }
+
     /// Fetches the micro batches of the next step. On an error the state is still whole: it is saved.
     fn gather(&mut self) -> Result<(), TrainError> {
         self.micro.clear();
         let train = &self.built.recipe.train;
         let accumulate = train.accumulate_grad_batches.max(1);
         if self.loader.is_none() {
-            self.loader = Some(self.built.data.train(EpochPlan {
+            let plan = EpochPlan {
                 seed: train.seed,
                 epoch: self.now.at.epoch,
                 batch_size: train.batch_size,
                 shuffle: train.shuffle,
                 drop_last: train.drop_last,
                 start_batch: self.now.at.first_batch(accumulate),
-            }));
+            };
+            self.loader = Some(self.built.training_pass(plan)?);
         }
         let batches = self.loader.iter_mut().flatten().take(accumulate);
         let mut failed = None;
         for batch in batches {
             match batch {
-                Ok(batch) if batch.is_empty() => {}
+                Ok(batch) if batch.x.is_empty() => {}
                 Ok(batch) => self.micro.push(batch),
                 Err(e) => {
                     failed = Some(TrainError::from(e));
