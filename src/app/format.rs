@@ -69,6 +69,17 @@ pub fn watts(now: f64, limit: Option<f64>) -> String {
     }
 }
 
+/// How values of a metric are written: those of devices in their units.
+pub fn of_metric(name: &str) -> fn(f64) -> String {
+    match name.strip_prefix("device/").and_then(|rest| rest.rsplit('/').next()) {
+        Some("memory") => |v| if v.is_finite() && v >= 0.0 { bytes(v as u64) } else { number(v) },
+        Some("load") => |v| if v.is_finite() { percent(v) } else { number(v) },
+        Some("temperature") => |v| if v.is_finite() { degrees(v) } else { number(v) },
+        Some("power") => |v| if v.is_finite() { watts(v, None) } else { number(v) },
+        _ => number,
+    }
+}
+
 /// Seconds as `4 s`, `3:07`, `2:05:00`, `3 d 4 h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
@@ -119,6 +130,16 @@ mod tests {
             (degrees(63.6), watts(311.6, Some(700.0)), watts(9.0, None)),
             ("64 °C".into(), "312/700 W".into(), "9 W".into())
         );
+    }
+
+    #[test]
+    fn metrics_of_devices_have_units_and_others_do_not() {
+        let of = |name: &str, v| of_metric(name)(v);
+        assert_eq!(of("device/cuda:0/memory", 2.26e9), "2.26 GB");
+        assert_eq!(of("device/cpu/load", 0.5), "50 %");
+        assert_eq!(of("device/cuda:1/power", 312.4), "312 W");
+        assert_eq!(of("device/cuda:1/temperature", f64::NAN), "nan");
+        assert_eq!(of("train/load", 0.5), number(0.5));
     }
 
     #[test]

@@ -319,6 +319,10 @@ fn devices_and_what_they_do() {
     update(&mut drafted, Message::Survey(sample::survey(2)));
     key(&mut drafted, "3");
     snapshot!("devices_draft", drafted, 80, 24);
+    let mut running = live();
+    update(&mut running, Message::Survey(sample::survey(2)));
+    key(&mut running, "3");
+    snapshot!("devices_live", running, 80, 24);
 }
 
 #[test]

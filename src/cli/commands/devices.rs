@@ -117,6 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn devices_are_told_where_nothing_can_be_trained_too() {
+        let (io, captured) = Io::captured();
+        let none = || Err(crate::engine::EngineError::Failed("built without libtorch".to_owned()));
+        let code = crate::cli::run(["frostline", "devices"], io, Box::new(none));
+        assert_eq!((code, captured.stdout().starts_with("device")), (0, true), "{}", captured.stderr());
+        assert!(captured.stderr().contains("nothing can be trained here: built without libtorch"));
+    }
+
+    #[test]
     fn a_machine_without_gpus_says_why() {
         let text = printed(Vec::new());
         assert!(text.contains("none: no NVIDIA GPU on this machine"), "{text}");

@@ -11,7 +11,7 @@ use crate::app::Model;
 use crate::app::action::Action;
 use crate::app::compare::{Row, Section};
 use crate::app::compare_view::CompareView;
-use crate::app::format::number;
+use crate::app::format::of_metric;
 use crate::core::run::RunSummary;
 use crate::core::series::Series;
 use crate::tui::look::Look;
@@ -154,7 +154,8 @@ fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSumm
     let mut curves = Vec::new();
     for (i, series) in metric.curves.iter().enumerate() {
         let style = look.style(Scope::chart(i));
-        let value = series.last().map_or_else(|| "-".to_owned(), |(_, v)| number(v));
+        let value =
+            series.last().map_or_else(|| "-".to_owned(), |(_, v)| look.glyphs.plain(&of_metric(&metric.name)(v)));
         heading.push(vec![
             Span::styled(format!("  {} {} ", look.glyphs.key, name(i)), style),
             Span::styled(value, look.style(Scope::Text)),
@@ -176,6 +177,7 @@ fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSumm
         cursor: None,
         band: None,
         marks: Vec::new(),
+        number: of_metric(&metric.name),
     };
     chart.draw(f, area, look);
 }

@@ -134,6 +134,15 @@ fn details(model: &Model, look: &Look) -> Vec<(String, Scope)> {
         if !device.processes.is_empty() {
             say(processes(device), Scope::TextDim);
         }
+        for run in [&model.hosted, &model.attached].into_iter().flatten().filter_map(|id| model.view(id)) {
+            // Replicas on the CPU are on one device.
+            let here = |d: &String| {
+                *d == device.name || d.split_once(':').is_some_and(|(kind, _)| kind == "cpu" && kind == device.name)
+            };
+            if run.status.is_live() && run.devices.iter().any(here) {
+                say(format!("{} trains here: step {} of {}", run.name, run.step, run.steps), Scope::Good);
+            }
+        }
     }
     if let Some(problem) = devices.no_engine() {
         say(format!("Nothing can be trained here: {problem}"), Scope::Warning);

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::Model;
 use crate::app::charts::{Axis, Chart, Charts, Drag, Grid};
-use crate::app::format::{duration, number};
+use crate::app::format::{duration, number, of_metric};
 use crate::app::pointer::Target;
 use crate::app::run_view::RunView;
 use crate::core::series::Series;
@@ -105,6 +105,7 @@ fn one<'a>(
         cursor,
         band: band.map(|(from, to)| (axis.of_step(view, from), axis.of_step(view, to))),
         marks: marks(axis, view, chart, look),
+        number: of_metric(chart.metrics.first().map_or("", String::as_str)),
     }
 }
 
@@ -170,6 +171,7 @@ fn legend<'a>(
         (false, "") => text::cut(&run.name, 16, look.glyphs.ellipsis),
         (false, short) => format!("{} {short}", text::cut(&run.name, 16, look.glyphs.ellipsis)),
     };
+    let number = |v| look.glyphs.plain(&of_metric(metric)(v));
     let step = cursor.or_else(|| Some(series.last()?.0));
     let value = step.and_then(|step| series.nearest(step)).map(|p| (p.value, p.smooth));
     let value = match value {

@@ -9,7 +9,6 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::text;
-use crate::app::format::number;
 use crate::core::series::{Column, Series, edges};
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
@@ -64,6 +63,8 @@ pub struct Chart<'a> {
     pub band: Option<(f64, f64)>,
     /// Signs below the curves; of two at one place the last is seen.
     pub marks: Vec<Mark>,
+    /// How its values are written.
+    pub number: fn(f64) -> String,
 }
 
 /// Cells of the values beside a chart.
@@ -94,7 +95,7 @@ impl Chart<'_> {
             frame.render_widget(line, Rect { y: plot.y + plot.height / 2, height: 1, ..plot });
             return None;
         };
-        labels(frame, Rect { width: left, height: plot.height, ..below }, look, &scale);
+        labels(frame, Rect { width: left, height: plot.height, ..below }, look, &scale, self.number);
         self.draw_cursor(frame, plot, look);
         for (curve, columns) in self.curves.iter().zip(&columns) {
             if let (Some(style), Some(behind)) = (curve.behind, &columns.behind) {
@@ -189,7 +190,7 @@ struct Columns {
 }
 
 /// Values beside the chart.
-fn labels(frame: &mut Frame<'_>, area: Rect, look: &Look, scale: &Scale) {
+fn labels(frame: &mut Frame<'_>, area: Rect, look: &Look, scale: &Scale, number: fn(f64) -> String) {
     if area.is_empty() {
         return;
     }
@@ -197,7 +198,7 @@ fn labels(frame: &mut Frame<'_>, area: Rect, look: &Look, scale: &Scale) {
     for row in 0..area.height {
         let part = 1.0 - f64::from(row) / f64::from((area.height - 1).max(1));
         let shown = row == 0 || row + 1 == area.height || (area.height >= 7 && row == middle);
-        let label = if shown { number(scale.value(part)) } else { String::new() };
+        let label = if shown { look.glyphs.plain(&number(scale.value(part))) } else { String::new() };
         let line = format!("{}{}", text::fit(&label, usize::from(LABELS), true, ""), look.glyphs.bar);
         frame.render_widget(
             Line::styled(line, look.style(Scope::ChartAxis)),
@@ -269,6 +270,7 @@ mod tests {
             cursor: None,
             band: None,
             marks: vec![mark],
+            number: crate::app::format::number,
         };
         terminal
             .draw(|f| {
@@ -284,6 +286,7 @@ mod tests {
                 heading: Vec::new(),
                 band: None,
                 marks: Vec::new(),
+                number: crate::app::format::number,
                 ..chart_ends(&chart)
             };
             let mut other = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -304,6 +307,7 @@ mod tests {
             curves: Vec::new(),
             band: None,
             marks: Vec::new(),
+            number: crate::app::format::number,
             x: chart.x,
             ends: chart.ends.clone(),
             log: chart.log,
