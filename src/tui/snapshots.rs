@@ -318,7 +318,11 @@ fn devices_and_what_they_do() {
     let mut drafted = draft(false);
     update(&mut drafted, Message::Survey(sample::survey(2)));
     key(&mut drafted, "3");
-    snapshot!("devices_draft", drafted, 80, 24);
+    snapshot!("devices_draft", drafted.clone(), 80, 24);
+    let mut short = sample::survey(1);
+    short.devices[1].memory_free = 40_000;
+    update(&mut drafted, Message::Survey(short));
+    snapshot!("devices_draft_short", drafted, 80, 24);
     let mut running = live();
     update(&mut running, Message::Survey(sample::survey(2)));
     key(&mut running, "3");

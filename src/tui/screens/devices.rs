@@ -10,6 +10,7 @@ use crate::app::Model;
 use crate::app::action::Action;
 use crate::app::devices::{Devices, State};
 use crate::app::format::{bytes, degrees, percent, watts};
+use crate::app::model::Subject;
 use crate::core::device::Reading;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
@@ -153,6 +154,9 @@ fn details(model: &Model, look: &Look) -> Vec<(String, Scope)> {
         );
     }
     say(next_run(model), Scope::Text);
+    if let Some((words, scope)) = fit(model) {
+        say(words, scope);
+    }
     for note in devices.survey.iter().flat_map(|s| &s.notes) {
         say(note.clone(), Scope::TextDim);
     }
@@ -185,7 +189,7 @@ fn processes(device: &Reading) -> String {
     format!("on it: {}", all.join(", "))
 }
 
-/// Where the next run would train. What it needs has its place here, once somebody estimates it for a draft.
+/// Where the next run would train.
 fn next_run(model: &Model) -> String {
     let key = model.keymap.first(Action::PickDevice);
     let draft = model.draft.as_ref();
@@ -210,4 +214,29 @@ fn next_run(model: &Model) -> String {
             format!("{name} trains on {}, as picked; {esc} leaves it to the recipe.", picked.join(", "))
         }
     }
+}
+
+/// What the draft on view would hold, and whether the devices that it would train on have room for it.
+fn fit(model: &Model) -> Option<(String, Scope)> {
+    let draft = model.draft.as_ref().filter(|_| model.subject == Subject::Draft)?;
+    let need = model.memory()?.0.total();
+    let devices = &model.devices;
+    let on = match devices.picked() {
+        [] => devices.meant(&draft.recipe.train.devices).ok()?,
+        picked => picked.to_vec(),
+    };
+    let free = |name: &String| {
+        let device = devices.rows().iter().find(|d| d.name == *name)?;
+        (device.memory_total > 0 && device.problem.is_none()).then_some(device.memory_free)
+    };
+    // The one with the least room decides.
+    let (free, name) = on.iter().filter_map(|name| Some((free(name)?, name))).min()?;
+    let (need, has) = (bytes(need), need <= free);
+    Some(match has {
+        true => (format!("It needs about {need}, counted from its layers: that fits {name}."), Scope::Good),
+        false => (
+            format!("It needs about {need}, counted from its layers: more than the {} free on {name}.", bytes(free)),
+            Scope::Warning,
+        ),
+    })
 }
