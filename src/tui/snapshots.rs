@@ -320,7 +320,7 @@ fn devices_and_what_they_do() {
     key(&mut drafted, "3");
     snapshot!("devices_draft", drafted.clone(), 80, 24);
     let mut short = sample::survey(1);
-    short.devices[1].memory_free = 40_000;
+    short.devices[1].memory_free = 20_000;
     update(&mut drafted, Message::Survey(short));
     snapshot!("devices_draft_short", drafted, 80, 24);
     let mut running = live();
