@@ -64,6 +64,7 @@ pub enum Action {
     Explain,
     WriteRules,
     PickDevice,
+    MoveRun,
     RefreshDevices,
     Pause,
     Stop,
@@ -235,6 +236,7 @@ table! {
     WriteRules      Model "write-rules"       "write"   ["w"]                "write the plan into the recipe, comments kept";
 
     PickDevice      Devices "pick-device"     "pick"    ["space"]            "pick the device for the next run, or put it back";
+    MoveRun         Devices "move-run"      "move run here" ["enter"]        "let the live run go on on this device, after a checkpoint; asks";
     RefreshDevices  Devices "refresh-devices" ""        ["f5"]               "look for devices again";
 
     Pause           Train "pause"             "pause/go on" ["p"]            "pause the run, or go on";

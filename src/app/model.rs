@@ -493,6 +493,7 @@ impl Model {
             Action::NextMatch | Action::PreviousMatch => self.layers().is_some_and(|l| l.filter().is_some()),
             Action::Fold | Action::Unfold | Action::ToggleFold | Action::FoldAll => self.layers().is_some(),
             Action::PickDevice => self.devices.selected().is_some(),
+            Action::MoveRun => live && self.devices.selected().is_some(),
             Action::Pause | Action::Stop | Action::Save | Action::Evaluate | Action::SetLr => live,
             action if action.info().place == Place::Train => self.shown().is_some(),
             Action::Resume => {

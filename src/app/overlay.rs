@@ -163,6 +163,8 @@ pub struct Confirm {
 pub enum Consent {
     /// Stop the live run with a checkpoint.
     Stop,
+    /// Let the live run go on on this device.
+    MoveRun(String),
     /// Stop the live run with a checkpoint, then leave.
     StopAndLeave,
     /// Hand the live run over to a process in the background, then leave.

@@ -1,9 +1,11 @@
-//! What can compute, and which of it the next run takes.
+//! What can compute, which of it the next run takes, and where a live one goes.
 
 use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
+use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::run_view::Level;
+use crate::core::command::Command;
 use crate::core::recipe::Recipe;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -13,9 +15,36 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Ok(()) => model.say(Level::Info, words(model)),
             Err(problem) => model.say(Level::Warning, problem),
         },
+        Action::MoveRun => ask_to_move(model),
         _ => {}
     }
     Vec::new()
+}
+
+/// A device that cannot be used is told here; the rest is the run's to know.
+fn ask_to_move(model: &mut Model) {
+    let (Some(device), Some(view)) = (model.devices.selected(), model.shown()) else { return };
+    let (device, run, from) = (device.clone(), view.name.clone(), view.devices.join(", "));
+    if let Some(why) = device.unusable {
+        return model.say(Level::Warning, format!("{} cannot be used: {why}", device.name));
+    }
+    if from == device.name {
+        return model.say(Level::Info, format!("{run} is on {from} already"));
+    }
+    let title = format!("Let {run} go on on {}?", device.name);
+    let lines = vec![format!("It writes a checkpoint and goes on there as the same run. It is on {from} now.")];
+    let yes = Consent::MoveRun(device.name);
+    model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
+}
+
+/// It was agreed to.
+pub(super) fn move_run(model: &mut Model, device: String) -> Vec<Effect> {
+    if !model.enabled(Action::SetLr) {
+        model.say(Level::Info, "the run is not live any more");
+        return Vec::new();
+    }
+    model.say(Level::Info, format!("going over to {device}…"));
+    vec![model.tell(Command::SetDevices { devices: vec![device] })]
 }
 
 /// What is to be read when the screen comes into view. The engine is asked once: that may load libraries.

@@ -157,6 +157,7 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
         Consent::Stop if model.enabled(Action::Stop) => vec![model.tell(Command::Stop { reason: "user".to_owned() })],
         Consent::Stop => Vec::new(),
         Consent::LeaveRunning => super::leave::leave_running(model),
+        Consent::MoveRun(device) => super::devices::move_run(model, device),
         Consent::StopAndLeave => super::leave::stop_and_leave(model, "user"),
         Consent::LeaveAtOnce => vec![Effect::Abandon],
         Consent::WriteRecipe(mut job) => {

@@ -122,3 +122,17 @@ fn devices_are_read_when_they_come_into_view_and_picked_ones_go_into_the_draft_t
     assert_eq!(started.unwrap(), ["cuda:0"]);
     assert_eq!(model.devices.picked().len(), 0, "picked for one run");
 }
+
+#[test]
+fn a_live_run_moves_to_the_device_under_the_cursor_once_it_is_agreed_to() {
+    let mut model = hosting();
+    keys(&mut model, "3");
+    update(&mut model, Message::Survey(sample::survey(2)));
+    update(&mut model, Message::Devices(Ok(Vec::new())));
+    keys(&mut model, "enter");
+    assert!(said(&model).contains("is on cpu already"), "{}", said(&model));
+    keys(&mut model, "j enter");
+    assert_eq!(model.place(), Place::Confirm);
+    let devices = vec!["cuda:0".to_owned()];
+    assert_eq!(keys(&mut model, "enter"), [Effect::Send(Command::SetDevices { devices })]);
+}
