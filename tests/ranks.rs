@@ -285,6 +285,8 @@ fn torchrun_starts_them() {
     command.arg(format!("--master-port={}", ranks.port)).arg(env!("CARGO_BIN_EXE_frostline"));
     command.args(["train", "r.toml"]).current_dir(ranks.folder.path());
     command.env("FROSTLINE_HOME", ranks.home()).env("OMP_NUM_THREADS", "1").stdin(Stdio::null());
+    // It leaves folders of its own there.
+    command.env("TMPDIR", ranks.folder.path());
     let out = command.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let id = String::from_utf8(out.stdout).unwrap();

@@ -32,7 +32,6 @@ load = { head = "new" }
 source = "digits"
 classes = [5, 6, 7, 8, 9]
 val_fraction = 0.2
-augment = ["random-crop-2"]
 
 [freeze]
 rules = ["freeze **", "train layer3", "train fc", "no_grad conv1"]
@@ -100,7 +99,7 @@ fn main() -> Result<()> {
     terminal.keys("1")?;
     // The three runs that the run came from and was tried against.
     terminal.keys(" j j c")?;
-    terminal.wait_for("recipe")?;
+    terminal.wait_for("Recipes")?;
     take(
         &terminal,
         "compare",
