@@ -245,7 +245,8 @@ fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_sc
     host.wait().unwrap();
     screen.wait_for("crashed mlp");
     screen.keys("1");
-    screen.wait_for("crashed");
+    // The list has learned of it, too.
+    screen.wait_for("crashed  mlp");
     screen.keys("r");
     screen.wait_for("running mlp");
     assert_eq!(bench.run().owner().unwrap().pid, screen.pid());

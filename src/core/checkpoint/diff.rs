@@ -60,9 +60,10 @@ pub struct ModuleDrift {
     pub tensors: usize,
     /// Those that are the same bit by bit.
     pub bit_equal: usize,
-    /// As for a tensor, over all its elements that can be compared.
+    /// As for a tensor, over all its elements that can be compared. Integers, which count (`num_batches_tracked`), are left out
+    /// where there are others.
     pub relative_l2: Option<f64>,
-    /// As for a tensor.
+    /// As for a tensor, over the same elements.
     pub max_abs: Option<f64>,
 }
 
@@ -136,7 +137,7 @@ fn by_module(tensors: &[(String, Change, Option<Sums>)]) -> Vec<ModuleDrift> {
             if let Some((module, total)) = modules.get_mut(place) {
                 module.tensors += 1;
                 module.bit_equal += usize::from(*change == Change::Equal);
-                sums.iter().for_each(|s| total.add(s));
+                sums.iter().for_each(|s| total.join(s));
             }
         }
     }
@@ -156,9 +157,20 @@ struct Sums {
     max_abs: f64,
     /// Some element is not finite and not the same in both.
     broken: bool,
+    /// What was added was not integers alone.
+    floats: bool,
 }
 
 impl Sums {
+    /// A counter that went from 45 to 90 must not look like weights that moved by half.
+    fn join(&mut self, other: &Self) {
+        match (self.floats, other.floats) {
+            (true, false) => {}
+            (false, true) => *self = *other,
+            _ => self.add(other),
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         self.difference += other.difference;
         self.before += other.before;
@@ -177,7 +189,8 @@ impl Sums {
 }
 
 fn compare(a: &HostTensor, b: &HostTensor) -> Sums {
-    let mut sums = Sums::default();
+    let floats = matches!(a.dtype, DType::Float16 | DType::Bfloat16 | DType::Float32 | DType::Float64);
+    let mut sums = Sums { floats, ..Sums::default() };
     // Same bits may still hold infinities, whose difference is no number: those elements count as unmoved.
     each_value(a, |i, x| {
         let y = value(b, i);
@@ -252,6 +265,27 @@ mod tests {
         );
         let a = drift.modules[1].relative_l2.unwrap();
         assert!((a - (0.25f64 / 26.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn counters_do_not_count_in_modules_that_have_weights() {
+        let count = |name: &str, n: i64| HostTensor {
+            name: name.to_owned(),
+            dtype: DType::Int64,
+            shape: Vec::new(),
+            data: n.to_le_bytes().to_vec(),
+        };
+        let before = [count("bn.num_batches_tracked", 45), t("bn.weight", &[3.0, 4.0]), count("only.n", 2)];
+        let after = [count("bn.num_batches_tracked", 90), t("bn.weight", &[3.0, 4.5]), count("only.n", 3)];
+        let drift = diff(&before, &after);
+        let seen: Vec<_> = drift.modules.iter().map(|m| (m.path.as_str(), m.relative_l2, m.max_abs)).collect();
+        assert_eq!(
+            seen,
+            [("", Some(0.1), Some(0.5)), ("bn", Some(0.1), Some(0.5)), ("only", Some(0.5), Some(1.0))],
+            "what is integers alone is compared all the same"
+        );
+        assert_eq!((drift.tensors[0].relative_l2, drift.tensors[0].bit_equal), (Some(1.0), false));
+        assert_eq!(drift.modules[1].bit_equal, 0);
     }
 
     #[test]

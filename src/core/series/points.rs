@@ -105,7 +105,8 @@ impl Series {
             return;
         }
         if self.steps.last().is_some_and(|last| step < *last) {
-            self.truncate_after(step);
+            // The point of this very step is measured anew, too.
+            self.cut(self.steps.partition_point(|s| *s < step));
         }
         if self.stride > 1 {
             // A group is thinned when the next one begins, so that the newest point is always there.
@@ -150,7 +151,10 @@ impl Series {
 
     /// Takes back all points after a step.
     pub fn truncate_after(&mut self, step: f64) {
-        let keep = self.steps.partition_point(|s| *s <= step);
+        self.cut(self.steps.partition_point(|s| *s <= step));
+    }
+
+    fn cut(&mut self, keep: usize) {
         if keep == self.len() {
             return;
         }
