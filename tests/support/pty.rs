@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -99,7 +100,13 @@ impl Screen {
                     READING => {
                         let Ok(n @ 1..) = reader.read(&mut buffer) else { return };
                         theirs.raw.lock().unwrap().extend_from_slice(&buffer[..n]);
-                        theirs.parser.lock().unwrap().process(&buffer[..n]);
+                        let mut parser = theirs.parser.lock().unwrap();
+                        // The emulator does not bear every size that it shrinks to; the program draws afresh at the next one.
+                        let fed = catch_unwind(AssertUnwindSafe(|| parser.process(&buffer[..n])));
+                        if fed.is_err() {
+                            let (rows, cols) = parser.screen().size();
+                            *parser = vt100::Parser::new(rows, cols, 0);
+                        }
                     }
                     // Kept open and unread, as a stopped emulator does.
                     STALLED => std::thread::sleep(Duration::from_millis(10)),
