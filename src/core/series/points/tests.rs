@@ -85,7 +85,10 @@ proptest! {
         if (back as usize) < points.len() {
             // A step that was there is measured again, or one between two.
             let step = if width % 2 == 0 { f64::from(back) } else { f64::from(back) - 0.5 };
-            points.truncate(back as usize);
+            // Of the last step both values are kept.
+            if step < (points.len() - 1) as f64 {
+                points.truncate(back as usize);
+            }
             points.push((step, 7.0));
             s.push(step, 7.0);
         }
