@@ -3,6 +3,7 @@
 
 #define USE_C10D_GLOO
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -31,6 +32,10 @@ std::vector<Tensor> list(Tensor* const* tensors, size_t n) {
   for (size_t i = 0; i < n; ++i) out.push_back(*tensors[i]);
   return out;
 }
+
+// c10d keeps a record of what groups do (its flight recorder) in maps of the process that no lock guards: ranks that
+// are threads of one process break them now and then. It is read in Python alone, and a size of 0 turns it off.
+__attribute__((constructor)) void no_flight_recorder() { setenv("TORCH_FR_BUFFER_SIZE", "0", 1); }
 
 // Leaves out advice to a user of Python: a reducer looks for unused parameters in one step, and knows them from then on.
 class Quiet : public c10::WarningHandler {

@@ -271,6 +271,22 @@ mod tests {
         assert!(!seen[0].is_empty() && !seen[0].contains('\n'), "{seen:?}");
     }
 
+    /// What c10d keeps for all groups of a process must bear several of them at once.
+    #[test]
+    fn groups_of_one_process_come_and_go_beside_each_other() {
+        let pairs = || {
+            for _ in 0..10 {
+                let sums = ranks(2, |group| {
+                    let t = Tensor::from_slice(&[1.0f32]);
+                    (0..20).for_each(|_| group.all_reduce(&t).unwrap());
+                    values(&t)
+                });
+                assert_eq!(sums, [[1_048_576.0], [1_048_576.0]]);
+            }
+        };
+        std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(pairs))));
+    }
+
     #[test]
     fn processes_meet_at_an_address() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
