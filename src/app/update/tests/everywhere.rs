@@ -136,3 +136,48 @@ fn a_live_run_moves_to_the_device_under_the_cursor_once_it_is_agreed_to() {
     let devices = vec!["cuda:0".to_owned()];
     assert_eq!(keys(&mut model, "enter"), [Effect::Send(Command::SetDevices { devices })]);
 }
+
+#[test]
+fn number_keys_and_tab_go_to_the_screens() {
+    let mut model = model();
+    for (key, screen) in [
+        ("2", Screen::Model),
+        ("3", Screen::Devices),
+        ("4", Screen::Train),
+        ("5", Screen::Checkpoints),
+        ("6", Screen::Compare),
+        ("1", Screen::Runs),
+    ] {
+        keys(&mut model, key);
+        assert_eq!(model.screen, screen);
+    }
+    keys(&mut model, "tab tab tab");
+    assert_eq!(model.screen, Screen::Train);
+    keys(&mut model, "backtab backtab backtab backtab");
+    assert_eq!(model.screen, Screen::Compare);
+    keys(&mut model, "esc");
+    assert_eq!(model.screen, Screen::Runs);
+}
+
+#[test]
+fn the_palette_does_what_it_names() {
+    let mut model = hosting();
+    keys(&mut model, ":");
+    type_text(&mut model, "paus");
+    assert_eq!(keys(&mut model, "enter"), [Effect::Send(Command::Pause)]);
+    keys(&mut model, ": q");
+    assert_eq!(model.overlays.len(), 1, "a letter is typed, not obeyed");
+    keys(&mut model, "esc");
+    assert_eq!(model.overlays, []);
+}
+
+#[test]
+fn toasts_fall_after_a_while_and_stay_in_the_messages() {
+    let mut model = model();
+    model.say(Level::Info, "hello");
+    update(&mut model, Message::Now(NOW + 4_999));
+    assert_eq!(model.standing_toasts().count(), 1);
+    update(&mut model, Message::Now(NOW + 5_000));
+    assert_eq!((model.standing_toasts().count(), model.toasts.len()), (0, 1));
+    assert!(!model.wants_ticks(), "an idle screen asks for no wake-up");
+}

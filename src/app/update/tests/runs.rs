@@ -235,3 +235,49 @@ fn lines_that_were_read_again_change_and_the_others_stay() {
     assert_eq!(steps(&model), [before[0], before[1] + 7, before[2]]);
     assert_eq!(model.selected_run().unwrap().name, "old");
 }
+
+#[test]
+fn the_run_list_is_filtered_as_one_types_and_keeps_its_cursor() {
+    let mut model = model();
+    let shown = |model: &Model| -> Vec<String> {
+        let runs = model.runs.as_ref().unwrap();
+        model.run_list.shown().iter().map(|i| runs[*i].name.clone()).collect()
+    };
+    keys(&mut model, "j /");
+    type_text(&mut model, "status:finished");
+    assert_eq!(shown(&model), ["old"]);
+    assert_eq!(model.selected_run().unwrap().name, "old");
+    keys(&mut model, "enter");
+    assert!(model.overlays.is_empty() && shown(&model) == ["old"]);
+    // Esc brings back what stood before, what is wrong is said and refused.
+    keys(&mut model, "/");
+    type_text(&mut model, " nothing:here");
+    keys(&mut model, "enter");
+    assert!(said(&model).contains("unknown field `nothing`") && model.overlays.len() == 1, "{}", said(&model));
+    keys(&mut model, "ctrl-u");
+    assert_eq!(shown(&model).len(), 3);
+    keys(&mut model, "esc");
+    assert_eq!(shown(&model), ["old"]);
+    keys(&mut model, "/ ctrl-u enter o");
+    assert_eq!(shown(&model), ["broken", "new", "old"], "by name");
+    keys(&mut model, "O");
+    assert_eq!(shown(&model), ["old", "new", "broken"]);
+    assert_eq!(model.selected_run().unwrap().name, "old");
+}
+
+#[test]
+fn a_filter_over_recipes_reads_them_once() {
+    let mut model = model();
+    keys(&mut model, "/");
+    type_text(&mut model, "cfg.model.arch");
+    let effects = update(&mut model, Message::Key(Key::char('=')));
+    assert_eq!(effects, [], "nothing to compare with yet");
+    let effects = update(&mut model, Message::Key(Key::char('m')));
+    let Some(Effect::ReadRunRecipes(ids)) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!((ids.len(), model.run_list.shown().len()), (3, 0));
+    let mut recipe = Recipe::default();
+    recipe.model.arch = "m".to_owned();
+    assert_eq!(update(&mut model, Message::RunRecipes(vec![(ids[1].clone(), recipe)])), []);
+    assert_eq!(model.run_list.shown().len(), 1);
+    assert_eq!(keys(&mut model, "p"), [], "they are not read again");
+}

@@ -1,0 +1,104 @@
+//! Runs of other processes.
+
+use super::*;
+
+/// Connected to a run of another process, whose newest event in its files is a pause at step 40.
+fn attached() -> Model {
+    let mut model = model();
+    model.opening = Some(sample::run(1, "", RunStatus::Running).id.to_string());
+    let effects = update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 40)))));
+    let id = model.shown.clone().unwrap();
+    assert!(effects.contains(&Effect::Attach(id.clone())), "{effects:?}");
+    assert_eq!(keys(&mut model, "p"), [], "not yet");
+    let mut opened = sample::opened(1, RunStatus::Paused, 40);
+    opened.records.push(sample::record(40, 0, Event::Paused));
+    let attached = crate::app::message::AttachedRun { opened, tree: sample::tree(), pid: 7 };
+    update(&mut model, Message::Attached(Box::new(attached)));
+    assert_eq!((model.attached.as_ref(), model.screen), (Some(&id), Screen::Train));
+    model
+}
+
+#[test]
+fn alerts_are_told_once_and_as_the_settings_ask() {
+    let mut model = hosting();
+    let nan = || sample::record(6, 1, Event::Step { epoch: 0, metrics: [("train/loss".to_owned(), f64::NAN)].into() });
+    let effects = update(&mut model, Message::Records(vec![nan(), nan()]));
+    assert!(matches!(&effects[..], [Effect::Alert(words)] if words.contains("train/loss is NaN")), "{effects:?}");
+    model.alerts.kinds.clear();
+    let end = sample::record(100, 0, Event::Finished { metrics: Default::default() });
+    assert_eq!(update(&mut model, Message::Records(vec![end])), []);
+    // A run that was followed and whose host is gone without a word.
+    let mut model = attached();
+    update(&mut model, Message::Heard(vec![sample::record(41, 0, Event::Continued)]));
+    update(&mut model, Message::Parted);
+    let crashed = || Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Crashed, 60))));
+    let effects = update(&mut model, crashed());
+    assert!(matches!(&effects[..], [Effect::Alert(words)] if words.contains("crashed")), "{effects:?}");
+    assert_eq!(update(&mut model, crashed()), []);
+}
+
+#[test]
+fn a_run_of_another_process_is_commanded_through_the_connection() {
+    let mut model = attached();
+    update(&mut model, Message::Heard(vec![sample::record(40, 0, Event::Paused)]));
+    assert_eq!(keys(&mut model, "p"), [Effect::Tell(Command::Continue)]);
+    assert_eq!(keys(&mut model, "w e"), [Effect::Tell(Command::Save), Effect::Tell(Command::Evaluate)]);
+    assert_eq!(keys(&mut model, "s y"), [Effect::Tell(Command::Stop { reason: "user".to_owned() })]);
+    let freeze = Effect::Tell(Command::Freeze { rules: vec!["train conv1".to_owned()] });
+    assert_eq!(keys(&mut model, "2 g j space a"), [freeze]);
+    assert_eq!(keys(&mut model, "q"), [Effect::Quit], "it is not ours to stop");
+    // Another run on view: the connection is given up.
+    model.opening = Some(sample::run(3, "", RunStatus::Stopped).id.to_string());
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Stopped, 9)))));
+    assert_eq!(model.attached, None);
+}
+
+#[test]
+fn what_the_files_and_the_stream_both_say_is_shown_once() {
+    let mut model = attached();
+    let count = |model: &Model| model.shown().unwrap().lines.iter().filter(|l| l.text == "paused").count();
+    let before = (count(&model), model.shown().unwrap().series["train/loss"].clone());
+    let again = |step, loss| {
+        let metrics = [("train/loss".to_owned(), loss)].into();
+        sample::record(step, 0, Event::Step { epoch: 0, metrics })
+    };
+    update(&mut model, Message::Heard(vec![again(39, 1.0), again(40, 1.0), sample::record(40, 0, Event::Paused)]));
+    assert_eq!((count(&model), model.shown().unwrap().series["train/loss"].clone()), before);
+    update(&mut model, Message::Heard(vec![again(41, 0.5), sample::record(41, 0, Event::Paused)]));
+    assert_eq!(count(&model), before.0 + 1);
+    assert_eq!(model.shown().unwrap().series["train/loss"].last(), Some((41.0, 0.5)));
+}
+
+#[test]
+fn a_connection_that_ends_shows_what_the_files_say_and_is_made_anew_where_the_run_lives() {
+    let mut model = attached();
+    let id = model.shown.clone().unwrap();
+    let effects = update(&mut model, Message::Parted);
+    assert!(effects.contains(&Effect::OpenRun(id.clone())), "{effects:?}");
+    assert_eq!(keys(&mut model, "p"), []);
+    let crashed = sample::opened(1, RunStatus::Crashed, 60);
+    let effects = update(&mut model, Message::Opened(Ok(Box::new(crashed))));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Attach(_))), "{effects:?}");
+    assert_eq!(model.shown().unwrap().status, RunStatus::Crashed);
+    let alive = sample::opened(1, RunStatus::Running, 70);
+    assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(alive)))), [Effect::Attach(id.clone())]);
+    let refused = || Message::NotAttached { run: id.clone(), problem: "it does not answer".to_owned() };
+    update(&mut model, refused());
+    let toasts = model.toasts.len();
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
+    update(&mut model, refused());
+    assert_eq!(model.toasts.len(), toasts, "said once");
+}
+
+#[test]
+fn news_of_a_run_in_another_process_keep_what_the_user_did_on_its_screens() {
+    let mut model = model();
+    model.opening = Some(sample::run(1, "", RunStatus::Running).id.to_string());
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 40)))));
+    let run = model.shown.clone().unwrap();
+    update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(3) });
+    keys(&mut model, "5 j 4");
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
+    let view = model.shown().unwrap();
+    assert_eq!((view.step, model.checkpoint_list.cursor, model.screen), (80, 1, Screen::Train));
+}

@@ -1,0 +1,82 @@
+//! Leaving, with a live run and without one.
+
+use super::*;
+
+#[test]
+fn quitting_with_a_live_run_asks_and_checkpoints_first() {
+    let mut model = hosting();
+    assert_eq!(keys(&mut model, "q esc"), []);
+    assert!(!model.leaving);
+    assert_eq!(keys(&mut model, "ctrl-c y"), [Effect::Send(Command::Stop { reason: "user".to_owned() })]);
+    assert!(model.leaving);
+    assert_eq!(keys(&mut model.clone(), "q y"), [Effect::Abandon], "asked again, it does not wait");
+    let end = Event::Stopped { reason: "user".to_owned() };
+    assert_eq!(update(&mut model, Message::Records(vec![sample::record(9, 0, end)])), []);
+    assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
+}
+
+#[test]
+fn a_live_run_is_handed_over_when_it_has_stopped_and_the_screen_stays_where_that_fails() {
+    let mut model = hosting();
+    let id = model.hosted.clone().unwrap();
+    update(&mut model, Message::Records(vec![sample::record(5, 2, Event::Paused)]));
+    let reason = crate::core::command::HANDED_OVER.to_owned();
+    assert_eq!(keys(&mut model, "q l"), [Effect::Send(Command::Stop { reason: reason.clone() })]);
+    update(&mut model, Message::Records(vec![sample::record(5, 1, Event::Stopped { reason })]));
+    let hand_over = Effect::HandOver { run: id, paused: true };
+    assert_eq!(update(&mut model, Message::Ended), [hand_over]);
+    assert_eq!(update(&mut model.clone(), Message::HandedOver(Ok(7))), [Effect::Quit]);
+    assert_eq!(update(&mut model, Message::HandedOver(Err("no memory".to_owned()))), [Effect::ReadRuns]);
+    assert!(!model.leaving && said(&model).contains("no memory"), "{}", said(&model));
+    // A run that came to its end by itself is not handed over.
+    let mut model = hosting();
+    keys(&mut model, "q l");
+    update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
+    assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
+    // One that has ended is not asked about, although its thread still does.
+    let mut model = hosting();
+    update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
+    assert_eq!((keys(&mut model, "q"), model.overlays.len()), (vec![], 0));
+    assert_eq!(update(&mut model, Message::Ended), [Effect::Quit]);
+    // Other questions have no second way.
+    let mut model = hosting();
+    assert_eq!(keys(&mut model, "s l"), []);
+    assert_eq!(model.overlays.len(), 1);
+}
+
+#[test]
+fn quitting_without_a_live_run_does_not_ask() {
+    assert_eq!(keys(&mut model(), "q"), [Effect::Quit]);
+    assert_eq!(keys(&mut model(), "ctrl-c"), [Effect::Quit]);
+}
+
+#[test]
+fn a_signal_stops_the_run_first_and_a_second_one_does_not_wait() {
+    let mut model = hosting();
+    keys(&mut model, "?");
+    let effects = update(&mut model, Message::Terminate("SIGTERM"));
+    assert_eq!(effects, [Effect::Send(Command::Stop { reason: "SIGTERM".to_owned() })]);
+    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), [Effect::Abandon]);
+    assert_eq!(update(&mut super::tests::model(), Message::Terminate("SIGTERM")), [Effect::Quit]);
+}
+
+#[test]
+fn a_signal_during_a_start_waits_for_it_and_stops_it() {
+    let mut model = model();
+    model.busy = Some(Busy::Starting);
+    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), []);
+    let started = StartedRun { opened: sample::opened(7, RunStatus::Running, 0), tree: sample::tree() };
+    let effects = update(&mut model, Message::Started(Ok(Box::new(started))));
+    assert!(matches!(effects.last(), Some(Effect::Send(Command::Stop { .. }))), "{effects:?}");
+}
+
+#[test]
+fn a_run_that_ends_by_itself_leaves_no_question_open() {
+    let mut model = hosting();
+    keys(&mut model, "s");
+    update(&mut model, Message::Records(vec![sample::record(100, 0, Event::Finished { metrics: Default::default() })]));
+    update(&mut model, Message::Ended);
+    assert_eq!(model.overlays, []);
+    assert_eq!((model.hosted.as_deref(), model.shown().unwrap().status), (None, RunStatus::Finished));
+    assert_eq!(keys(&mut model, "q"), [Effect::Quit]);
+}
