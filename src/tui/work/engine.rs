@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::open;
-use super::{Job, Places, next};
+use super::{Job, Places, next, run_dir};
 use crate::app::effect::{Effect, StartJob};
 use crate::app::message::{DraftReady, Message, OpenedRun, StartedRun};
 use crate::core::event::Metrics;
@@ -84,7 +84,7 @@ fn draft(engine: &Shared, places: &Places, path: &Path) -> Result<DraftReady, St
 }
 
 fn tree_of_run(engine: &Shared, places: &Places, run: &str) -> Result<Tree, String> {
-    let meta = places.home.find(run).and_then(|r| r.meta()).map_err(|e| e.to_string())?;
+    let meta = run_dir(places, run)?.meta().map_err(|e| e.to_string())?;
     tree(engine, &meta.recipe)
 }
 
@@ -96,14 +96,11 @@ fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
     Ok(match job {
         StartJob::Fresh(recipe) => Start::Fresh { recipe: *recipe },
         StartJob::Fork { run, from, optimizer, sets } => {
-            let path = super::run_dir(places, &run)?.checkpoints().path().join(&from);
+            let path = run_dir(places, &run)?.checkpoints().path().join(&from);
             let checkpoint = places.home.find_checkpoint(&path.display().to_string()).map_err(|e| e.to_string())?;
             Start::Fork { checkpoint, optimizer, sets }
         }
-        StartJob::Resume { run, from } => {
-            let run = places.home.find(&run).map_err(|e| e.to_string())?;
-            Start::Resume { run, from, sets: Vec::new() }
-        }
+        StartJob::Resume { run, from } => Start::Resume { run: run_dir(places, &run)?, from, sets: Vec::new() },
     })
 }
 

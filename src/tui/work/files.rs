@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use super::keep;
-use super::{Job, Places, next};
+use super::{Job, Places, next, run_dir};
 use crate::app::effect::{Effect, SparkJob};
 use crate::app::message::{Message, OpenedRun, RecipeEntry};
 use crate::app::sparks::POINTS;
@@ -28,38 +28,36 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
         let message = match effect {
             Effect::ReadRuns => Message::Runs(runs(places).map_err(|e| e.to_string())),
             Effect::ReadSummaries(ids) => {
-                let runs = places.home.path().join("runs");
-                let read = |id: &String| RunDir::at(&runs.join(id)).filter(|dir| dir.path().is_dir());
-                Message::Summaries(ids.iter().filter_map(read).map(|dir| dir.summary()).collect())
+                let read = |id: &String| Some(run_dir(places, id).ok()?.summary());
+                Message::Summaries(ids.iter().filter_map(read).collect())
             }
             Effect::ReadRunRecipes(ids) => {
-                let read = |id: String| Some((id.clone(), places.home.find(&id).ok()?.meta().ok()?.recipe));
+                let read = |id: String| Some((id.clone(), run_dir(places, &id).ok()?.meta().ok()?.recipe));
                 Message::RunRecipes(ids.into_iter().filter_map(read).collect())
             }
             Effect::WriteRecipe(job) => Message::RecipeWritten(keep::write_recipe(&places.cwd, job)),
             Effect::ReadSparks(jobs) => {
-                let runs = places.home.path().join("runs");
                 let read = |job: SparkJob| {
-                    let spark = RunDir::at(&runs.join(&job.run)).map(|dir| Spark::read(&dir, &job.monitor, POINTS));
+                    let spark = run_dir(places, &job.run).map(|dir| Spark::read(&dir, &job.monitor, POINTS));
                     (job, spark.unwrap_or_default())
                 };
                 Message::Sparks(jobs.into_iter().map(read).collect())
             }
-            Effect::EditRuns { runs, edit } => Message::Edited(keep::edit(&places.home, &runs, &edit)),
-            Effect::WeighRuns(runs) => Message::Weighed(keep::weigh(&places.home, runs)),
-            Effect::DeleteRuns(runs) => keep::delete(&places.home, &runs),
+            Effect::EditRuns { runs, edit } => Message::Edited(keep::edit(places, &runs, &edit)),
+            Effect::WeighRuns(runs) => Message::Weighed(keep::weigh(places, runs)),
+            Effect::DeleteRuns(runs) => keep::delete(places, &runs),
             Effect::Compare(runs) => {
-                let dirs = runs.iter().map(|id| places.home.find(id)).collect::<Result<Vec<_>, _>>();
-                let result = dirs.and_then(|dirs| Comparison::read(&dirs)).map(Box::new).map_err(|e| e.to_string());
-                Message::Compared { runs, result }
+                let dirs = runs.iter().map(|id| run_dir(places, id)).collect::<Result<Vec<_>, _>>();
+                let result = dirs.and_then(|dirs| Comparison::read(&dirs).map_err(|e| e.to_string()));
+                Message::Compared { runs, result: result.map(Box::new) }
             }
             Effect::ListRecipes => Message::Recipes(recipes(&places.cwd)),
             Effect::OpenRun(id) => {
-                let opened = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| open(&run));
+                let opened = run_dir(places, &id).and_then(|run| open(&run));
                 Message::Opened(opened.map(Box::new))
             }
             Effect::ReadCurves(run) => {
-                let opened = places.home.find(&run).map_err(|e| e.to_string()).and_then(|run| open(&run));
+                let opened = run_dir(places, &run).and_then(|run| open(&run));
                 Message::Curves { run, result: opened.map(Box::new) }
             }
             Effect::ReadCheckpointTree { run, name } => {
@@ -76,7 +74,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
 
 /// The layers that a checkpoint's weights file names, and the freeze rules that were in force.
 fn checkpoint_tree(places: &Places, run: &str, name: &str) -> Result<(Tree, Vec<String>), String> {
-    let store = places.home.find(run).map_err(|e| e.to_string())?.checkpoints();
+    let store = run_dir(places, run)?.checkpoints();
     let state = store.state(name).map_err(|e| e.to_string())?;
     let listing = inspect(&store.path().join(name).join(WEIGHTS)).map_err(|e| e.to_string())?;
     let tensor = |t: &'_ TensorListing| Some((t.name.clone(), t.shape.clone(), DType::of_name(t.dtype)?));
@@ -162,7 +160,11 @@ fn describe(recipe: &Recipe) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
+    use crate::core::run::{Lineage, RunEdit};
+    use crate::tui::post::Wake;
 
     #[test]
     fn recipes_are_told_from_other_toml_files() {
@@ -178,5 +180,51 @@ mod tests {
         assert_eq!(names, ["a.toml", "broken.toml", "typo.toml"]);
         assert!(found[0].summary.as_ref().unwrap().contains("digits"), "{found:?}");
         assert!(found[1].summary.is_err() && found[2].summary.is_err());
+    }
+
+    #[test]
+    fn a_run_is_read_from_its_own_folder_and_never_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::in_folder(dir.path());
+        let id = places.home.create(&Recipe::default(), Lineage::default()).unwrap().id().to_string();
+        // What looks for a run finds it by the beginning of its id too.
+        let beginning = id[..id.len() - 1].to_owned();
+        assert!(places.home.find(&beginning).is_ok());
+        for (run, there) in [(id, true), (beginning, false)] {
+            let (jobs, queue) = channel();
+            let name = String::new();
+            let effects = [
+                Effect::ReadSummaries(vec![run.clone()]),
+                Effect::ReadRunRecipes(vec![run.clone()]),
+                Effect::Compare(vec![run.clone()]),
+                Effect::OpenRun(run.clone()),
+                Effect::ReadCurves(run.clone()),
+                Effect::EditRuns { runs: vec![run.clone()], edit: RunEdit::Note("x".to_owned()) },
+                Effect::ReadCheckpointTree { run: run.clone(), name },
+                Effect::DeleteRuns(vec![run.clone()]),
+            ];
+            let asked = effects.len();
+            effects.into_iter().for_each(|e| jobs.send(Job::Effect(e)).unwrap());
+            drop(jobs);
+            let (post, wakes) = Post::new();
+            work(&queue, &places, &post);
+            drop(post);
+            let found = |wake: Wake| {
+                let Wake::Message(message) = wake else { panic!() };
+                match *message {
+                    Message::Summaries(read) => !read.is_empty(),
+                    Message::RunRecipes(read) => !read.is_empty(),
+                    Message::Compared { result, .. } => result.is_ok(),
+                    Message::Opened(result) | Message::Curves { result, .. } => result.is_ok(),
+                    Message::Edited(result) => result.is_ok(),
+                    // It has no checkpoint: which of the two is missing is in the words.
+                    Message::CheckpointTree { result, .. } => !result.unwrap_err().contains("is not in"),
+                    Message::Deleted { gone, .. } => !gone.is_empty(),
+                    other => panic!("{other:?}"),
+                }
+            };
+            let found: Vec<bool> = wakes.into_iter().map(found).collect();
+            assert_eq!(found, vec![there; asked], "{run}");
+        }
     }
 }

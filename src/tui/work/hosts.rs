@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::sync::mpsc::Receiver;
 
 use super::files::open;
-use super::{Job, Places, next};
+use super::{Job, Places, next, run_dir};
 use crate::app::effect::Effect;
 use crate::app::message::{AttachedRun, Message};
 use crate::session::{self, Begun};
@@ -28,7 +28,7 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
 }
 
 fn attach(places: &Places, id: String, post: &Post) -> bool {
-    let attached = places.home.find(&id).map_err(|e| e.to_string()).and_then(|run| {
+    let attached = run_dir(places, &id).and_then(|run| {
         // Connected first: what comes while the files are read is in the stream.
         let handle = session::attach(&run).map_err(|e| e.to_string())?;
         Ok((open(&run)?, handle))

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{Places, run_dir};
 use crate::app::effect::RecipeJob;
 use crate::app::message::{Message, RecipeProblem, RunWeight};
-use crate::core::run::{RunEdit, RunHome, TagEdit};
+use crate::core::run::{RunEdit, TagEdit};
 
 /// Changes runs, one after the other up to the first that refuses; what was done, in words.
-pub(super) fn edit(home: &RunHome, runs: &[String], edit: &RunEdit) -> Result<String, String> {
+pub(super) fn edit(places: &Places, runs: &[String], edit: &RunEdit) -> Result<String, String> {
     let mut said = String::new();
     for id in runs {
-        let meta = home.find(id).and_then(|run| run.edit(edit)).map_err(|e| e.to_string())?;
+        let meta = run_dir(places, id)?.edit(edit).map_err(|e| e.to_string())?;
         said = match edit {
             RunEdit::Rename(_) => format!("the run is called {} now", meta.name),
             RunEdit::Note(_) if meta.note.is_empty() => format!("{} has no note any more", meta.name),
@@ -38,21 +39,22 @@ pub(super) fn write_recipe(cwd: &Path, job: RecipeJob) -> Result<PathBuf, Recipe
 }
 
 /// How much runs take on disk.
-pub(super) fn weigh(home: &RunHome, runs: Vec<String>) -> Vec<RunWeight> {
+pub(super) fn weigh(places: &Places, runs: Vec<String>) -> Vec<RunWeight> {
     let weight = |run: String| {
-        let infos = home.find(&run).map(|dir| dir.checkpoints().list()).unwrap_or_default();
+        let infos = run_dir(places, &run).map(|dir| dir.checkpoints().list()).unwrap_or_default();
         RunWeight { run, checkpoints: infos.len(), bytes: infos.iter().map(|c| c.bytes).sum() }
     };
     runs.into_iter().map(weight).collect()
 }
 
 /// Deletes runs; one that has come to life in the meantime is refused.
-pub(super) fn delete(home: &RunHome, runs: &[String]) -> Message {
+pub(super) fn delete(places: &Places, runs: &[String]) -> Message {
     let (mut gone, mut problems) = (Vec::new(), Vec::new());
     for id in runs {
-        match home.find(id).and_then(|run| home.remove(&run)) {
+        let removed = run_dir(places, id).and_then(|run| places.home.remove(&run).map_err(|e| e.to_string()));
+        match removed {
             Ok(()) => gone.push(id.clone()),
-            Err(problem) => problems.push(problem.to_string()),
+            Err(problem) => problems.push(problem),
         }
     }
     Message::Deleted { gone, problems }
@@ -80,21 +82,21 @@ mod tests {
     #[test]
     fn runs_are_changed_and_deleted_but_never_under_their_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let home = RunHome::open(dir.path());
+        let places = Places::in_folder(dir.path());
         let make = |name: &str| {
             let recipe = Recipe { name: Some(name.to_owned()), ..Recipe::default() };
-            home.create(&recipe, Lineage::default()).unwrap()
+            places.home.create(&recipe, Lineage::default()).unwrap()
         };
         let (a, b) = (make("a"), make("b"));
         let ids = vec![a.id().to_string(), b.id().to_string()];
         let tags = RunEdit::Tags(TagEdit::parse("+good").unwrap());
-        assert_eq!(edit(&home, &ids, &tags).unwrap(), "tags changed on 2 runs");
+        assert_eq!(edit(&places, &ids, &tags).unwrap(), "tags changed on 2 runs");
         assert_eq!(b.meta().unwrap().tags, ["good"]);
-        assert!(edit(&home, &ids[..1], &RunEdit::Rename("x@y".to_owned())).unwrap_err().contains("x@y"));
-        assert_eq!(weigh(&home, ids.clone()).len(), 2);
+        assert!(edit(&places, &ids[..1], &RunEdit::Rename("x@y".to_owned())).unwrap_err().contains("x@y"));
+        assert_eq!(weigh(&places, ids.clone()).len(), 2);
 
         let _owner = b.lock().unwrap();
-        let Message::Deleted { gone, problems } = delete(&home, &ids) else { panic!() };
+        let Message::Deleted { gone, problems } = delete(&places, &ids) else { panic!() };
         assert_eq!((gone, problems.len()), (vec![ids[0].clone()], 1));
         assert!(problems[0].contains("still alive"), "{problems:?}");
     }

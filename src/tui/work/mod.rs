@@ -42,6 +42,15 @@ pub struct Places {
     pub alerts: Alerts,
 }
 
+#[cfg(test)]
+impl Places {
+    /// A run home in a folder, which is the current one too.
+    fn in_folder(folder: &std::path::Path) -> Self {
+        let home = RunHome::open(folder);
+        Self { home, cwd: folder.into(), program: Program::this(), drafts: None, alerts: Alerts::default() }
+    }
+}
+
 /// What is done on a thread.
 pub enum Job {
     /// An effect of the model.

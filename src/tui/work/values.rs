@@ -96,7 +96,7 @@ fn in_full(places: &Places, before: &Side, after: &Side, most: u64) -> Result<Dr
 }
 
 fn drift(places: &Places, pair: &Pair) -> Option<HashMap<String, Moved>> {
-    let store = places.home.find(&pair.run).ok()?.checkpoints();
+    let store = run_dir(places, &pair.run).ok()?.checkpoints();
     let read =
         |name: &str| read_some(&store.path().join(name).join(WEIGHTS), None, &|_| true).ok()?.into_tensors().ok();
     let drift = diff(&read(&pair.before)?, &read(&pair.after)?);
@@ -110,10 +110,7 @@ fn read(places: &Places, look: &Look) -> Result<ValueStats, String> {
     let names: HashSet<&str> = look.names.iter().map(String::as_str).collect();
     // A checkpoint's file is read by itself: proving the checksums would read all of it.
     let (path, prefix) = match &look.from {
-        From::Checkpoint { run, name } => {
-            let run = places.home.find(run).map_err(|e| e.to_string())?;
-            (run.checkpoints().path().join(name).join(WEIGHTS), None)
-        }
+        From::Checkpoint { run, name } => (run_dir(places, run)?.checkpoints().path().join(name).join(WEIGHTS), None),
         From::File { path, prefix } => (path.clone(), prefix.as_deref()),
     };
     let plain = |name: &str| prefix.and_then(|p| name.strip_prefix(p)).unwrap_or(name).to_owned();
@@ -128,20 +125,16 @@ fn read(places: &Places, look: &Look) -> Result<ValueStats, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::alerts::Alerts;
     use crate::core::checkpoint::TrainState;
     use crate::core::recipe::Recipe;
-    use crate::core::run::{Lineage, RunHome};
+    use crate::core::run::Lineage;
     use crate::core::tensor::HostTensor;
-    use crate::session::Program;
 
     #[test]
     fn checkpoints_compared_part_by_part_differ_as_those_compared_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let home = RunHome::open(dir.path());
-        let run = home.create(&Recipe::default(), Lineage::default()).unwrap();
-        let places =
-            Places { home, cwd: dir.path().into(), program: Program::this(), drafts: None, alerts: Alerts::default() };
+        let places = Places::in_folder(dir.path());
+        let run = places.home.create(&Recipe::default(), Lineage::default()).unwrap();
         let t = |name: &str, values: &[f32]| HostTensor::from_f32(name, &[values.len()], values);
         let first = [t("a.w", &[3.0, 4.0]), t("a.b", &[1.0]), t("b.w", &[0.5; 9]), t("gone", &[1.0])];
         let second = [t("a.w", &[3.0, 4.5]), t("new", &[1.0]), t("a.b", &[1.0]), t("b.w", &[0.25; 9])];

@@ -23,11 +23,12 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, engine: &Shared, post
                 post.message(Message::Exported(done))
             }
             Job::Effect(Effect::MeasureDrift(runs)) => {
-                let drift = |id| {
-                    let run = places.home.find(id);
-                    run.and_then(|run| lineage_drift(&places.home, &run)).map_err(|e| e.to_string()).transpose()
+                let drift = |id: &String| {
+                    let run = run_dir(places, id);
+                    let drift = |run| lineage_drift(&places.home, &run).map_err(|e| e.to_string());
+                    run.and_then(drift).transpose()
                 };
-                let drifts = runs.iter().filter_map(|id| drift(id.as_str())).collect();
+                let drifts = runs.iter().filter_map(drift).collect();
                 post.message(Message::Drifted { runs, drifts })
             }
             _ => true,
@@ -52,8 +53,11 @@ pub(super) fn verify(queue: &Receiver<Job>, places: &Places, post: &Post) {
             }
             (Some(Job::Effect(Effect::DeleteCheckpoint { run, name })), first) => {
                 first.into_iter().for_each(|first| waiting.push_front(first));
-                waiting.retain(|(r, n)| *r != run || *n != name);
                 let result = delete(places, &run, &name);
+                // One that stays is checked as it was asked for.
+                if result.is_ok() {
+                    waiting.retain(|(r, n)| *r != run || *n != name);
+                }
                 post.message(Message::CheckpointDeleted { run, result })
             }
             (Some(_), first) => {
@@ -130,5 +134,53 @@ fn expand(path: &std::path::Path) -> std::path::PathBuf {
     match (path.strip_prefix("~"), std::env::var_os("HOME")) {
         (Ok(rest), Some(home)) => std::path::Path::new(&home).join(rest),
         _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::core::checkpoint::TrainState;
+    use crate::core::recipe::Recipe;
+    use crate::core::run::Lineage;
+    use crate::core::tensor::HostTensor;
+    use crate::tui::post::Wake;
+
+    #[test]
+    fn a_checkpoint_whose_deletion_was_refused_is_checked_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::in_folder(dir.path());
+        let run = places.home.create(&Recipe::default(), Lineage::default()).unwrap();
+        let write = |step: u64| {
+            let tensors = [HostTensor::from_f32("w", &[1], &[step as f32])];
+            run.checkpoints().write(&TrainState { step, ..TrainState::default() }, &tensors, &[]).unwrap().name
+        };
+        let names: Vec<String> = [1, 2, 3].map(write).into();
+        run.checkpoints().pin(&names[1], true).unwrap();
+        let id = run.id().to_string();
+        let (jobs, queue) = channel();
+        jobs.send(Job::Effect(Effect::Verify { run: id.clone(), names: names.clone() })).unwrap();
+        // One that is pinned stays, the other one goes.
+        for name in [&names[1], &names[0]] {
+            jobs.send(Job::Effect(Effect::DeleteCheckpoint { run: id.clone(), name: name.clone() })).unwrap();
+        }
+        drop(jobs);
+        let (post, wakes) = Post::new();
+        verify(&queue, &places, &post);
+        drop(post);
+        let (mut deleted, mut verified) = (Vec::new(), Vec::new());
+        for wake in wakes {
+            let Wake::Message(message) = wake else { continue };
+            match *message {
+                Message::CheckpointDeleted { result, .. } => deleted.push(result.is_ok()),
+                Message::Verified { name, damage, .. } => verified.push((name, damage)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(deleted, [false, true]);
+        let good = |name: &String| (name.clone(), Vec::<String>::new());
+        assert_eq!(verified, [good(&names[1]), good(&names[2])]);
     }
 }
