@@ -108,6 +108,8 @@ pub enum Effect {
         run: String,
         /// The checkpoint's folder name.
         name: String,
+        /// When the one that is looked at was written: another one may take its place and name.
+        time_ms: u64,
     },
     /// Check every byte of these checkpoints.
     Verify {

@@ -80,10 +80,20 @@ pub enum Message {
     Devices(Result<Vec<DeviceInfo>, String>),
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),
-    /// A recipe was written: the file, or what was wrong.
-    RecipeWritten(Result<std::path::PathBuf, RecipeProblem>),
+    /// A recipe was written, or not.
+    RecipeWritten {
+        /// The file as the form named it.
+        asked: std::path::PathBuf,
+        /// The file, or what was wrong.
+        result: Result<std::path::PathBuf, RecipeProblem>,
+    },
     /// A recipe was read, and its model built to see the layers.
-    Draft(Result<Box<DraftReady>, String>),
+    Draft {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What was read, or why it cannot be used.
+        result: Result<Box<DraftReady>, String>,
+    },
     /// A draft's rules were written into its recipe file (its new checksum), or not.
     RulesWritten {
         /// The file.
@@ -165,6 +175,8 @@ pub enum Message {
         run: String,
         /// The checkpoint.
         name: String,
+        /// When the row that was looked at was written.
+        time_ms: u64,
         /// What is in it.
         result: Result<Box<CheckpointFacts>, String>,
     },
@@ -272,8 +284,6 @@ pub struct RecipeEntry {
 /// A recipe with its layers.
 #[derive(Debug, Clone)]
 pub struct DraftReady {
-    /// The file it came from.
-    pub path: std::path::PathBuf,
     /// Resolved.
     pub recipe: Recipe,
     /// Its layers.

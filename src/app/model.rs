@@ -108,20 +108,40 @@ pub struct Facts {
     pub read: Option<Result<Box<CheckpointFacts>, String>>,
 }
 
-/// Something that takes a while, said in the header.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Busy {
-    /// A recipe's model is built.
-    Draft(PathBuf),
+/// What takes a while, said in the header. The three go on beside each other.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Busy {
     /// A run is being started.
-    Starting,
+    pub starting: Option<Starting>,
+    /// A recipe's model is built.
+    pub building: Option<PathBuf>,
     /// Weights are written to a file.
-    Exporting {
-        /// Bytes that are written.
-        done: u64,
-        /// Bytes in all; 0 while they are read.
-        total: u64,
-    },
+    pub exporting: Option<Exporting>,
+}
+
+impl Busy {
+    /// Whether nothing goes on.
+    pub fn is_idle(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a run that is being started takes, once it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Starting {
+    /// The draft that it comes from: its file, and its rules as they were sent.
+    pub draft: Option<(PathBuf, Vec<String>)>,
+    /// The devices that were picked for it.
+    pub devices: Vec<String>,
+}
+
+/// How far an export is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exporting {
+    /// Bytes that are written.
+    pub done: u64,
+    /// Bytes in all; 0 while they are read.
+    pub total: u64,
 }
 
 /// The state.
@@ -170,7 +190,7 @@ pub struct Model {
     /// The run whose trainer lives in this process.
     pub hosted: Option<String>,
     /// What is to be started once the run that has just stopped here has wound up.
-    pub next_start: Option<StartJob>,
+    pub next_start: Option<(StartJob, Starting)>,
     /// The run of another process that this screen is connected to; it is the one on view.
     pub attached: Option<String>,
     /// A run that is being connected to.
@@ -198,7 +218,7 @@ pub struct Model {
     /// Checkpoints that were compared last.
     pub drifted: Option<Drifted>,
     /// What takes a while.
-    pub busy: Option<Busy>,
+    pub busy: Busy,
     /// The process is to end as soon as the hosted run has.
     pub leaving: bool,
     /// On leaving, the run goes over to a process in the background; whether it stood still.
@@ -246,7 +266,7 @@ impl Model {
             facts: None,
             marked: None,
             drifted: None,
-            busy: watch.then_some(Busy::Starting),
+            busy: Busy { starting: watch.then(Starting::default), ..Busy::default() },
             leaving: false,
             handing_over: None,
             watch,
@@ -502,6 +522,9 @@ impl Model {
                     && !self.hosts_a_live_run()
             }
             Action::ForkWith => self.selected_checkpoint().is_some() && !self.hosts_a_live_run(),
+            Action::FormNext | Action::FormPrevious | Action::FormMore | Action::FormLess | Action::FormAccept => {
+                !matches!(self.overlays.last(), Some(Overlay::Form(form)) if form.sent)
+            }
             Action::ConfirmOther => {
                 matches!(self.overlays.last(), Some(Overlay::Confirm(Confirm { other: Some(_), .. })))
             }

@@ -24,7 +24,6 @@ use super::watch::{Changed, Watch};
 use super::work::{Places, Workers};
 use super::{Exit, TuiError};
 use crate::app::memory::Memory;
-use crate::app::model::Busy;
 use crate::app::place::Screen;
 use crate::app::{Effect, Message, Model, update};
 use crate::session::{Engine, EngineError, Outcome, RunHandle, Start};
@@ -188,7 +187,7 @@ impl EventLoop {
 
     /// The terminal is gone, and nothing is under way that needs this loop: a live run goes on without it.
     fn may_go_on_alone(&self) -> bool {
-        self.hung_up && self.model.busy.is_none() && !self.model.leaving
+        self.hung_up && self.model.busy.is_idle() && !self.model.leaving
     }
 
     /// Hangs up on a run of another process that is not on view any more.
@@ -486,7 +485,7 @@ impl EventLoop {
         memory::keep(themes.folder(), &model.home, Memory::of(&model), model.now_ms);
         // Whoever still sends is told that nobody listens.
         drop(wakes);
-        workers.finish(matches!(model.busy, Some(Busy::Exporting { .. })));
+        workers.finish(model.busy.exporting.is_some());
         drop(attached);
         let exit = Exit { run, outcome: None, handed_over, hung_up, alone: None };
         if hung_up && !abandoned {

@@ -12,7 +12,7 @@ use super::screens;
 use super::theme::{Depth, Theme};
 use crate::app::action::Action;
 use crate::app::message::RecipeEntry;
-use crate::app::model::Subject;
+use crate::app::model::{Starting, Subject};
 use crate::app::overlay::Overlay;
 use crate::app::place::Screen;
 use crate::app::pointer::Target;
@@ -249,7 +249,13 @@ fn exports_and_forks() {
     snapshot!("export_tiny", exporting("tab tab tab l a y r"), 20, 5);
     let mut busy = exporting("enter");
     update(&mut busy, Message::Exporting { done: 30_000_000, total: 120_000_000 });
-    snapshot!("export_goes_on", busy, 80, 24);
+    snapshot!("export_goes_on", busy.clone(), 80, 24);
+    // Other things that take a while go on beside it.
+    busy.busy.building = Some("/work/flowers.toml".into());
+    busy.busy.starting = Some(Starting::default());
+    snapshot!("export_beside_others", busy.clone(), 100, 6);
+    snapshot!("export_beside_others_80", busy, 80, 6);
+    snapshot!("export_sent", exporting("enter"), 80, 24);
     let mut reading = history(4);
     key(&mut reading, "f");
     snapshot!("fork_reading", reading, 80, 24);

@@ -53,6 +53,7 @@ impl Form {
             problems: Vec::new(),
             notes: Vec::new(),
             purpose: Purpose::Export(Box::new(ExportForm { run, checkpoint, tensors: None })),
+            sent: false,
         };
         form.check();
         form

@@ -41,6 +41,7 @@ impl Form {
             problems: Vec::new(),
             notes: Vec::new(),
             purpose: Purpose::Fork(Box::new(ForkForm { run, checkpoint, base: None, tree })),
+            sent: false,
         };
         form.check();
         form
@@ -48,6 +49,9 @@ impl Form {
 
     /// The recipe that the fork begins with was read: the fields show it.
     pub fn take_base(&mut self, base: Result<Box<Recipe>, String>) {
+        if matches!(&self.purpose, Purpose::Fork(of) if of.base.is_some()) {
+            return;
+        }
         if let Ok(recipe) = &base {
             let shown = values(recipe);
             for field in &mut self.fields {

@@ -86,9 +86,20 @@ pub struct Form {
     pub notes: Vec<String>,
     /// What it is for.
     pub purpose: Purpose,
+    /// It was accepted, and the answer is to come: it stands as it was sent until then.
+    pub sent: bool,
 }
 
 impl Form {
+    /// What it waits for, once it was sent.
+    pub fn waits(&self) -> Option<&'static str> {
+        self.sent.then_some(match self.purpose {
+            Purpose::Recipe(_) => "writing the recipe…",
+            Purpose::Export(_) => "looking at the file to write…",
+            Purpose::Fork(_) => "the run is being started…",
+        })
+    }
+
     /// The field that has the keyboard.
     pub fn field_mut(&mut self) -> Option<&mut Field> {
         self.fields.get_mut(self.cursor)

@@ -51,9 +51,17 @@ impl Form {
             notes: Vec::new(),
             title: "A new recipe from the template".to_owned(),
             purpose: Purpose::Recipe(String::new()),
+            sent: false,
         };
         form.check();
         form
+    }
+}
+
+impl Form {
+    /// Whether it makes this recipe.
+    pub fn is_recipe_of(&self, path: &Path) -> bool {
+        matches!(self.purpose, Purpose::Recipe(_)) && Path::new(self.file()) == path
     }
 }
 

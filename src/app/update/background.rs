@@ -1,9 +1,13 @@
 //! Answers of work done in the background, and what the live run says.
 
+use std::path::PathBuf;
+
+use crate::app::action::Action;
 use crate::app::effect::Effect;
-use crate::app::form::Purpose;
+use crate::app::form::{Form, Purpose};
+use crate::app::layers::Layers;
 use crate::app::message::{DraftReady, Message, OpenedRun, StartedRun};
-use crate::app::model::{Busy, Draft, Model, Past, Subject};
+use crate::app::model::{Draft, Facts, Model, Past, Subject};
 use crate::app::overlay::{Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Health, Level, RunView};
@@ -30,7 +34,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.run_list.take_recipes(recipes);
             return model.arrange_runs(selected);
         }
-        Message::RecipeWritten(result) => return super::form::written(model, result),
+        Message::RecipeWritten { asked, result } => return super::form::written(model, &asked, result),
         Message::Sparks(read) => model.sparks.take(read),
         Message::Edited(result) => return super::keep::edited(model, result),
         Message::Weighed(weights) => super::keep::weighed(model, &weights),
@@ -51,7 +55,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                 *entries = Some(found);
             }
         }
-        Message::Draft(result) => draft_read(model, result),
+        Message::Draft { path, result } => draft_read(model, path, result),
         Message::RulesWritten { path, rules, result } => return super::rules::written(model, &path, rules, result),
         Message::CheckpointTree { run, name, result } => past_read(model, run, name, result),
         Message::Drift(drifted) if model.drifted.as_ref().is_some_and(|d| d.pair == drifted.pair) => {
@@ -78,8 +82,9 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Pinned { run, result } | Message::CheckpointDeleted { run, result } => {
             return super::checkpoints::changed(model, run, result);
         }
-        Message::Facts { run, name, result } => {
-            if let Some(facts) = model.facts.as_mut().filter(|f| f.run == run && f.name == name) {
+        Message::Facts { run, name, time_ms, result } => {
+            let asked = |f: &&mut Facts| f.run == run && f.name == name && f.time_ms == time_ms;
+            if let Some(facts) = model.facts.as_mut().filter(asked) {
                 facts.read = Some(result);
             }
         }
@@ -185,20 +190,21 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
     effects
 }
 
-fn draft_read(model: &mut Model, result: Result<Box<DraftReady>, String>) {
-    if matches!(model.busy, Some(Busy::Draft(_))) {
-        model.busy = None;
+fn draft_read(model: &mut Model, path: PathBuf, result: Result<Box<DraftReady>, String>) {
+    // Another recipe was asked for since, or this one is there already and was edited.
+    if model.busy.building.take_if(|building| *building == path).is_none() {
+        return;
     }
+    // Rules that fit nothing: to start without them would train what the recipe freezes.
+    let result = result.and_then(|ready| {
+        let (layers, problem) = Layers::new(ready.tree.clone(), ready.recipe.freeze.rules.clone());
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        problem.map_or(Ok((ready, layers)), |problem| Err(format!("{name}: freeze.rules: {problem}")))
+    });
     match result {
-        Ok(ready) => {
-            let DraftReady { path, recipe, tree, checksum, kept } = *ready;
-            let (mut layers, problem) = crate::app::layers::Layers::new(tree, recipe.freeze.rules.clone());
+        Ok((ready, mut layers)) => {
+            let DraftReady { recipe, checksum, kept, .. } = *ready;
             layers.set_rates(&recipe.optimizer);
-            // Rules that fit nothing: to start without them would train what the recipe freezes.
-            if let Some(problem) = problem {
-                let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-                return draft_read(model, Err(format!("{name}: freeze.rules: {problem}")));
-            }
             let in_file = recipe.freeze.rules.clone();
             model.draft = Some(Draft { path, recipe, layers, kept: (in_file.clone(), Vec::new()), in_file, checksum });
             model.subject = Subject::Draft;
@@ -221,9 +227,13 @@ fn past_read(model: &mut Model, run: String, name: String, result: Result<(Tree,
         Ok(read) => read,
         Err(problem) => return fail(model, "The checkpoint's layers cannot be shown", &problem),
     };
+    // The user went elsewhere meanwhile, or has something on top that keys are typed into.
+    if model.screen != Screen::Checkpoints || !model.overlays.is_empty() {
+        return;
+    }
     let Some(view) = model.shown().filter(|v| v.id == run) else { return };
     let known = view.layers.as_ref().map(|l| l.tree().clone()).filter(|t| t.parameters.len() == tree.parameters.len());
-    let (mut layers, problem) = crate::app::layers::Layers::new(known.unwrap_or(tree), rules);
+    let (mut layers, problem) = Layers::new(known.unwrap_or(tree), rules);
     layers.set_rates(&view.optimizer);
     let run_name = view.name.clone();
     model.past = Some(Past { run, run_name, name, layers });
@@ -252,7 +262,7 @@ fn verified(model: &mut Model, run: &str, name: String, damage: Vec<String>) {
 }
 
 fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Effect> {
-    model.busy = None;
+    let starting = model.busy.starting.take().unwrap_or_default();
     match result {
         Ok(started) => {
             let StartedRun { opened, tree } = *started;
@@ -264,10 +274,22 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
             }
             let id = view.id.clone();
             model.hosted = Some(id.clone());
-            super::form::close(model, |purpose| matches!(purpose, Purpose::Fork(_)));
-            let draft = model.draft.take();
+            super::form::close(model, is_fork);
+            super::devices::taken(model, &starting.devices);
+            // One that was opened or edited since is not what the run has.
+            let came = |d: &mut Draft| starting.draft == Some((d.path.clone(), d.layers.all_rules()));
+            let draft = model.draft.take_if(came);
+            let edits = model.screen == Screen::Model && model.subject == Subject::Draft && model.draft.is_some();
             model.show(view);
-            model.screen = Screen::Train;
+            if edits {
+                model.subject = Subject::Draft;
+                let key = model.keymap.first(Action::ShowTrain);
+                let name = model.hosted().map_or("the run", |v| &v.name);
+                let said = format!("{name} has started; `{key}` shows it");
+                model.say(Level::Good, said);
+            } else {
+                model.screen = Screen::Train;
+            }
             model.opening = None;
             let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
             // The run has the edits now.
@@ -286,9 +308,14 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
                 model.screen = Screen::Runs;
             }
             fail(model, "The run did not start", &problem);
+            super::form::refused(model, is_fork);
             Vec::new()
         }
     }
+}
+
+fn is_fork(form: &Form) -> bool {
+    matches!(form.purpose, Purpose::Fork(_))
 }
 
 /// What a live run said, here or in another process.
@@ -346,7 +373,9 @@ fn ended(model: &mut Model) -> Vec<Effect> {
             layers.end_apply();
         }
     }
+    let next = model.next_start.take();
     if model.leaving {
+        super::form::refused(model, is_fork);
         return super::leave::run_ended(model, id);
     }
     // A question about stopping it has no object any more.
@@ -354,15 +383,20 @@ fn ended(model: &mut Model) -> Vec<Effect> {
         |o| !matches!(o, Overlay::Confirm(c) if matches!(c.yes, Consent::Stop | Consent::StopAndLeave | Consent::LeaveAtOnce)),
     );
     let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
-    if let Some(job) = model.next_start.take() {
-        effects.extend(super::train::start(model, job));
+    if let Some((job, starting)) = next {
+        effects.extend(super::train::start_with(model, job, starting));
     }
     effects
 }
 
-/// A problem that the user waited on: one line as a toast, several as a text to read.
+/// A problem that the user waited on: one line as a toast, several as a text to read. What the user has opened meanwhile keeps
+/// the keys: there it is a toast, and stands among the messages.
 pub(super) fn fail(model: &mut Model, title: &str, problem: &str) {
-    if problem.lines().count() > 1 || problem.chars().count() > 100 {
+    let waits = model.overlays.last().is_none_or(|o| matches!(o, Overlay::Form(form) if form.sent));
+    if !waits {
+        let lines: Vec<&str> = problem.lines().collect();
+        model.say(Level::Error, format!("{title}: {}", lines.join("; ")));
+    } else if problem.lines().count() > 1 || problem.chars().count() > 100 {
         model.say(Level::Error, format!("{title}: {}", problem.lines().next().unwrap_or_default()));
         let lines = problem.lines().map(str::to_owned).collect();
         model.overlays.push(Overlay::Text { title: title.to_owned(), lines, scroll: 0 });

@@ -196,7 +196,7 @@ pub(super) fn facts(model: &mut Model) -> Option<Effect> {
         return None;
     }
     model.facts = Some(Facts { run: run.clone(), name: name.clone(), time_ms, read: None });
-    Some(Effect::ReadFacts { run, name })
+    Some(Effect::ReadFacts { run, name, time_ms })
 }
 
 /// Puts the form of a fork on top.

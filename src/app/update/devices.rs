@@ -64,10 +64,19 @@ fn words(model: &Model) -> String {
     }
 }
 
-/// Writes the picked devices into a recipe that is about to start. They are picked for one run.
-pub(super) fn write_into(model: &mut Model, recipe: &mut Recipe) {
+/// Writes the picked devices into a recipe that is about to start; those. They are picked for one run, but only once that
+/// has started: see [`taken`].
+pub(super) fn write_into(model: &Model, recipe: &mut Recipe) -> Vec<String> {
     let picked = model.devices.picked().to_vec();
-    if model.devices.unpick() {
-        recipe.train.devices = picked;
+    if !picked.is_empty() {
+        recipe.train.devices.clone_from(&picked);
+    }
+    picked
+}
+
+/// A run has started on these. What was picked meanwhile is for the next one.
+pub(super) fn taken(model: &mut Model, devices: &[String]) {
+    if model.devices.picked() == devices {
+        model.devices.unpick();
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::effect::{Effect, ExportJob};
 use crate::app::form::{Form, Purpose, Tensor};
 use crate::app::message::{CheckpointRow, ExportProblem};
-use crate::app::model::{Busy, Model};
+use crate::app::model::{Exporting, Model};
 use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::run_view::Level;
 
@@ -31,6 +31,7 @@ pub(super) fn tensors(model: &mut Model, run: &str, name: &str, result: &Result<
             && let Purpose::Export(of) = &mut form.purpose
             && of.run == run
             && of.checkpoint == name
+            && of.tensors.is_none()
         {
             of.tensors = Some(result.clone());
             form.check();
@@ -40,38 +41,49 @@ pub(super) fn tensors(model: &mut Model, run: &str, name: &str, result: &Result<
 
 /// Sends an export off; one at a time.
 pub(super) fn send(model: &mut Model, job: ExportJob) -> Vec<Effect> {
-    if matches!(model.busy, Some(Busy::Exporting { .. })) {
+    if model.busy.exporting.is_some() {
         model.say(Level::Info, "another export is being written; try again when it is done");
         return Vec::new();
     }
-    model.busy = Some(Busy::Exporting { done: 0, total: 0 });
+    super::form::mark_sent(model, |form| {
+        form.export_job().is_some_and(|own| ExportJob { force: job.force, ..own } == job)
+    });
+    model.busy.exporting = Some(Exporting::default());
     vec![Effect::Export(job)]
 }
 
 /// It is under way: the form has done its work.
 pub(super) fn goes_on(model: &mut Model, done: u64, total: u64) {
-    super::form::close(model, |purpose| matches!(purpose, Purpose::Export(_)));
-    if let Some(Busy::Exporting { .. }) = model.busy {
-        model.busy = Some(Busy::Exporting { done, total });
+    super::form::close(model, is_export);
+    if let Some(exporting) = &mut model.busy.exporting {
+        *exporting = Exporting { done, total };
     }
 }
 
 /// It is done, or not.
 pub(super) fn exported(model: &mut Model, result: Result<String, ExportProblem>) {
-    if matches!(model.busy, Some(Busy::Exporting { .. })) {
-        model.busy = None;
-    }
+    model.busy.exporting = None;
     match result {
         Ok(said) => {
-            super::form::close(model, |purpose| matches!(purpose, Purpose::Export(_)));
+            super::form::close(model, is_export);
             model.say(Level::Good, said);
         }
-        Err(ExportProblem::Failed(problem)) => super::background::fail(model, "The export failed", &problem),
-        Err(ExportProblem::Exists(job)) => {
+        Err(ExportProblem::Failed(problem)) => {
+            super::background::fail(model, "The export failed", &problem);
+            super::form::refused(model, is_export);
+        }
+        Err(ExportProblem::Exists(job)) if super::form::refused(model, is_export) => {
             let title = "Overwrite the file?".to_owned();
             let lines = vec![format!("{} exists already.", job.path.display())];
             let yes = Consent::Export(job);
             model.overlays.push(Overlay::Confirm(Confirm { title, lines, yes, other: None }));
         }
+        Err(ExportProblem::Exists(job)) => {
+            model.say(Level::Warning, format!("{} exists already; nothing was exported", job.path.display()));
+        }
     }
+}
+
+fn is_export(form: &Form) -> bool {
+    matches!(form.purpose, Purpose::Export(_))
 }

@@ -3,7 +3,7 @@
 use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
 use crate::app::layers::{Layers, Said};
-use crate::app::model::{Model, Subject};
+use crate::app::model::{Model, Starting, Subject};
 use crate::app::overlay::Overlay;
 use crate::app::run_view::Level;
 use crate::core::command::Command;
@@ -131,8 +131,7 @@ fn start(model: &mut Model) -> Vec<Effect> {
     }
     let mut recipe = draft.recipe.clone();
     recipe.freeze.rules = draft.layers.all_rules();
-    if super::train::may_start(model) {
-        super::devices::write_into(model, &mut recipe);
-    }
-    super::train::start(model, StartJob::Fresh(Box::new(recipe)))
+    let draft = Some((draft.path.clone(), recipe.freeze.rules.clone()));
+    let devices = super::devices::write_into(model, &mut recipe);
+    super::train::start_with(model, StartJob::Fresh(Box::new(recipe)), Starting { draft, devices })
 }

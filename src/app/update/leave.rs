@@ -1,7 +1,7 @@
 //! Leaving: at once when nothing is live here, else with the run stopped or handed over.
 
 use crate::app::effect::Effect;
-use crate::app::model::{Busy, Model};
+use crate::app::model::Model;
 use crate::app::overlay::{Confirm, Consent, Overlay};
 use crate::app::run_view::Level;
 use crate::core::command::{Command, HANDED_OVER};
@@ -43,7 +43,7 @@ pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
 
 /// A run that is being started is waited for, so that it is stopped in order; a second time it is not.
 fn leave_without_run(model: &mut Model) -> Vec<Effect> {
-    if model.busy == Some(Busy::Starting) && !model.leaving {
+    if model.busy.starting.is_some() && !model.leaving {
         model.leaving = true;
         return Vec::new();
     }

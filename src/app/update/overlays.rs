@@ -3,7 +3,7 @@
 use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::keys::{Code, Key};
-use crate::app::model::{Busy, Model, Subject};
+use crate::app::model::{Model, Subject};
 use crate::app::overlay::{Confirm, Consent, Input, Overlay, palette_matches};
 use crate::app::place::{Place, Screen};
 use crate::app::run_view::Level;
@@ -123,7 +123,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
                 model.subject = Subject::Draft;
                 return Vec::new();
             }
-            model.busy = Some(Busy::Draft(path.clone()));
+            model.busy.building = Some(path.clone());
             vec![Effect::OpenDraft(path)]
         }
     }
@@ -162,6 +162,7 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
         Consent::LeaveAtOnce => vec![Effect::Abandon],
         Consent::WriteRecipe(mut job) => {
             job.force = true;
+            super::form::mark_sent(model, |form| form.is_recipe_of(&job.path));
             vec![Effect::WriteRecipe(job)]
         }
         Consent::DeleteRuns(runs) => vec![Effect::DeleteRuns(runs)],

@@ -17,7 +17,7 @@ use super::*;
 use crate::app::effect::StartJob;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, OpenedRun, RecipeEntry, StartedRun};
-use crate::app::model::Busy;
+use crate::app::model::{Busy, Exporting, Starting};
 use crate::app::overlay::Confirm;
 use crate::app::pointer::{Pointer, Target};
 use crate::app::sample::{self, NOW};
@@ -70,4 +70,11 @@ fn hosting() -> Model {
 fn step(model: &mut Model, step: u64, loss: f64) {
     let event = Event::Step { epoch: 0, metrics: [("train/loss".to_owned(), loss)].into() };
     update(model, Message::Records(vec![sample::record(step, 1000 - step, event)]));
+}
+
+/// Opens a recipe, as if its model had just been built.
+fn open_draft(model: &mut Model, path: &str, recipe: Recipe) {
+    model.busy.building = Some(path.into());
+    let ready = DraftReady { recipe, tree: sample::tree(), checksum: String::new(), kept: None };
+    update(model, Message::Draft { path: path.into(), result: Ok(Box::new(ready)) });
 }

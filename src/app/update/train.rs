@@ -3,7 +3,7 @@
 use crate::app::action::Action;
 use crate::app::effect::{Effect, StartJob};
 use crate::app::format::number;
-use crate::app::model::{Busy, Model};
+use crate::app::model::{Model, Starting};
 use crate::app::overlay::{Confirm, Consent, Overlay, Purpose};
 use crate::app::run_view::Level;
 use crate::core::command::Command;
@@ -77,27 +77,28 @@ pub(super) fn set_lr(model: &mut Model, text: &str) -> Vec<Effect> {
     }
 }
 
-/// Whether a start would not be refused.
-pub(super) fn may_start(model: &Model) -> bool {
-    !model.hosts_a_live_run() && model.busy != Some(Busy::Starting)
-}
-
 /// Starts or resumes a run in this process, if none is.
 pub(super) fn start(model: &mut Model, job: StartJob) -> Vec<Effect> {
-    if let Some(live) = model.hosted() {
-        if !live.status.is_live() {
-            // Its last word is said, its thread is not over yet: a moment.
-            model.next_start = Some(job);
-            return Vec::new();
-        }
+    start_with(model, job, Starting::default())
+}
+
+/// The same, with what the run takes once it stands.
+pub(super) fn start_with(model: &mut Model, job: StartJob, starting: Starting) -> Vec<Effect> {
+    if let Some(live) = model.hosted().filter(|live| live.status.is_live()) {
         let text = format!("{} is live here; stop it first (`4`, then `s`)", live.name);
         model.say(Level::Warning, text);
         return Vec::new();
     }
-    if model.busy == Some(Busy::Starting) {
+    if model.busy.starting.is_some() || model.next_start.is_some() {
         model.say(Level::Info, "a run is being started already");
         return Vec::new();
     }
-    model.busy = Some(Busy::Starting);
+    super::form::mark_sent(model, |form| form.fork_job().as_ref() == Some(&job));
+    if model.hosted.is_some() {
+        // Its last word is said, its thread is not over yet: a moment.
+        model.next_start = Some((job, starting));
+        return Vec::new();
+    }
+    model.busy.starting = Some(starting);
     vec![Effect::Start(job)]
 }

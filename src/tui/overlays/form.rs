@@ -37,6 +37,9 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, form: &Form, look: &Look) {
 }
 
 fn below(form: &Form, wide: usize, look: &Look) -> Vec<(String, Scope)> {
+    if let Some(words) = form.waits() {
+        return vec![(look.glyphs.plain(words), Scope::TextDim)];
+    }
     let own = form.fields.get(form.cursor);
     let (words, scope) = match own.and_then(|f| f.problem.as_ref()).or(form.problems.first()) {
         Some(problem) => (vec![problem.clone()], Scope::Error),

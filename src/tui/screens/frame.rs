@@ -7,7 +7,6 @@ use ratatui::widgets::Clear;
 
 use crate::app::Model;
 use crate::app::action::Action;
-use crate::app::model::Busy;
 use crate::app::overlay::Overlay;
 use crate::app::place::{Place, Screen};
 use crate::app::pointer::Target;
@@ -44,12 +43,16 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     let names = Screen::ALL.map(|s| format!(" {} {} ", s as usize + 1, s.title()));
     let total: usize = names.iter().map(String::len).sum();
     let width = usize::from(area.width);
+    let busy = goes_on(model, look);
+    let wide: usize = busy.iter().map(|(words, _)| text::width(words)).sum();
+    // What goes on is said, and the names make room for it.
+    let whole = total + if busy.is_empty() { 0 } else { wide + 2 } <= width;
     let mut spans = Vec::new();
     for (screen, name) in Screen::ALL.into_iter().zip(names) {
         let active = screen == model.screen;
         let scope = if active { Scope::TabActive } else { Scope::Tab };
         // Where names have no room, only the one on view keeps its own.
-        let label = if total <= width || active { name } else { format!(" {} ", screen as usize + 1) };
+        let label = if whole || active { name } else { format!(" {} ", screen as usize + 1) };
         let x = area.x + spans.iter().map(Span::width).sum::<usize>() as u16;
         let tab = Rect { x, width: label.len() as u16, ..area }.intersection(area);
         look.hits.note(tab, Target::Tab(screen));
@@ -57,7 +60,7 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     }
     let used: usize = spans.iter().map(Span::width).sum();
     f.render_widget(Line::from(spans), area);
-    let right = badge(model, look);
+    let right = if busy.is_empty() { badge(model, look) } else { busy };
     let room = width.saturating_sub(used + 2);
     let mut right: Vec<Span<'_>> = right.into_iter().map(|(t, s)| Span::styled(t, look.style(s))).collect();
     while right.iter().map(Span::width).sum::<usize>() > room && right.pop().is_some() {}
@@ -66,26 +69,25 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     f.render_widget(Line::from(right), at);
 }
 
-/// What goes on, at the right of the header; the last parts leave first.
+/// What takes a while, each beside the others, at the right of the header; the last parts leave first.
+fn goes_on(model: &Model, look: &Look) -> Vec<(String, Scope)> {
+    let leaving = model.leaving.then(|| match model.handing_over {
+        Some(_) if model.hosted.is_none() => "handing the run over…".to_owned(),
+        _ => "stopping with a checkpoint…".to_owned(),
+    });
+    let starting = model.busy.starting.as_ref().map(|_| "starting…".to_owned());
+    let building = model.busy.building.as_ref().map(|_| "building the model…".to_owned());
+    let exporting = model.busy.exporting.map(|e| match e.total {
+        0 => "exporting…".to_owned(),
+        total => format!("exporting… {:.0}%", (100.0 * e.done as f64 / total as f64).min(100.0)),
+    });
+    let parts = [leaving, starting, building, exporting].into_iter().flatten().enumerate();
+    let gap = |i: usize| if i == 0 { "" } else { "  " };
+    parts.map(|(i, words)| (format!("{}{}", gap(i), look.glyphs.plain(&words)), Scope::Warning)).collect()
+}
+
+/// The run that is followed, where nothing else is to be said.
 fn badge(model: &Model, look: &Look) -> Vec<(String, Scope)> {
-    let plain = |t: &str| look.glyphs.plain(t);
-    if model.leaving {
-        let words = match model.handing_over {
-            Some(_) if model.hosted.is_none() => "handing the run over…",
-            _ => "stopping with a checkpoint…",
-        };
-        return vec![(plain(words), Scope::Warning)];
-    }
-    match &model.busy {
-        Some(Busy::Starting) => return vec![(plain("starting…"), Scope::Warning)],
-        Some(Busy::Draft(_)) => return vec![(plain("building the model…"), Scope::Warning)],
-        Some(Busy::Exporting { total: 0, .. }) => return vec![(plain("exporting…"), Scope::Warning)],
-        Some(Busy::Exporting { done, total }) => {
-            let percent = (100.0 * *done as f64 / *total as f64).min(100.0);
-            return vec![(plain(&format!("exporting… {percent:.0}%")), Scope::Warning)];
-        }
-        None => {}
-    }
     let attached = || model.view(model.attached.as_deref()?);
     let Some(run) = model.hosted().or_else(attached) else { return Vec::new() };
     let scope = if run.status.is_live() { Scope::StatusRunning } else { Scope::StatusStopped };

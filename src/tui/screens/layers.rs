@@ -12,7 +12,7 @@ use crate::app::Model;
 use crate::app::action::Action;
 use crate::app::format::{count, number};
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
-use crate::app::model::{Busy, Subject};
+use crate::app::model::Subject;
 use crate::app::pointer::Target;
 use crate::app::values::{Drifted, Moved};
 use crate::core::freeze::ParamState;
@@ -51,7 +51,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
 }
 
 fn why_empty(model: &Model) -> Vec<String> {
-    if let Some(Busy::Draft(path)) = &model.busy {
+    if let Some(path) = &model.busy.building {
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         return vec![format!("building the model of {name}…")];
     }

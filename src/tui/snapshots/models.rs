@@ -1,5 +1,7 @@
 //! Models in their empty, usual and crowded states.
 
+use std::path::PathBuf;
+
 use crate::app::form::Tensor;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, StartedRun};
@@ -58,8 +60,10 @@ pub(super) fn draft(large: bool) -> Model {
     recipe.freeze.rules = vec!["freeze **".to_owned(), "train fc".to_owned()];
     let tree = if large { sample::large_tree(40) } else { sample::tree() };
     model.screen = Screen::Model;
-    let ready = DraftReady { path: "/work/flowers.toml".into(), recipe, tree, checksum: String::new(), kept: None };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    let ready = DraftReady { recipe, tree, checksum: String::new(), kept: None };
+    let path = PathBuf::from("/work/flowers.toml");
+    model.busy.building = Some(path.clone());
+    update(&mut model, Message::Draft { path, result: Ok(Box::new(ready)) });
     model
 }
 
@@ -226,8 +230,8 @@ pub(super) fn detailed(width: u16, height: u16) -> Model {
     update(&mut model, Message::Runs(Ok(runs)));
     key(&mut model, if width >= 110 { "j" } else { "i" });
     let (run, row) = (model.shown.clone().unwrap(), model.selected_checkpoint().unwrap());
-    let (name, facts) = (row.name.clone(), sample::facts(row.step));
-    update(&mut model, Message::Facts { run, name, result: Ok(Box::new(facts)) });
+    let (name, time_ms, facts) = (row.name.clone(), row.time_ms, sample::facts(row.step));
+    update(&mut model, Message::Facts { run, name, time_ms, result: Ok(Box::new(facts)) });
     model
 }
 

@@ -59,7 +59,8 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, engine: &Shared, post
                 Err(problem) => post.message(Message::Started(Err(problem))),
             },
             Job::Effect(Effect::OpenDraft(path)) => {
-                post.message(Message::Draft(draft(engine, places, &path).map(Box::new)))
+                let result = draft(engine, places, &path).map(Box::new);
+                post.message(Message::Draft { path, result })
             }
             Job::Effect(Effect::ReadTree(run)) => {
                 let tree = tree_of_run(engine, places, &run);
@@ -80,7 +81,7 @@ fn draft(engine: &Shared, places: &Places, path: &Path) -> Result<DraftReady, St
     let recipe = Recipe::load(path, &[]).map_err(|e| e.to_string())?;
     let tree = tree(engine, &recipe)?;
     let kept = super::drafts::of(places.drafts.as_deref(), path);
-    Ok(DraftReady { path: path.to_owned(), recipe, tree, checksum, kept })
+    Ok(DraftReady { recipe, tree, checksum, kept })
 }
 
 fn tree_of_run(engine: &Shared, places: &Places, run: &str) -> Result<Tree, String> {

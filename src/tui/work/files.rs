@@ -35,7 +35,9 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 let read = |id: String| Some((id.clone(), run_dir(places, &id).ok()?.meta().ok()?.recipe));
                 Message::RunRecipes(ids.into_iter().filter_map(read).collect())
             }
-            Effect::WriteRecipe(job) => Message::RecipeWritten(keep::write_recipe(&places.cwd, job)),
+            Effect::WriteRecipe(job) => {
+                Message::RecipeWritten { asked: job.path.clone(), result: keep::write_recipe(&places.cwd, job) }
+            }
             Effect::ReadSparks(jobs) => {
                 let read = |job: SparkJob| {
                     let spark = run_dir(places, &job.run).map(|dir| Spark::read(&dir, &job.monitor, POINTS));

@@ -33,9 +33,9 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 }
                 Err(problem) => Message::Warning(problem),
             },
-            Effect::ReadFacts { run, name } => {
+            Effect::ReadFacts { run, name, time_ms } => {
                 let result = facts(places, &run, &name).map(Box::new);
-                Message::Facts { run, name, result }
+                Message::Facts { run, name, time_ms, result }
             }
             Effect::PinCheckpoint { run, name, pinned } => {
                 let result = pin(places, &run, &name, pinned);

@@ -14,9 +14,10 @@ fn draft(rules: &[&str], kept: Option<KeptDraft>) -> Model {
     update(&mut model, Message::Now(sample::NOW));
     let mut recipe = Recipe::default();
     recipe.freeze.rules = rules.iter().map(|r| (*r).to_owned()).collect();
-    let path = "/work/flowers.toml".into();
-    let ready = DraftReady { path, recipe, tree: sample::tree(), checksum: "abc".to_owned(), kept };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    let path = std::path::PathBuf::from("/work/flowers.toml");
+    let ready = DraftReady { recipe, tree: sample::tree(), checksum: "abc".to_owned(), kept };
+    model.busy.building = Some(path.clone());
+    update(&mut model, Message::Draft { path, result: Ok(Box::new(ready)) });
     model.screen = Screen::Model;
     model
 }

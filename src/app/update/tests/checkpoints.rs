@@ -140,13 +140,20 @@ fn a_checkpoint_that_cannot_be_read_is_listed_as_damaged() {
 #[test]
 fn details_are_read_when_they_are_shown_and_again_for_another_one() {
     let (mut model, run) = history(3);
-    let read = |name: &str| Effect::ReadFacts { run: run.clone(), name: name.to_owned() };
+    let time_of = |name: &str| sample::checkpoints(3).iter().find(|row| row.name == name).unwrap().time_ms;
+    let read = |name: &str| Effect::ReadFacts { run: run.clone(), name: name.to_owned(), time_ms: time_of(name) };
     assert_eq!(keys(&mut model, "i"), [read("step-00000120")], "in front where there is no room beside");
     keys(&mut model, "esc");
     assert_eq!(keys(&mut model, "j"), []);
     assert_eq!(update(&mut model, Message::Resize { width: 150, height: 40 }), [read("step-00000080")]);
-    let facts = Box::new(sample::facts(80));
-    update(&mut model, Message::Facts { run: run.clone(), name: "step-00000080".to_owned(), result: Ok(facts) });
+    let name = "step-00000080".to_owned();
+    let facts = |time_ms| {
+        let result = Ok(Box::new(sample::facts(80)));
+        Message::Facts { run: run.clone(), name: name.clone(), time_ms, result }
+    };
+    update(&mut model, facts(time_of(&name) - 1));
+    assert!(model.facts.as_ref().unwrap().read.is_none(), "of one that was deleted and had the same name");
+    update(&mut model, facts(time_of(&name)));
     assert!(model.facts.as_ref().unwrap().read.is_some());
     assert_eq!(keys(&mut model, "j k"), [read("step-00000040"), read("step-00000080")]);
     assert_eq!(keys(&mut model, "i j"), [], "nothing is read for a pane that is hidden");

@@ -14,13 +14,12 @@ fn a_recipe_becomes_a_draft_whose_edits_are_its_rules_at_the_start() {
     assert_eq!(keys(&mut model, "enter"), [], "a broken recipe shows what is wrong");
     assert!(matches!(model.overlays.last(), Some(Overlay::Text { lines, .. }) if lines[0].contains("a.toml:3")));
     assert_eq!(keys(&mut model, "esc j enter"), [Effect::OpenDraft("b.toml".into())]);
-    assert_eq!(model.busy, Some(Busy::Draft("b.toml".into())));
+    assert_eq!(model.busy, Busy { building: Some("b.toml".into()), ..Busy::default() });
 
     let mut recipe = Recipe::default();
     recipe.freeze.rules = vec!["freeze conv1".to_owned()];
-    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree(), checksum: String::new(), kept: None };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
-    assert_eq!((model.screen, model.busy.clone()), (Screen::Model, None));
+    open_draft(&mut model, "b.toml", recipe);
+    assert_eq!((model.screen, model.busy.is_idle()), (Screen::Model, true));
     // The module under the cursor is the root, which is mixed: it is trained whole, then frozen whole.
     keys(&mut model, "space space");
     assert_eq!(keys(&mut model, "t"), [], "nothing would learn");
@@ -42,25 +41,20 @@ fn a_started_run_is_hosted_and_on_view() {
 #[test]
 fn a_start_that_fails_leaves_the_draft_and_says_why() {
     let mut model = model();
-    let ready = DraftReady {
-        path: "b.toml".into(),
-        recipe: Recipe::default(),
-        tree: sample::tree(),
-        checksum: String::new(),
-        kept: None,
-    };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    open_draft(&mut model, "b.toml", Recipe::default());
     model.screen = Screen::Model;
     keys(&mut model, "t");
     update(&mut model, Message::Started(Err("b.toml: data.path: no such folder".to_owned())));
-    assert!(model.draft.is_some() && model.busy.is_none());
+    assert!(model.draft.is_some() && model.busy.is_idle());
     assert!(said(&model).contains("no such folder"));
 }
 
 #[test]
 fn long_errors_are_a_text_to_read() {
     let mut model = model();
-    update(&mut model, Message::Draft(Err("a.toml:1: one\na.toml:2: two".to_owned())));
+    model.busy.building = Some("a.toml".into());
+    let result = Err("a.toml:1: one\na.toml:2: two".to_owned());
+    update(&mut model, Message::Draft { path: "a.toml".into(), result });
     assert!(matches!(model.overlays.last(), Some(Overlay::Text { lines, .. }) if lines.len() == 2));
 }
 
@@ -69,8 +63,58 @@ fn a_recipe_whose_rules_fit_nothing_is_no_draft() {
     let mut model = model();
     let mut recipe = Recipe::default();
     recipe.freeze.rules = vec!["freeze nowhere".to_owned()];
-    let ready = DraftReady { path: "b.toml".into(), recipe, tree: sample::tree(), checksum: String::new(), kept: None };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    open_draft(&mut model, "b.toml", recipe);
     assert!(model.draft.is_none());
     assert!(said(&model).contains("b.toml") && said(&model).contains("nowhere"), "{}", said(&model));
+}
+
+fn started() -> Message {
+    let started = StartedRun { opened: sample::opened(7, RunStatus::Running, 0), tree: sample::tree() };
+    Message::Started(Ok(Box::new(started)))
+}
+
+#[test]
+fn a_started_run_takes_the_draft_it_came_from_and_no_other() {
+    let mut model = model();
+    open_draft(&mut model, "a.toml", Recipe::default());
+    model.screen = Screen::Model;
+    keys(&mut model, "t");
+    let (mut opened, mut edited) = (model.clone(), model.clone());
+    update(&mut model, started());
+    assert_eq!((model.draft.is_none(), model.screen), (true, Screen::Train));
+    // One that was opened meanwhile stays, and the user with it.
+    open_draft(&mut opened, "b.toml", Recipe::default());
+    update(&mut opened, started());
+    assert_eq!(opened.draft.as_ref().unwrap().path.to_str(), Some("b.toml"));
+    assert_eq!((opened.screen, opened.subject, opened.hosted.is_some()), (Screen::Model, Subject::Draft, true));
+    assert!(said(&opened).contains("`4` shows it"), "{}", said(&opened));
+    // So does one that was edited after it was sent: the run has not got these edits.
+    keys(&mut edited, "g j space");
+    let effects = update(&mut edited, started());
+    assert!(!effects.iter().any(|e| matches!(e, Effect::ForgetDraft(_))), "{effects:?}");
+    assert_eq!(edited.draft.as_ref().unwrap().layers.staged(), ["freeze conv1"]);
+    // A run that goes on came from none.
+    let mut resumed = self::model();
+    open_draft(&mut resumed, "a.toml", Recipe::default());
+    keys(&mut resumed, "r");
+    update(&mut resumed, started());
+    assert_eq!((resumed.draft.is_some(), resumed.screen), (true, Screen::Train));
+}
+
+#[test]
+fn of_several_recipes_the_one_that_was_opened_last_counts_and_each_once() {
+    let mut model = model();
+    let ready = || {
+        let ready = DraftReady { recipe: Recipe::default(), tree: sample::tree(), checksum: String::new(), kept: None };
+        Ok(Box::new(ready))
+    };
+    model.busy.building = Some("b.toml".into());
+    update(&mut model, Message::Draft { path: "a.toml".into(), result: Err("a.toml: no model".to_owned()) });
+    update(&mut model, Message::Draft { path: "a.toml".into(), result: ready() });
+    assert!(model.draft.is_none() && model.busy.building.is_some() && model.toasts.is_empty());
+    update(&mut model, Message::Draft { path: "b.toml".into(), result: ready() });
+    model.screen = Screen::Model;
+    keys(&mut model, "g j space");
+    update(&mut model, Message::Draft { path: "b.toml".into(), result: ready() });
+    assert_eq!(model.layers().unwrap().staged(), ["freeze conv1"], "an answer that comes twice loses no edit");
 }

@@ -106,21 +106,34 @@ fn devices_are_read_when_they_come_into_view_and_picked_ones_go_into_the_draft_t
     keys(&mut model, "esc esc");
     assert_eq!((model.devices.picked().len(), model.screen), (0, Screen::Devices));
     keys(&mut model, "j space");
-    let ready = DraftReady {
-        path: "flowers.toml".into(),
-        recipe: Recipe::default(),
-        tree: sample::tree(),
-        checksum: String::new(),
-        kept: None,
-    };
-    update(&mut model, Message::Draft(Ok(Box::new(ready))));
+    open_draft(&mut model, "flowers.toml", Recipe::default());
     let effects = keys(&mut model, "2 t");
     let started = effects.iter().find_map(|e| match e {
         Effect::Start(StartJob::Fresh(recipe)) => Some(recipe.train.devices.clone()),
         _ => None,
     });
     assert_eq!(started.unwrap(), ["cuda:0"]);
+    // A start that fails has lost nothing; one that comes off has taken them.
+    update(&mut model, Message::Started(Err("no memory".to_owned())));
+    assert_eq!(model.devices.picked(), ["cuda:0"]);
+    let started = || {
+        let started = StartedRun { opened: sample::opened(7, RunStatus::Running, 0), tree: sample::tree() };
+        Message::Started(Ok(Box::new(started)))
+    };
+    let mut other = model.clone();
+    keys(&mut model, "t");
+    update(&mut model, started());
     assert_eq!(model.devices.picked().len(), 0, "picked for one run");
+    // What was picked while it started is for the next one.
+    keys(&mut other, "t 3 j space");
+    update(&mut other, started());
+    assert_eq!(other.devices.picked(), ["cuda:0", "cuda:1"]);
+    // A run that goes on takes none.
+    let mut resumed = self::model();
+    resumed.devices = other.devices.clone();
+    keys(&mut resumed, "r");
+    update(&mut resumed, started());
+    assert_eq!(resumed.devices.picked().len(), 2);
 }
 
 #[test]

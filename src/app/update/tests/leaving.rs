@@ -1,6 +1,8 @@
 //! Leaving, with a live run and without one.
 
 use super::*;
+use crate::app::form::Tensor;
+use crate::core::tensor::DType;
 
 #[test]
 fn quitting_with_a_live_run_asks_and_checkpoints_first() {
@@ -63,7 +65,7 @@ fn a_signal_stops_the_run_first_and_a_second_one_does_not_wait() {
 #[test]
 fn a_signal_during_a_start_waits_for_it_and_stops_it() {
     let mut model = model();
-    model.busy = Some(Busy::Starting);
+    model.busy.starting = Some(Starting::default());
     assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), []);
     let started = StartedRun { opened: sample::opened(7, RunStatus::Running, 0), tree: sample::tree() };
     let effects = update(&mut model, Message::Started(Ok(Box::new(started))));
@@ -79,4 +81,29 @@ fn a_run_that_ends_by_itself_leaves_no_question_open() {
     assert_eq!(model.overlays, []);
     assert_eq!((model.hosted.as_deref(), model.shown().unwrap().status), (None, RunStatus::Finished));
     assert_eq!(keys(&mut model, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn a_start_an_export_and_a_recipe_go_on_beside_each_other() {
+    let (mut model, run) = super::checkpoints::history(3);
+    open_draft(&mut model, "a.toml", Recipe::default());
+    keys(&mut model, "x");
+    let tensor = Tensor { name: "w".to_owned(), elements: 1, dtype: DType::Float32 };
+    update(&mut model, Message::Tensors { run, name: "step-00000120".to_owned(), result: Ok(vec![tensor]) });
+    assert_eq!(keys(&mut model, "enter").len(), 1);
+    update(&mut model, Message::Exporting { done: 0, total: 0 });
+    assert_eq!(keys(&mut model, "2 t").len(), 1);
+    model.busy.building = Some("b.toml".into());
+    assert!(model.busy.starting.is_some() && model.busy.exporting.is_some());
+    // The end of one is not the end of another.
+    update(&mut model, Message::Draft { path: "b.toml".into(), result: Err("b.toml: no model".to_owned()) });
+    let mut failed = model.clone();
+    update(&mut failed, Message::Started(Err("no memory".to_owned())));
+    assert!(failed.busy.starting.is_none() && failed.busy.exporting.is_some());
+    assert_eq!(keys(&mut failed, "q"), [Effect::Quit], "the loop waits for the export");
+    update(&mut model, Message::Exported(Ok("wrote it".to_owned())));
+    assert!(model.busy.exporting.is_none());
+    assert_eq!(keys(&mut model, "t"), [], "a second start does not slip through");
+    assert_eq!(keys(&mut model, "q"), [], "the start is waited for");
+    assert!(model.leaving);
 }

@@ -15,7 +15,7 @@ fn resume_from_an_older_checkpoint_asks_and_names_what_is_set_aside() {
     assert!(lines[0].contains("up to step 120"), "{lines:?}");
     let job = |name: &str| StartJob::Resume { run: run.clone(), from: Some(name.to_owned()) };
     assert_eq!(keys(&mut model, "y"), [Effect::Start(job("step-00000080"))]);
-    model.busy = None;
+    model.busy = Busy::default();
     assert_eq!(keys(&mut model, "g r"), [Effect::Start(job("step-00000120"))], "the newest needs no question");
 }
 

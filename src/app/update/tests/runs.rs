@@ -194,12 +194,13 @@ fn a_form_is_checked_while_one_types_and_written_when_it_is_good() {
     let effects = keys(&mut model, "enter");
     let [Effect::WriteRecipe(job)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((job.path.to_str(), job.force), (Some("mine.toml"), false));
-    update(&mut model, Message::RecipeWritten(Err(RecipeProblem::Exists(job.clone()))));
-    assert_eq!(keys(&mut model, "n"), []);
-    update(&mut model, Message::RecipeWritten(Err(RecipeProblem::Exists(job.clone()))));
+    let written = |result| Message::RecipeWritten { asked: "mine.toml".into(), result };
+    update(&mut model, written(Err(RecipeProblem::Exists(job.clone()))));
+    assert_eq!(keys(&mut model, "n enter").len(), 1, "it asks again");
+    update(&mut model, written(Err(RecipeProblem::Exists(job.clone()))));
     let effects = keys(&mut model, "y");
     assert!(matches!(effects.as_slice(), [Effect::WriteRecipe(job)] if job.force), "{effects:?}");
-    let effects = update(&mut model, Message::RecipeWritten(Ok("mine.toml".into())));
+    let effects = update(&mut model, written(Ok("mine.toml".into())));
     assert_eq!(effects, [Effect::OpenDraft("mine.toml".into())]);
     assert!(model.overlays.is_empty() && model.screen == Screen::Model);
 }

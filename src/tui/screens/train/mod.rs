@@ -19,7 +19,7 @@ use crate::tui::widgets::{gauge, text};
 
 pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let Some(view) = model.shown() else {
-        let lines = if model.busy == Some(crate::app::model::Busy::Starting) {
+        let lines = if model.busy.starting.is_some() {
             vec!["the run is being started…".to_owned()]
         } else {
             let open = model.keymap.first(Action::OpenRun);
