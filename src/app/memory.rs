@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::folds::Folds;
 use super::model::Model;
 use super::place::Screen;
 use crate::core::run::Filter;
@@ -21,6 +22,8 @@ pub struct Memory {
     pub order: String,
     /// The order of checkpoints.
     pub checkpoints: String,
+    /// What is folded of layer trees.
+    pub folds: Folds,
 }
 
 impl Memory {
@@ -32,11 +35,18 @@ impl Memory {
             filter: model.run_list.filter.as_str().to_owned(),
             order: model.run_list.order().to_owned(),
             checkpoints: model.checkpoint_list.order().as_str().to_owned(),
+            folds: model.folds.clone(),
         }
     }
 
+    /// Takes over what belongs to no place: a session that begins at one of its own has it too, and does not lose it.
+    pub fn restore_folds(&mut self, model: &mut Model) {
+        model.folds = std::mem::take(&mut self.folds);
+    }
+
     /// Takes a session up where the last one ended; what does not fit any more is left out.
-    pub fn restore(self, model: &mut Model) -> Vec<Effect> {
+    pub fn restore(mut self, model: &mut Model) -> Vec<Effect> {
+        self.restore_folds(model);
         if let Ok(filter) = Filter::parse(&self.filter) {
             model.run_list.filter = filter;
         }

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod diff_view;
 pub mod drafts;
 pub mod effect;
+pub mod folds;
 pub mod form;
 pub mod format;
 pub mod keys;

@@ -17,6 +17,7 @@ use super::compare_view::CompareView;
 use super::devices::Devices;
 use super::diff_view::Side;
 use super::effect::{Effect, StartJob};
+use super::folds::Folds;
 use super::keys::Keymap;
 use super::layers::Layers;
 use super::message::CheckpointFacts;
@@ -207,6 +208,8 @@ pub struct Model {
     pub past: Option<Past>,
     /// What the Model screen shows.
     pub subject: Subject,
+    /// What is folded of layer trees, those that are not on view too.
+    pub folds: Folds,
     /// Whether Model and Checkpoints have their side pane, where there is room beside tree and list.
     pub side: bool,
     /// Values that were looked at last.
@@ -261,6 +264,7 @@ impl Model {
             draft: None,
             past: None,
             subject: Subject::Run,
+            folds: Folds::default(),
             side: true,
             seen: None,
             facts: None,

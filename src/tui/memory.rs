@@ -74,5 +74,9 @@ mod tests {
         keep(Some(&folder), "home1", memory("x"), 1);
         assert_eq!(recall(Some(&folder), "home1"), Some(memory("x")));
         keep(None, "home1", memory("x"), 1);
+        // Folds of another version, or of another hand, take nothing else with them.
+        let text = r#"{"homes":{"home1":{"at_ms":1,"filter":"x","folds":{"a":["b"]}}}}"#;
+        std::fs::write(folder.join(FILE), text).unwrap();
+        assert_eq!(recall(Some(&folder), "home1"), Some(memory("x")));
     }
 }

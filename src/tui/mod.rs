@@ -124,12 +124,14 @@ pub fn run(options: Options) -> Result<Exit, TuiError> {
     let home = options.home.path().display().to_string();
     let (mut model, mut effects) = Model::new(settings.keymap, home.clone(), options.watch.is_some());
     model.alerts = alerts.clone();
+    let elsewhere = options.open.is_some() || options.watch.is_some();
+    match memory::recall(settings.themes.folder(), &home) {
+        Some(mut memory) if elsewhere => memory.restore_folds(&mut model),
+        Some(memory) => effects.extend(memory.restore(&mut model)),
+        None => {}
+    }
     if let Some(id) = options.open {
         effects.extend(app::open_by_id(&mut model, id));
-    } else if options.watch.is_none()
-        && let Some(memory) = memory::recall(settings.themes.folder(), &home)
-    {
-        effects.extend(memory.restore(&mut model));
     }
     effects.push(app::Effect::ReadDrafts);
     let setup = Setup {

@@ -16,7 +16,7 @@ pub(super) struct Filter {
     /// Nodes that are shown as far as folds allow.
     kept: Vec<bool>,
     /// What was folded before.
-    folded: HashSet<usize>,
+    pub folded: HashSet<usize>,
 }
 
 /// One word of a filter.

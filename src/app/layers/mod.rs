@@ -3,6 +3,7 @@
 
 mod edits;
 mod filter;
+mod folds;
 mod frost;
 mod rows;
 mod savings;
@@ -17,6 +18,7 @@ use crate::core::tree::Tree;
 pub use edits::RulePreview;
 use edits::Step;
 use filter::Filter;
+pub use folds::Folded;
 pub use frost::FrostLine;
 pub use rows::{Node, NodeKind, NodeState, Row};
 pub use savings::{Savings, savings, slots};
@@ -72,15 +74,8 @@ impl Layers {
             tree,
         };
         let problem = layers.set_rules(rules).err();
-        layers.fold_to_fit();
+        layers.folded = layers.usual_folds();
         (layers, problem)
-    }
-
-    /// Large trees open at their first level, small ones whole.
-    fn fold_to_fit(&mut self) {
-        if self.nodes.len() > 60 {
-            self.folded = (1..self.nodes.len()).filter(|n| self.nodes[*n].has_children).collect();
-        }
     }
 
     /// The tree.

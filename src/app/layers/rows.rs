@@ -254,7 +254,7 @@ impl Layers {
     /// Unfolds everything, or folds everything below the root when all is open.
     pub fn fold_all(&mut self) {
         if self.folded.is_empty() {
-            self.folded = (1..self.nodes.len()).filter(|n| self.nodes[*n].has_children).collect();
+            self.folded = self.all_folds();
             while let Some(parent) = self.nodes.get(self.cursor).filter(|n| n.depth > 1).and_then(|n| n.parent) {
                 self.cursor = parent;
             }

@@ -33,6 +33,7 @@ pub(super) fn attached(model: &mut Model, attached: AttachedRun) -> Vec<Effect> 
     model.attached = Some(id.clone());
     let (subject, screen) = (model.subject, model.screen);
     model.show(view);
+    model.fold_run(&id);
     (model.subject, model.screen) = (subject, screen);
     vec![Effect::ReadCheckpoints(id)]
 }

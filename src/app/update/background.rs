@@ -75,6 +75,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                     Ok(tree) => view.set_tree(tree),
                     Err(problem) => view.layers_problem = Some(problem),
                 }
+                model.fold_run(&run);
             }
         }
         Message::Checkpoints { run, rows } => super::checkpoints::listed(model, &run, rows),
@@ -205,6 +206,7 @@ fn draft_read(model: &mut Model, path: PathBuf, result: Result<Box<DraftReady>, 
         Ok((ready, mut layers)) => {
             let DraftReady { recipe, checksum, kept, .. } = *ready;
             layers.set_rates(&recipe.optimizer);
+            model.folds.lay_over(&path.display().to_string(), &mut layers);
             let in_file = recipe.freeze.rules.clone();
             model.draft = Some(Draft { path, recipe, layers, kept: (in_file.clone(), Vec::new()), in_file, checksum });
             model.subject = Subject::Draft;
@@ -235,6 +237,7 @@ fn past_read(model: &mut Model, run: String, name: String, result: Result<(Tree,
     let known = view.layers.as_ref().map(|l| l.tree().clone()).filter(|t| t.parameters.len() == tree.parameters.len());
     let (mut layers, problem) = Layers::new(known.unwrap_or(tree), rules);
     layers.set_rates(&view.optimizer);
+    model.folds.lay_over(&run, &mut layers);
     let run_name = view.name.clone();
     model.past = Some(Past { run, run_name, name, layers });
     (model.subject, model.screen) = (Subject::Checkpoint, Screen::Model);
@@ -281,6 +284,7 @@ fn started(model: &mut Model, result: Result<Box<StartedRun>, String>) -> Vec<Ef
             let draft = model.draft.take_if(came);
             let edits = model.screen == Screen::Model && model.subject == Subject::Draft && model.draft.is_some();
             model.show(view);
+            model.fold_run(&id);
             if edits {
                 model.subject = Subject::Draft;
                 let key = model.keymap.first(Action::ShowTrain);

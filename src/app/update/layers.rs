@@ -27,18 +27,19 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextMatch => try_with(model, |l| l.go_to_match(true), "no filter is in force; `/` sets one"),
         Action::PreviousMatch => try_with(model, |l| l.go_to_match(false), "no filter is in force; `/` sets one"),
         Action::NextStaged => try_with(model, |l| l.next_staged(), "nothing is staged"),
-        Action::Fold => with(model, |l| l.fold()),
-        Action::Unfold => with(model, |l| l.unfold()),
-        Action::ToggleFold => with(model, |l| l.toggle_fold()),
-        Action::FoldAll => with(model, |l| l.fold_all()),
+        Action::Fold => fold(model, Layers::fold),
+        Action::Unfold => fold(model, Layers::unfold),
+        Action::ToggleFold => fold(model, Layers::toggle_fold),
+        Action::FoldAll => fold(model, Layers::fold_all),
         _ => {}
     }
     Vec::new()
 }
 
-fn with(model: &mut Model, change: impl FnOnce(&mut Layers)) {
+fn fold(model: &mut Model, change: fn(&mut Layers)) {
     if let Some(layers) = model.layers_mut() {
         change(layers);
+        model.keep_folds();
     }
 }
 

@@ -194,3 +194,36 @@ fn toasts_fall_after_a_while_and_stay_in_the_messages() {
     assert_eq!((model.standing_toasts().count(), model.toasts.len()), (0, 1));
     assert!(!model.wants_ticks(), "an idle screen asks for no wake-up");
 }
+
+#[test]
+fn folds_of_runs_and_recipes_are_remembered_from_one_session_to_the_next() {
+    let open = |model: &mut Model| {
+        model.opening = Some(sample::run(1, "", RunStatus::Stopped).id.to_string());
+        update(model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 40)))));
+        keys(model, "2");
+        let run = model.shown.clone().unwrap();
+        update(model, Message::TreeReady { run, tree: Ok(sample::tree()) });
+    };
+    let rows = |model: &Model| model.layers().unwrap().rows().len();
+    let mut first = model();
+    open(&mut first);
+    keys(&mut first, "z");
+    open_draft(&mut first, "a.toml", Recipe::default());
+    keys(&mut first, "2 j h");
+    let (run, draft) = (first.shown().unwrap().layers.as_ref().unwrap().rows().len(), rows(&first));
+    let memory = Memory::of(&first);
+    let mut next = model();
+    let whole = {
+        open_draft(&mut next, "b.toml", Recipe::default());
+        rows(&next)
+    };
+    memory.restore(&mut next);
+    open_draft(&mut next, "a.toml", Recipe::default());
+    assert_eq!((rows(&next), draft), (whole - 1, whole - 1), "conv1 is folded");
+    open(&mut next);
+    assert_eq!((rows(&next), run), (7, 7), "the first level");
+    // A run that starts here, and one of another process, are folded as they were left too.
+    let started = StartedRun { opened: sample::opened(1, RunStatus::Running, 0), tree: sample::tree() };
+    update(&mut next, Message::Started(Ok(Box::new(started))));
+    assert_eq!(next.hosted().unwrap().layers.as_ref().unwrap().rows().len(), 7);
+}
