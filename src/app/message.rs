@@ -16,6 +16,7 @@ use super::diff_view::Side;
 use super::drafts::KeptDraft;
 use super::effect::SparkJob;
 use super::keys::Key;
+use super::model::Exporting;
 use super::pointer::{Pointer, Target};
 
 /// One thing that happened.
@@ -228,13 +229,8 @@ pub enum Message {
         /// The recipe.
         result: Result<Box<Recipe>, String>,
     },
-    /// How far an export is: bytes written, and bytes in all.
-    Exporting {
-        /// Written.
-        done: u64,
-        /// In all.
-        total: u64,
-    },
+    /// How far an export is.
+    Exporting(Exporting),
     /// An export is done: the file, or what was wrong.
     Exported(Result<String, ExportProblem>),
     /// SIGTERM, SIGINT, or SIGUSR1: the process is to end.

@@ -138,11 +138,24 @@ pub struct Starting {
 
 /// How far an export is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exporting {
-    /// Bytes that are written.
-    pub done: u64,
-    /// Bytes in all; 0 while they are read.
-    pub total: u64,
+pub enum Exporting {
+    /// It was sent.
+    #[default]
+    Sent,
+    /// The checkpoint is read and proved.
+    Reading {
+        /// Bytes that were read.
+        done: u64,
+        /// Bytes in all; 0 while that is not known.
+        total: u64,
+    },
+    /// The file is written.
+    Writing {
+        /// Bytes that were written.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
 }
 
 /// The state.

@@ -12,7 +12,7 @@ use super::screens;
 use super::theme::{Depth, Theme};
 use crate::app::action::Action;
 use crate::app::message::RecipeEntry;
-use crate::app::model::{Starting, Subject};
+use crate::app::model::{Exporting, Starting, Subject};
 use crate::app::overlay::Overlay;
 use crate::app::place::Screen;
 use crate::app::pointer::Target;
@@ -248,7 +248,9 @@ fn exports_and_forks() {
     snapshot!("export_wrong", exporting("tab tab tab l a y r"), 100, 24);
     snapshot!("export_tiny", exporting("tab tab tab l a y r"), 20, 5);
     let mut busy = exporting("enter");
-    update(&mut busy, Message::Exporting { done: 30_000_000, total: 120_000_000 });
+    update(&mut busy, Message::Exporting(Exporting::Reading { done: 120_000_000, total: 500_000_000 }));
+    snapshot!("export_reads", busy.clone(), 80, 6);
+    update(&mut busy, Message::Exporting(Exporting::Writing { done: 30_000_000, total: 120_000_000 }));
     snapshot!("export_goes_on", busy.clone(), 80, 24);
     // Other things that take a while go on beside it.
     busy.busy.building = Some("/work/flowers.toml".into());

@@ -100,7 +100,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::HandedOver(result) => return super::leave::handed_over(model, result),
         Message::Tensors { run, name, result } => super::export::tensors(model, &run, &name, &result),
         Message::ForkBase { run, name, result } => super::checkpoints::fork_base(model, &run, &name, result),
-        Message::Exporting { done, total } => super::export::goes_on(model, done, total),
+        Message::Exporting(how_far) => super::export::goes_on(model, how_far),
         Message::Exported(result) => super::export::exported(model, result),
         Message::Themes { names, current } => {
             let cursor = names.iter().position(|n| *n == current).unwrap_or(0);

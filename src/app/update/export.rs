@@ -53,10 +53,10 @@ pub(super) fn send(model: &mut Model, job: ExportJob) -> Vec<Effect> {
 }
 
 /// It is under way: the form has done its work.
-pub(super) fn goes_on(model: &mut Model, done: u64, total: u64) {
+pub(super) fn goes_on(model: &mut Model, how_far: Exporting) {
     super::form::close(model, is_export);
     if let Some(exporting) = &mut model.busy.exporting {
-        *exporting = Exporting { done, total };
+        *exporting = how_far;
     }
 }
 

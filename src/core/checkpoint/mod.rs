@@ -17,7 +17,7 @@ mod verify;
 
 pub use error::CheckpointError;
 pub use state::{DataState, FileSum, TrainState};
-pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path, load_weights};
+pub use store::{CheckpointInfo, CheckpointStore, LoadedCheckpoint, load_path, load_weights, load_weights_watched};
 pub use verify::{Damage, prove_weights, verify_path};
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::{CheckpointError, Damage, OPTIMIZER, STATE, TrainState, WEIGHTS, tens
 use crate::core::event::Metrics;
 use crate::core::io::{self, SafeFile};
 use crate::core::tensor::HostTensor;
+use crate::core::weights::Progress;
 
 /// What a listing shows of a checkpoint; read from `state.json` alone.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -384,17 +385,36 @@ fn numbered(name: &str, n: u32) -> String {
     if n == 1 { name.to_owned() } else { format!("{name}.{n}") }
 }
 
-fn read_tensors(path: &Path, state: &TrainState, file: &str) -> Result<Vec<HostTensor>, Damage> {
+fn read_tensors(
+    path: &Path,
+    state: &TrainState,
+    file: &str,
+    progress: Progress<'_>,
+) -> Result<Vec<HostTensor>, Damage> {
     match state.files.get(file) {
-        Some(sum) => tensors::read(&path.join(file), sum),
+        Some(sum) => tensors::read(&path.join(file), sum, progress),
         None => Err(Damage::new(Path::new(STATE), format!("it does not mention {file}"))),
     }
 }
 
 /// Like [`load_path`], without the optimizer's tensors: they are neither read nor proved.
 pub fn load_weights(path: &Path) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
+    load_weights_watched(path, &mut |_, _| {})
+}
+
+/// The same; `progress` is told how many bytes were read so far, and of how many.
+pub fn load_weights_watched(
+    path: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
     let state = read_state(path)?;
-    match read_tensors(path, &state, WEIGHTS) {
+    let total = state.files.get(WEIGHTS).map_or(0, |sum| sum.bytes);
+    let mut read = 0;
+    let mut count = |bytes| {
+        read += bytes;
+        progress(read, total);
+    };
+    match read_tensors(path, &state, WEIGHTS, &mut count) {
         Ok(weights) => Ok((state, weights)),
         Err(damage) => Err(CheckpointError::Damaged { path: path.to_owned(), damage: vec![damage] }),
     }
@@ -409,7 +429,8 @@ pub fn load_path(path: &Path) -> Result<LoadedCheckpoint, CheckpointError> {
     }
     let state = read_state(path)?;
     let mut damage = Vec::new();
-    let mut read = |file: &str| read_tensors(path, &state, file).map_err(|d| damage.push(d)).unwrap_or_default();
+    let mut read =
+        |file: &str| read_tensors(path, &state, file, &mut |_| {}).map_err(|d| damage.push(d)).unwrap_or_default();
     let (weights, optimizer) = (read(WEIGHTS), read(OPTIMIZER));
     if damage.is_empty() {
         Ok(LoadedCheckpoint { state, weights, optimizer, path: path.to_owned() })

@@ -12,6 +12,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use super::{CheckpointError, Damage, FileSum};
 use crate::core::io::SafeFile;
 use crate::core::tensor::{DType, HostTensor};
+use crate::core::weights::Progress;
 
 /// Bytes of the header's length field, and what headers are aligned to.
 const ALIGN: usize = 8;
@@ -85,8 +86,9 @@ pub(super) fn write(path: &Path, tensors: &[HostTensor]) -> Result<FileSum, Chec
     written.map_err(CheckpointError::io("write", path))
 }
 
-/// Reads a file whose size and checksum are known, checking both. `Err` names the damage.
-pub(super) fn read(path: &Path, sum: &FileSum) -> Result<Vec<HostTensor>, Damage> {
+/// Reads a file whose size and checksum are known, checking both; `progress` is told of bytes that were read. `Err` names the
+/// damage.
+pub(super) fn read(path: &Path, sum: &FileSum, progress: Progress<'_>) -> Result<Vec<HostTensor>, Damage> {
     let damage = |what: String| Damage::new(path, what);
     let mut file = File::open(path).map_err(|e| damage(super::verify::cannot_open(&e)))?;
     let len = file.metadata().map_err(|e| damage(e.to_string()))?.len();
@@ -94,7 +96,7 @@ pub(super) fn read(path: &Path, sum: &FileSum) -> Result<Vec<HostTensor>, Damage
         return Err(damage(super::verify::wrong_size(len, sum.bytes)));
     }
     let mut hash = blake3::Hasher::new();
-    let parsed = parse(&mut file, len, &mut hash);
+    let parsed = parse(&mut file, len, &mut hash, progress);
     // A parse that gave up leaves bytes unread; the checksum of the whole decides what the message says.
     io::copy(&mut file, &mut hash).map_err(|e| damage(e.to_string()))?;
     if hash.finalize().to_hex().as_str() != sum.blake3 {
@@ -103,11 +105,22 @@ pub(super) fn read(path: &Path, sum: &FileSum) -> Result<Vec<HostTensor>, Damage
     parsed.map_err(damage)
 }
 
-fn parse(file: &mut File, len: u64, hash: &mut blake3::Hasher) -> Result<Vec<HostTensor>, String> {
+/// A large tensor is read, hashed and told piece by piece.
+const PIECE: usize = 8 << 20;
+
+fn parse(
+    file: &mut File,
+    len: u64,
+    hash: &mut blake3::Hasher,
+    progress: Progress<'_>,
+) -> Result<Vec<HostTensor>, String> {
     let mut take = |n: usize| -> Result<Vec<u8>, String> {
         let mut bytes = vec![0; n];
-        file.read_exact(&mut bytes).map_err(|e| e.to_string())?;
-        hash.update(&bytes);
+        for piece in bytes.chunks_mut(PIECE) {
+            file.read_exact(piece).map_err(|e| e.to_string())?;
+            hash.update(piece);
+            progress(piece.len() as u64);
+        }
         Ok(bytes)
     };
     let size = take(ALIGN)?;
@@ -174,7 +187,7 @@ mod tests {
         lies.push([(header.len() as u64).to_le_bytes().as_slice(), header].concat());
         for lie in lies {
             std::fs::write(&path, &lie).unwrap();
-            let damage = read(&path, &sum_of(&path)).unwrap_err();
+            let damage = read(&path, &sum_of(&path), &mut |_| {}).unwrap_err();
             assert_eq!(damage.file, "w.safetensors");
         }
     }
@@ -198,7 +211,9 @@ mod tests {
             let tensors: Vec<HostTensor> =
                 values.iter().enumerate().map(|(i, v)| HostTensor::from_f32(format!("t{i}"), &[v.len()], v)).collect();
             let sum = write(&path, &tensors).unwrap();
-            prop_assert_eq!(read(&path, &sum).unwrap(), tensors);
+            let mut told = 0;
+            prop_assert_eq!(read(&path, &sum, &mut |bytes| told += bytes).unwrap(), tensors);
+            prop_assert_eq!(told, sum.bytes);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{RunDir, RunHome, RunId, StoreError};
 use crate::core::checkpoint::{
-    CheckpointError, CheckpointStore, LoadedCheckpoint, TrainState, load_path, load_weights, policy,
+    CheckpointError, CheckpointStore, LoadedCheckpoint, TrainState, load_path, load_weights, load_weights_watched,
+    policy,
 };
 use crate::core::tensor::HostTensor;
 
@@ -28,6 +29,14 @@ impl CheckpointRef {
     /// Its weights with its state, without the optimizer's tensors.
     pub fn load_weights(&self) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
         load_weights(&self.path)
+    }
+
+    /// The same; `progress` is told how many bytes were read so far, and of how many.
+    pub fn load_weights_watched(
+        &self,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
+        load_weights_watched(&self.path, progress)
     }
 
     /// Its step, read from its name.

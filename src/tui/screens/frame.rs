@@ -7,6 +7,8 @@ use ratatui::widgets::Clear;
 
 use crate::app::Model;
 use crate::app::action::Action;
+use crate::app::format::bytes_of;
+use crate::app::model::Exporting;
 use crate::app::overlay::Overlay;
 use crate::app::place::{Place, Screen};
 use crate::app::pointer::Target;
@@ -43,9 +45,9 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     let names = Screen::ALL.map(|s| format!(" {} {} ", s as usize + 1, s.title()));
     let total: usize = names.iter().map(String::len).sum();
     let width = usize::from(area.width);
-    let busy = goes_on(model, look);
-    let wide: usize = busy.iter().map(|(words, _)| text::width(words)).sum();
     // What goes on is said, and the names make room for it.
+    let least: usize = names.iter().zip(Screen::ALL).map(|(n, s)| if s == model.screen { n.len() } else { 3 }).sum();
+    let (busy, wide) = goes_on(model, look, width.saturating_sub(least + 2));
     let whole = total + if busy.is_empty() { 0 } else { wide + 2 } <= width;
     let mut spans = Vec::new();
     for (screen, name) in Screen::ALL.into_iter().zip(names) {
@@ -69,17 +71,31 @@ pub(super) fn header(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     f.render_widget(Line::from(right), at);
 }
 
-/// What takes a while, each beside the others, at the right of the header; the last parts leave first.
-fn goes_on(model: &Model, look: &Look) -> Vec<(String, Scope)> {
+/// What takes a while, each beside the others, at the right of the header, and how wide that is. Where there is no room for
+/// how far an export is in bytes, it is said in percent; the last parts leave first.
+fn goes_on(model: &Model, look: &Look, room: usize) -> (Vec<(String, Scope)>, usize) {
+    let parts = [false, true].map(|short| parts(model, look, short));
+    let wide = |parts: &[(String, Scope)]| parts.iter().map(|(words, _)| text::width(words)).sum::<usize>();
+    let [long, short] = parts;
+    let parts = if wide(&long) <= room { long } else { short };
+    let wide = wide(&parts);
+    (parts, wide)
+}
+
+fn parts(model: &Model, look: &Look, short: bool) -> Vec<(String, Scope)> {
     let leaving = model.leaving.then(|| match model.handing_over {
         Some(_) if model.hosted.is_none() => "handing the run over…".to_owned(),
         _ => "stopping with a checkpoint…".to_owned(),
     });
     let starting = model.busy.starting.as_ref().map(|_| "starting…".to_owned());
     let building = model.busy.building.as_ref().map(|_| "building the model…".to_owned());
-    let exporting = model.busy.exporting.map(|e| match e.total {
-        0 => "exporting…".to_owned(),
-        total => format!("exporting… {:.0}%", (100.0 * e.done as f64 / total as f64).min(100.0)),
+    let exporting = model.busy.exporting.map(|how_far| match how_far {
+        Exporting::Reading { done, total: total @ 1.. } | Exporting::Writing { done, total: total @ 1.. } if short => {
+            format!("exporting… {:.0}%", (100.0 * done as f64 / total as f64).min(100.0))
+        }
+        Exporting::Reading { done, total: total @ 1.. } => format!("exporting: reading {}", bytes_of(done, total)),
+        Exporting::Writing { done, total } => format!("exporting: writing {}", bytes_of(done, total)),
+        Exporting::Sent | Exporting::Reading { .. } => "exporting…".to_owned(),
     });
     let parts = [leaving, starting, building, exporting].into_iter().flatten().enumerate();
     let gap = |i: usize| if i == 0 { "" } else { "  " };

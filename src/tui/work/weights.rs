@@ -9,8 +9,10 @@ use super::{Job, Places, next, run_dir};
 use crate::app::effect::{Effect, ExportJob};
 use crate::app::format::bytes;
 use crate::app::message::{ExportProblem, Message};
+use crate::app::model::Exporting;
 use crate::core::run::compare::lineage_drift;
-use crate::core::weights::WeightsError;
+use crate::core::tensor::HostTensor;
+use crate::core::weights::{Selection, WeightsError, can_cast};
 use crate::session::{self, ExportAs, Exportable, SessionError};
 use crate::tui::post::Post;
 
@@ -106,19 +108,33 @@ fn export(places: &Places, engine: &Shared, job: ExportJob, post: &Post) -> Resu
     if !job.force && path.symlink_metadata().is_ok() {
         return Err(ExportProblem::Exists(Box::new(job)));
     }
-    post.message(Message::Exporting { done: 0, total: 0 });
+    let tell = |how_far| post.message(Message::Exporting(how_far));
+    tell(Exporting::Reading { done: 0, total: 0 });
     let folder = run_dir(places, &job.run).map_err(failed)?.checkpoints().path().join(&job.checkpoint);
     let checkpoint = places.home.find_checkpoint(&folder.display().to_string()).map_err(|e| failed(e.to_string()))?;
-    let (state, weights) = checkpoint.load_weights().map_err(|e| failed(e.to_string()))?;
-    let total = weights.iter().map(|t| t.data.len() as u64).sum::<u64>().max(1);
+    let mut said = Instant::now();
+    let mut seldom = move || {
+        let due = said.elapsed() >= EVERY;
+        if due {
+            said = Instant::now();
+        }
+        due
+    };
+    let mut read = |done, total| {
+        if seldom() {
+            tell(Exporting::Reading { done, total });
+        }
+    };
+    let (state, weights) = checkpoint.load_weights_watched(&mut read).map_err(|e| failed(e.to_string()))?;
+    let total = size(&weights, &job.selection);
+    tell(Exporting::Writing { done: 0, total });
     let what = Exportable { state, weights, label: checkpoint.label(), averaged: Vec::new() };
     let how = ExportAs { format: job.format, selection: &job.selection, to: &path, force: job.force };
-    let (mut done, mut said) = (0, Instant::now());
+    let mut done = 0;
     let mut progress = |bytes: u64| {
         done += bytes;
-        if said.elapsed() >= EVERY {
-            said = Instant::now();
-            post.message(Message::Exporting { done, total });
+        if seldom() {
+            tell(Exporting::Writing { done, total });
         }
     };
     let engine = || engine.get().map_err(SessionError::Failed);
@@ -127,6 +143,17 @@ fn export(places: &Places, engine: &Shared, job: ExportJob, post: &Post) -> Resu
         Err(SessionError::Weights(WeightsError::Exists { .. })) => Err(ExportProblem::Exists(Box::new(job))),
         Err(e) => Err(failed(e.to_string())),
     }
+}
+
+/// Bytes of what is taken, as it is written. What cannot be taken is said by the writing.
+fn size(weights: &[HostTensor], selection: &Selection) -> u64 {
+    let names: Vec<&str> = weights.iter().map(|t| t.name.as_str()).collect();
+    let plan = selection.plan(&names).unwrap_or_default();
+    let size = |t: &HostTensor| {
+        let to = selection.dtype.filter(|to| can_cast(t.dtype, *to)).unwrap_or(t.dtype);
+        (t.data.len() / t.dtype.size() * to.size()) as u64
+    };
+    plan.iter().filter_map(|(i, _)| weights.get(*i)).map(size).sum()
 }
 
 /// `~/` as a shell would.
@@ -145,7 +172,8 @@ mod tests {
     use crate::core::checkpoint::TrainState;
     use crate::core::recipe::Recipe;
     use crate::core::run::Lineage;
-    use crate::core::tensor::HostTensor;
+    use crate::core::tensor::DType;
+    use crate::core::weights::ExportFormat;
     use crate::tui::post::Wake;
 
     #[test]
@@ -182,5 +210,49 @@ mod tests {
         assert_eq!(deleted, [false, true]);
         let good = |name: &String| (name.clone(), Vec::<String>::new());
         assert_eq!(verified, [good(&names[1]), good(&names[2])]);
+    }
+
+    #[test]
+    fn an_export_says_how_much_it_has_read_and_then_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::in_folder(dir.path());
+        let run = places.home.create(&Recipe::default(), Lineage::default()).unwrap();
+        // More than is read at once, so that there is something to say on the way.
+        let many = vec![0.5; 5 << 20];
+        let tensors = [HostTensor::from_f32("a", &[5 << 20], &many), HostTensor::from_f32("b", &[4], &many[..4])];
+        let name =
+            run.checkpoints().write(&TrainState { step: 1, ..TrainState::default() }, &tensors, &[]).unwrap().name;
+        let selection = Selection { only: vec!["b".to_owned()], dtype: Some(DType::Float16), ..Selection::default() };
+        assert_eq!((size(&tensors, &Selection::default()), size(&tensors, &selection)), (20 * (1 << 20) + 16, 8));
+        let job = ExportJob {
+            run: run.id().to_string(),
+            checkpoint: name.clone(),
+            path: "b.safetensors".into(),
+            format: ExportFormat::Safetensors,
+            selection,
+            force: false,
+        };
+        let (post, wakes) = Post::new();
+        let engine = Shared::new(Box::new(|| panic!("no engine is needed")));
+        export(&places, &engine, job, &post).unwrap();
+        drop(post);
+        let told = wakes.into_iter().filter_map(|wake| match wake {
+            Wake::Message(message) => match *message {
+                Message::Exporting(how_far) => Some(how_far),
+                _ => None,
+            },
+            _ => None,
+        });
+        let told: Vec<Exporting> = told.collect();
+        assert_eq!(told[0], Exporting::Reading { done: 0, total: 0 });
+        assert!(told.contains(&Exporting::Writing { done: 0, total: 8 }), "{told:?}");
+        // How often is a matter of time; what is told is how much of the checkpoint's file.
+        let file = run.checkpoints().path().join(&name).join(crate::core::checkpoint::WEIGHTS);
+        let whole = std::fs::metadata(file).unwrap().len();
+        let mut reads = Vec::new();
+        let checkpoint = places.home.find_checkpoint(&format!("{}@1", run.id())).unwrap();
+        checkpoint.load_weights_watched(&mut |done, total| reads.push((done, total))).unwrap();
+        assert!(reads.len() > 4 && reads.is_sorted() && reads.iter().all(|(_, total)| *total == whole), "{reads:?}");
+        assert_eq!(reads.last(), Some(&(whole, whole)));
     }
 }

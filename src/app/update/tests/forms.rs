@@ -53,10 +53,10 @@ fn an_export_is_filled_in_and_asks_before_it_overwrites_a_file() {
     keys(&mut model, "enter");
     update(&mut model, Message::Exported(Err(ExportProblem::Exists(Box::new(job(false))))));
     assert_eq!(keys(&mut model, "y"), [Effect::Export(job(true))]);
-    update(&mut model, Message::Exporting { done: 0, total: 0 });
+    update(&mut model, Message::Exporting(Exporting::Reading { done: 0, total: 0 }));
     assert_eq!(model.overlays, [], "it is under way");
-    update(&mut model, Message::Exporting { done: 30, total: 120 });
-    assert_eq!(model.busy.exporting, Some(Exporting { done: 30, total: 120 }));
+    update(&mut model, Message::Exporting(Exporting::Writing { done: 30, total: 120 }));
+    assert_eq!(model.busy.exporting, Some(Exporting::Writing { done: 30, total: 120 }));
     update(&mut model, Message::Exported(Ok("wrote it".to_owned())));
     assert_eq!((model.busy.is_idle(), said(&model)), (true, "wrote it"));
 }
@@ -128,7 +128,7 @@ fn a_late_answer_opens_no_question_over_what_the_user_has_opened_meanwhile() {
     assert!(said(&other).contains("exists already; nothing was exported"), "{}", said(&other));
     // Nor is that form taken away, or hidden by a long error.
     let mut other = model.clone();
-    update(&mut other, Message::Exporting { done: 0, total: 0 });
+    update(&mut other, Message::Exporting(Exporting::Reading { done: 0, total: 0 }));
     update(&mut other, Message::Exported(Ok("wrote it".to_owned())));
     assert_eq!(other.overlays, before);
     update(&mut model, Message::Exported(Err(ExportProblem::Failed("one\ntwo".to_owned()))));

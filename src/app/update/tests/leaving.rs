@@ -91,7 +91,7 @@ fn a_start_an_export_and_a_recipe_go_on_beside_each_other() {
     let tensor = Tensor { name: "w".to_owned(), elements: 1, dtype: DType::Float32 };
     update(&mut model, Message::Tensors { run, name: "step-00000120".to_owned(), result: Ok(vec![tensor]) });
     assert_eq!(keys(&mut model, "enter").len(), 1);
-    update(&mut model, Message::Exporting { done: 0, total: 0 });
+    update(&mut model, Message::Exporting(Exporting::Reading { done: 0, total: 0 }));
     assert_eq!(keys(&mut model, "2 t").len(), 1);
     model.busy.building = Some("b.toml".into());
     assert!(model.busy.starting.is_some() && model.busy.exporting.is_some());
