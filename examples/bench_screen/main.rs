@@ -14,7 +14,7 @@ mod terminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use terminal::{Result, Terminal, command};
+use terminal::{Result, Shown, Terminal, command};
 
 /// How often a start is timed.
 const STARTS: usize = 11;
@@ -82,7 +82,7 @@ fn lists(runs: &Path, checkpoints: &Path) -> Result<()> {
     let mut terminal = Terminal::start(runs, &[], SIZE.0, SIZE.1)?;
     let there = terminal.wait_for("1/10000")?;
     println!("10,000 runs are listed after {:.0} ms", ms(there - began));
-    report("key to frame on them", keys(&mut terminal, &["j", "k", "G", "g"])?);
+    report("key to frame on them", keys(&mut terminal, &to_and_fro("2/10000", "1/10000", "10000/10000"))?);
     terminal.keys("q")?;
     terminal.wait_exit()?;
     let mut terminal = Terminal::start(checkpoints, &[], SIZE.0, SIZE.1)?;
@@ -92,9 +92,14 @@ fn lists(runs: &Path, checkpoints: &Path) -> Result<()> {
     terminal.keys("5")?;
     let there = terminal.wait_for("/1000")?;
     println!("1,000 checkpoints are listed after {:.0} ms", ms(there - began));
-    report("key to frame on them", keys(&mut terminal, &["j", "k", "G", "g"])?);
+    report("key to frame on them", keys(&mut terminal, &to_and_fro("2/1000", "1/1000", "1000/1000"))?);
     terminal.keys("q")?;
     terminal.wait_exit()
+}
+
+/// Keys that go through a list, from its first line and back to it, with what the list says then.
+fn to_and_fro(second: &'static str, first: &'static str, last: &'static str) -> [(&'static str, Shown); 4] {
+    [("j", second), ("k", first), ("G", last), ("g", first)].map(|(key, words)| (key, Shown::With(words)))
 }
 
 fn idle(name: &str, home: &Path, first: &str) -> Result<()> {
@@ -113,6 +118,13 @@ fn idle(name: &str, home: &Path, first: &str) -> Result<()> {
     terminal.wait_exit()
 }
 
+/// The first chart with the mark of the focus.
+const FOCUS: &str = "▌loss";
+/// The focus goes to the next chart and back.
+const TRAIN: [(&str, Shown); 2] = [("l", Shown::Without(FOCUS)), ("h", Shown::With(FOCUS))];
+/// What the pane beside the layers says of the first line.
+const ROOT: &str = "the whole model";
+
 /// Everything that needs a run: keys while it trains, a slow line, a line that stands still.
 fn live(folder: &Path, still: Duration) -> Result<()> {
     std::fs::create_dir_all(folder)?;
@@ -122,10 +134,13 @@ fn live(folder: &Path, still: Duration) -> Result<()> {
     std::thread::sleep(Duration::from_secs(3));
     let rate = |span: Duration| homes::rate(&folder.join("home"), span);
     println!("a run of {:.0} steps a second trains in this process:", rate(Duration::from_secs(3))?);
-    report("key to frame on Train", keys(&mut terminal, &["l", "h"])?);
+    terminal.wait_for(FOCUS)?;
+    report("key to frame on Train", keys(&mut terminal, &TRAIN)?);
     terminal.keys("2")?;
-    report("key to frame on Model", keys(&mut terminal, &["j", "k"])?);
+    terminal.wait_for(ROOT)?;
+    report("key to frame on Model", keys(&mut terminal, &[("j", Shown::Without(ROOT)), ("k", Shown::With(ROOT))])?);
     terminal.keys("4")?;
+    terminal.wait_for(FOCUS)?;
 
     terminal.speed(Some(SLOW));
     std::thread::sleep(Duration::from_secs(3));
@@ -137,7 +152,7 @@ fn live(folder: &Path, still: Duration) -> Result<()> {
         (after.0 - before.0) as f64 / span,
         (after.1 - before.1) as f64 / span
     );
-    report("key to frame on Train", keys(&mut terminal, &["l", "h"])?);
+    report("key to frame on Train", keys(&mut terminal, &TRAIN)?);
     terminal.speed(None);
     std::thread::sleep(Duration::from_secs(1));
 
@@ -159,15 +174,14 @@ fn live(folder: &Path, still: Duration) -> Result<()> {
     terminal.wait_exit()
 }
 
-/// Times from a key to the end of the next frame, one key after the other.
-fn keys(terminal: &mut Terminal, cycle: &[&str]) -> Result<Vec<f64>> {
+/// Times from a key to the end of the first frame that shows what it does, one key after the other.
+fn keys(terminal: &mut Terminal, cycle: &[(&str, Shown)]) -> Result<Vec<f64>> {
     let mut times = Vec::new();
-    for key in cycle.iter().cycle().take(KEYS) {
+    for (key, shown) in cycle.iter().cycle().take(KEYS) {
         // Not in step with the frames of a run.
         std::thread::sleep(Duration::from_millis(20 + times.len() as u64 % 13));
         let pressed = Instant::now();
-        terminal.keys(key)?;
-        times.push(ms(terminal.frame_after(pressed)? - pressed));
+        times.push(ms(terminal.press(key, *shown)? - pressed));
     }
     Ok(times)
 }

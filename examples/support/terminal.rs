@@ -17,6 +17,25 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const FRAME_END: &[u8] = b"\x1b[?2026l";
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What tells the frame of a key from any other one.
+#[derive(Clone, Copy)]
+pub enum Shown {
+    /// These words are on the screen.
+    With(&'static str),
+    /// They are not.
+    Without(&'static str),
+}
+
+impl Shown {
+    fn is_on(self, screen: &vt100::Screen) -> bool {
+        let there = |words| screen.contents().contains(words);
+        match self {
+            Self::With(words) => there(words),
+            Self::Without(words) => !there(words),
+        }
+    }
+}
+
 /// The program in the terminal.
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
@@ -32,6 +51,8 @@ struct Shared {
     /// The last bytes, as far as they may be the beginning of a frame's end.
     tail: Vec<u8>,
     bytes: u64,
+    /// What the next key is to bring, and when a whole frame had it.
+    wanted: Option<(Shown, Option<Instant>)>,
     /// Bytes a second that the line takes; 0 stops it.
     speed: Option<u64>,
 }
@@ -58,6 +79,7 @@ impl Terminal {
             frames: VecDeque::new(),
             tail: Vec::new(),
             bytes: 0,
+            wanted: None,
             speed: None,
         }));
         let (mut reader, theirs) = (pair.master.try_clone_reader()?, Arc::clone(&shared));
@@ -70,6 +92,26 @@ impl Terminal {
     pub fn keys(&mut self, text: &str) -> Result<()> {
         self.writer.write_all(text.as_bytes())?;
         Ok(self.writer.flush()?)
+    }
+
+    /// Types a key, and waits for the end of the first frame that shows what it does: a live run draws frames of its own.
+    pub fn press(&mut self, key: &str, shown: Shown) -> Result<Instant> {
+        {
+            let mut shared = self.lock();
+            if shown.is_on(shared.parser.screen()) {
+                return Err(
+                    format!("`{key}` would bring what is there on\n{}", shared.parser.screen().contents()).into()
+                );
+            }
+            shared.wanted = Some((shown, None));
+        }
+        self.keys(key)?;
+        let mut end = None;
+        self.wait(&format!("what `{key}` brings"), |shared| {
+            end = shared.wanted.and_then(|(_, at)| at);
+            end.is_some()
+        })?;
+        end.ok_or_else(|| "no frame".into())
     }
 
     /// What a closure makes of the picture.
@@ -191,12 +233,31 @@ fn read(reader: &mut dyn Read, shared: &Mutex<Shared>) {
             std::thread::sleep(Duration::from_secs_f64(n as f64 / speed as f64));
         }
         let mut shared = lock();
-        shared.bytes += n as u64;
-        shared.parser.process(&buffer[..n]);
-        let mut bytes = std::mem::take(&mut shared.tail);
-        bytes.extend_from_slice(&buffer[..n]);
-        let ends = bytes.windows(FRAME_END.len()).filter(|w| *w == FRAME_END).count();
-        (0..ends).for_each(|_| shared.frames.push_back(Instant::now()));
-        shared.tail = bytes.split_off(bytes.len().saturating_sub(FRAME_END.len() - 1));
+        shared.take(&buffer[..n]);
+    }
+}
+
+impl Shared {
+    fn take(&mut self, new: &[u8]) {
+        self.bytes += new.len() as u64;
+        let mut bytes = std::mem::take(&mut self.tail);
+        let before = bytes.len();
+        bytes.extend_from_slice(new);
+        // Frame by frame: what follows the end of one is the next one's beginning.
+        let starts = bytes.windows(FRAME_END.len()).enumerate().filter(|(_, w)| *w == FRAME_END).map(|(i, _)| i);
+        let mut taken = 0;
+        for end in starts.map(|i| i + FRAME_END.len() - before) {
+            self.parser.process(&new[taken..end]);
+            taken = end;
+            let now = Instant::now();
+            self.frames.push_back(now);
+            if let Some((shown, at @ None)) = &mut self.wanted
+                && shown.is_on(self.parser.screen())
+            {
+                *at = Some(now);
+            }
+        }
+        self.parser.process(&new[taken..]);
+        self.tail = bytes.split_off(bytes.len().saturating_sub(FRAME_END.len() - 1));
     }
 }
