@@ -157,7 +157,8 @@ fn auto_changes_no_bit_of_the_run_that_it_leads_to() {
 fn a_live_run_goes_over_to_another_device_and_ends_with_the_same_bits() {
     let undisturbed = final_of(&Place::new(&[]).finished(&engine(FakeEngine::new(1))));
     let place = Place::new(&[]);
-    let probe = Probe::new(&engine(FakeEngine::new(1).with_gpu()));
+    let mut probe = Probe::new(&engine(FakeEngine::new(1).with_gpu()));
+    probe.warns = true;
     let held = probe.gate(9);
     let handle = place.fresh(&probe.engine()).unwrap();
     let run = handle.dir().clone();
@@ -173,6 +174,8 @@ fn a_live_run_goes_over_to_another_device_and_ends_with_the_same_bits() {
     });
     assert_eq!(answer, Some(Ok("goes on on cuda:0 from step-00000010".to_owned())));
     assert_eq!(run.meta().unwrap().recipe.train.devices, devices);
+    let slow = warnings(&records).into_iter().filter(|w| w.starts_with("slow on"));
+    assert_eq!(slow.collect::<Vec<_>>(), ["slow on cpu", "slow on cuda:0"], "what each learner warns of");
     let mut ours = final_of(&run);
     ours.checkpoint.state.recipe.train.devices = undisturbed.checkpoint.state.recipe.train.devices.clone();
     support::exact::assert_same_bits(&undisturbed, &ours, "devices");

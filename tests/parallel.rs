@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 
 use frostline::core::command::Command;
-use frostline::core::event::Event;
+use frostline::core::event::{Event, Record};
 use frostline::core::recipe::Recipe;
 use frostline::core::run::{MetricsReader, RunDir};
 use frostline::core::weights;
@@ -16,7 +16,7 @@ use frostline::engine::Engine;
 use frostline::engine::torch::TorchEngine;
 use frostline::session::Outcome;
 use support::exact::{Cut, final_of, resumes_exactly};
-use support::{Place, ask, differing, stop, to_end};
+use support::{Place, ask, differing, stop, to_end, warnings};
 
 const TWO: &str = "train.devices=['cpu:0', 'cpu:1']";
 const THREE: &str = "train.devices=['cpu:0', 'cpu:1', 'cpu:2']";
@@ -38,6 +38,11 @@ fn apart(a: &[(u64, f64)], b: &[(u64, f64)]) -> f64 {
         (a - b).abs() / b.abs().max(1e-12)
     };
     a.iter().zip(b).map(far).fold(0.0, f64::max)
+}
+
+/// How often it was said that the last bits will be others.
+fn other_bits(records: &[Record]) -> usize {
+    warnings(records).iter().filter(|w| w.ends_with("the last bits will differ")).count()
 }
 
 fn run_with(sets: &[&str]) -> (Place, RunDir) {
@@ -133,6 +138,7 @@ fn commands_reach_all_ranks_and_the_run_goes_on_on_others() {
             _ => None,
         });
         assert_eq!(started, Some(devices.matches("cpu").count()));
+        assert_eq!(other_bits(&records), 1, "{:?}", warnings(&records));
         let after = run.checkpoints().newest_good().unwrap().0;
         assert_eq!((after.state.step, &after.state.freeze_rules), (steps, &vec!["freeze fc1".to_owned()]));
         moved = differing(&before.weights, &after.weights);
@@ -159,6 +165,8 @@ fn a_live_run_goes_over_to_more_devices_and_back() {
     assert!(ask(&handle, Command::Continue).is_ok());
     let (outcome, _) = to_end(handle);
     assert!(matches!(outcome, Outcome::Finished { step: 40, .. }), "{outcome:?}");
+    let events = std::fs::read_to_string(run.path().join("events.jsonl")).unwrap();
+    assert_eq!(events.matches("the last bits will differ").count(), 3, "{events}");
     let state = run.checkpoints().newest_good().unwrap().0.state;
     assert_eq!(state.extra["ranks"], 2);
     assert_eq!(column(&run, "train/loss").len(), 40);

@@ -52,13 +52,15 @@ pub struct Probe {
     inner: Arc<dyn Engine>,
     /// The step with this number (from 0) panics.
     pub die_at: Option<u64>,
+    /// Each learner warns of its devices.
+    pub warns: bool,
     gates: Arc<Mutex<Vec<Gate>>>,
     pub seen: Arc<Mutex<Seen>>,
 }
 
 impl Probe {
     pub fn new(inner: &Arc<dyn Engine>) -> Self {
-        Self { inner: Arc::clone(inner), die_at: None, gates: Arc::default(), seen: Arc::default() }
+        Self { inner: Arc::clone(inner), die_at: None, warns: false, gates: Arc::default(), seen: Arc::default() }
     }
 
     pub fn dying_at(mut self, step: u64) -> Self {
@@ -125,7 +127,7 @@ impl Engine for Probe {
     }
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
         let inner = self.inner.learner(recipe, input, device)?;
-        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0 }))
+        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0, devices: device.to_owned() }))
     }
     fn learner_on(
         &self,
@@ -135,7 +137,7 @@ impl Engine for Probe {
         devices: &[String],
     ) -> Result<Box<dyn Learner>, EngineError> {
         let inner = self.inner.learner_on(recipe, input, data, devices)?;
-        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0 }))
+        Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0, devices: devices.join(", ") }))
     }
 }
 
@@ -143,11 +145,16 @@ struct Probed {
     inner: Box<dyn Learner>,
     probe: Probe,
     evaluations: u64,
+    devices: String,
 }
 
 impl Learner for Probed {
     fn tree(&self) -> &Tree {
         self.inner.tree()
+    }
+    fn warnings(&self) -> Vec<String> {
+        let own = self.probe.warns.then(|| format!("slow on {}", self.devices));
+        [self.inner.warnings(), own.into_iter().collect()].concat()
     }
     fn ranks(&self) -> &[String] {
         self.inner.ranks()

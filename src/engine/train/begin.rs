@@ -17,6 +17,7 @@ use crate::engine::{Engine, archive};
 
 use super::audit::{self, Learned};
 use super::build::{self, Built};
+use super::devices::Place;
 use super::disk::Disk;
 use super::output::Output;
 use super::position::Position;
@@ -345,17 +346,11 @@ fn changed_data(built: &Built, state: &TrainState) -> Option<String> {
     })
 }
 
-/// Bits are the same on one kind of device only.
 fn changed_device(built: &Built, state: &TrainState) -> Option<String> {
-    let kind = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
-    let then = state.extra.get("device")?.as_str()?;
-    (kind(then) != kind(built.device())).then(|| {
-        format!(
-            "the run was on {then} until step {} and goes on on {}: the last bits will differ",
-            state.step,
-            built.device()
-        )
-    })
+    let device = state.extra.get("device")?.as_str()?;
+    let ranks = state.extra.get("ranks").and_then(serde_json::Value::as_u64).unwrap_or(1);
+    let then = Place { device, ranks: usize::try_from(ranks).unwrap_or(1) };
+    then.other_bits(Place::of(&built.devices), &format!("step {}", state.step))
 }
 
 /// The engine's part of `extra`.

@@ -29,6 +29,7 @@ impl Trainer<'_> {
     /// To devices, whether they are other ones or not.
     pub(super) fn go_over(&mut self, recipe: Recipe, devices: &[String]) -> Result<Result<String, String>, TrainError> {
         let before = self.built.devices.clone();
+        let said = self.built.learner.warnings();
         let name = match self.save(Reason::Devices.as_str())? {
             Ok(name) => name,
             Err(e) => return Ok(Err(format!("{e}; the run stays on {}", names(&before)))),
@@ -55,16 +56,51 @@ impl Trainer<'_> {
             meta.recipe.train.devices.clone_from(&self.built.recipe.train.devices);
             self.run.save_meta(&meta)
         });
-        let (before, now) = (names(&before), names(&self.built.devices));
+        let now = self.built.devices.clone();
         if let Err(e) = kept {
-            self.warn(format!("{e}; a resume of the run will look for {before} again"));
+            self.warn(format!("{e}; a resume of the run will look for {} again", names(&before)));
         }
-        self.say(Event::DevicesChanged { devices: self.built.devices.clone() });
-        let kind = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
-        if kind(&before) != kind(&now) {
-            self.warn(format!("the run was on {before} until {name} and goes on on {now}: the last bits will differ"));
-        }
+        self.say(Event::DevicesChanged { devices: now.clone() });
+        let other_bits = Place::of(&before).other_bits(Place::of(&now), &name);
+        let new = self.built.learner.warnings().into_iter().filter(|warning| !said.contains(warning));
+        new.chain(other_bits).for_each(|warning| self.warn(warning));
+        let now = names(&now);
         Ok(Ok(format!("goes on on {now} from {name}")))
+    }
+}
+
+/// Where a run computes, as far as its bits depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Of the first rank.
+    pub device: &'a str,
+    /// How many share a batch.
+    pub ranks: usize,
+}
+
+impl<'a> Place<'a> {
+    pub fn of(devices: &'a [String]) -> Self {
+        Self { device: devices.first().map_or("cpu", String::as_str), ranks: devices.len().max(1) }
+    }
+
+    fn words(self) -> String {
+        match self.ranks {
+            1 => self.device.to_owned(),
+            n => format!("{n} devices ({}, …)", self.device),
+        }
+    }
+
+    /// What a user should know of a run that was here `until` then: bits are the same on one kind of device only, and sums over
+    /// a batch depend on how many share it.
+    pub fn other_bits(self, now: Place<'_>, until: &str) -> Option<String> {
+        let bits = |place: Place<'_>| (place.device.split(':').next().unwrap_or_default().to_owned(), place.ranks);
+        (bits(self) != bits(now)).then(|| {
+            format!(
+                "the run was on {} until {until} and goes on on {}: the last bits will differ",
+                self.words(),
+                now.words()
+            )
+        })
     }
 }
 
@@ -77,5 +113,24 @@ impl Built {
     fn settle_on(&mut self, recipe: Recipe, placed: Placed, free: Option<u64>) {
         let Placed { learner, devices, data } = placed;
         (self.recipe, self.learner, self.devices, self.data, self.memory_free) = (recipe, learner, devices, data, free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn bits_depend_on_the_kind_of_device_and_on_the_number_of_ranks() {
+        let words = |then: (&str, usize), now: (&str, usize)| {
+            let place = |(device, ranks)| Place { device, ranks };
+            place(then).other_bits(place(now), "step 7")
+        };
+        assert_eq!(words(("cpu", 1), ("cpu:0", 1)), None);
+        assert_eq!(words(("cuda:0", 2), ("cuda:2", 2)), None);
+        let kind = "the run was on cuda:0 until step 7 and goes on on cpu: the last bits will differ";
+        assert_eq!(words(("cuda:0", 1), ("cpu", 1)).as_deref(), Some(kind));
+        let ranks = "the run was on 2 devices (cpu:0, …) until step 7 and goes on on cpu: the last bits will differ";
+        assert_eq!(words(("cpu:0", 2), ("cpu", 1)).as_deref(), Some(ranks));
     }
 }
