@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::fingerprint;
 use super::learner::{Result, TorchLearner};
 use super::team::{Shares, Team, Turn};
 use crate::engine::api::{Batch, EngineError, EvalSums};
@@ -40,19 +41,11 @@ impl TorchLearner {
         }
     }
 
-    /// A number that differs where parameters, buffers or the optimizer's state do, be it by one bit.
+    /// A number that differs where parameters, buffers or the optimizer's state do, be it by one bit or by a value's place.
     pub fn fingerprint(&self) -> Result<u64> {
         let state = self.optimizer.state();
         let entries = self.params.iter().chain(&self.buffers).map(|e| &e.tensor);
-        let sums = tch::no_grad(|| entries.chain(state.iter().map(|(_, t)| t)).map(bits).collect::<Result<Vec<_>>>())?;
-        let sums = Tensor::f_stack(&sums, 0)?.f_to_device(tch::Device::Cpu)?;
-        let sums: Vec<i64> = Vec::try_from(sums)?;
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        for sum in sums {
-            // FNV-1a, a word at a time.
-            hash = (hash ^ sum.cast_unsigned()).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
-        }
-        Ok(hash)
+        fingerprint::of(entries.chain(state.iter().map(|(_, t)| t)))
     }
 
     /// What this rank has of a validation batch, with the sum and the mass of its losses where samples do not weigh alike.
@@ -132,15 +125,4 @@ impl TorchLearner {
             team.rest();
         }
     }
-}
-
-/// The sum of a tensor's bits, taken as whole numbers; the order of adding does not matter to it.
-fn bits(tensor: &Tensor) -> Result<Tensor> {
-    let kind = match tensor.kind().elt_size_in_bytes() {
-        1 => Kind::Uint8,
-        2 => Kind::Int16,
-        4 => Kind::Int,
-        _ => Kind::Int64,
-    };
-    Ok(tensor.f_detach()?.f_view_dtype(kind)?.f_sum(Kind::Int64)?)
 }

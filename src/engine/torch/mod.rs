@@ -2,6 +2,7 @@
 //! `device` the only place that names tch; behind the cargo feature `torch`.
 
 mod construct;
+mod fingerprint;
 mod fitting;
 mod learner;
 mod loss;
