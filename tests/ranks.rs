@@ -111,12 +111,23 @@ impl Ranks {
     }
 
     fn start(&self, size: usize, args: &[&str], heartbeat: &str) -> Vec<Rank> {
+        self.start_with(size, args, heartbeat, |_| None)
+    }
+
+    /// With one more variable for some ranks.
+    fn start_with(
+        &self,
+        size: usize,
+        args: &[&str],
+        heartbeat: &str,
+        more: fn(usize) -> Option<(&'static str, &'static str)>,
+    ) -> Vec<Rank> {
         let start = |rank: usize| {
             let mut command = self.frostline(args);
             command.env("RANK", rank.to_string()).env("WORLD_SIZE", size.to_string());
             command.env("LOCAL_RANK", rank.to_string()).env("LOCAL_WORLD_SIZE", size.to_string());
             command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", self.port.to_string());
-            command.env("FROSTLINE_HEARTBEAT", heartbeat);
+            command.env("FROSTLINE_HEARTBEAT", heartbeat).envs(more(rank));
             Rank { child: command.spawn().unwrap(), rank }
         };
         (0..size).map(start).collect()
@@ -235,6 +246,40 @@ fn a_silent_process_is_lost() {
     let (code, _, err) = all[0].end();
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("rank 1 (process") && err.contains("no heartbeat for 1 s"), "{err}");
+}
+
+#[test]
+fn a_rank_0_that_cannot_join_tells_the_others_why() {
+    let ranks = Ranks::new();
+    let no_network = |rank: usize| (rank == 0).then_some(("GLOO_SOCKET_IFNAME", "nosuch0"));
+    let mut all = ranks.start_with(3, &["train", "r.toml"], "30", no_network);
+    let (code, _, err) = all[0].end();
+    assert!(code == Some(1) && err.contains("the ranks cannot join: ") && err.contains("nosuch0"), "{code:?} {err}");
+    for rank in &mut all[1..] {
+        let (code, _, err) = rank.end();
+        let start = format!("error: rank {}: stopped, because of rank 0: the ranks cannot join: ", rank.rank);
+        assert!(code == Some(1) && err.starts_with(&start) && err.contains("nosuch0"), "{code:?} {err}");
+    }
+}
+
+#[test]
+fn other_devices_are_refused_before_anything_is_done() {
+    let ranks = Ranks::new();
+    let mut all = ranks.start(2, LONG, "30");
+    let run = ranks.run_at(4);
+    let ask = |args: &[&str]| {
+        let out = ranks.frostline(args).output().unwrap();
+        (out.status.success(), String::from_utf8(out.stderr).unwrap())
+    };
+    let id = run.id().as_str();
+    let (paused, err) = ask(&["pause", id]);
+    assert!(paused, "{err}");
+    let (moved, err) = ask(&["set", id, "devices=['cpu:0']"]);
+    assert!(!moved && err.contains("the devices of a run of several processes stay as they are"), "{err}");
+    let reasons = run.checkpoints().list();
+    assert!(reasons.iter().all(|c| c.reason != "devices"), "{reasons:?}");
+    all[0].signal(Signal::TERM);
+    assert_eq!(all[0].end().0, Some(130));
 }
 
 #[test]

@@ -48,6 +48,12 @@ pub fn resolve(asked: &[String]) -> Result<Vec<String>, EngineError> {
     choose(asked, &gpus(asked), None).map_err(EngineError::Refused)
 }
 
+/// The driver's lasting name of a GPU, where it is known.
+pub fn uuid(name: &str) -> Option<String> {
+    let name = format!("cuda:{}", cuda_index(name)?);
+    Telemetry::open().survey().get(&name)?.uuid.clone().filter(|uuid| !uuid.is_empty())
+}
+
 /// The GPUs that can be used. Nothing is loaded for names that mean the CPU.
 fn gpus(asked: &[String]) -> Gpus {
     let cpu = |name: &String| name == "cpu" || name.starts_with("cpu:");

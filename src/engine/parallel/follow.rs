@@ -5,7 +5,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::alarm::end;
-use super::leader::is_echo;
 use super::line::{Line, silence};
 use super::op::{Answer, Message, Op};
 use super::serve::Rank;
@@ -14,9 +13,9 @@ use super::world::{group, store};
 use super::{MEET, VERSION, device_of, here};
 use crate::core::recipe::Recipe;
 use crate::engine::api::{Engine, EngineError, InputSpec};
-use crate::engine::data;
 use crate::engine::seat::Seat;
 use crate::engine::torch::{TorchEngine, TorchLearner};
+use crate::engine::{data, device};
 
 type Result<T> = std::result::Result<T, EngineError>;
 
@@ -34,7 +33,8 @@ pub fn follow(seat: &Seat) -> Result<()> {
     let work = || -> Result<()> {
         let Ok(Message { op: Op::Build { recipe, input }, .. }) = messages.recv() else { return Ok(()) };
         let (mut learner, data) = build(seat, &recipe, &input)?;
-        say(Answer::Built(learner.device_name().to_owned()));
+        let device = learner.device_name();
+        say(Answer::Built(device.to_owned(), device::uuid(device)));
         let Ok(Message { op: Op::Join, .. }) = messages.recv() else { return Ok(()) };
         learner.join(group(seat, &store)?);
         say(Answer::Done);
@@ -42,8 +42,8 @@ pub fn follow(seat: &Seat) -> Result<()> {
     };
     let done = work();
     if let Err(error) = &done {
-        say(Answer::Failed(error.to_string()));
-        if is_echo(&error.to_string()) {
+        say(Answer::of(error));
+        if matches!(error, EngineError::Lost(_)) {
             // Another rank's fault: rank 0 says whose, and that ends this process.
             wait_for_the_end(&messages);
         }

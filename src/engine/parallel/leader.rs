@@ -5,12 +5,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
+use super::meet::meet;
 use super::op::{Answer, Message, Op, Step};
 use super::peer::Peer;
+use super::same_gpu;
 use crate::core::freeze::Resolution;
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Pass, Snapshot, StepInput, StepReport};
+use crate::engine::device;
 use crate::engine::ffi::c10d::Group;
 use crate::engine::torch::TorchLearner;
 use crate::engine::train::evaluate;
@@ -44,22 +47,63 @@ impl Leader {
         device: &str,
         threads: Vec<JoinHandle<()>>,
         alarm: Option<Arc<Alarm>>,
-        group: impl FnOnce() -> Result<Group>,
+        group: impl FnOnce() -> Result<Group> + Send + 'static,
     ) -> Result<Self> {
         let mut leader = Self { peers, local, devices: vec![device.to_owned()], threads, broken: None, alarm };
         // Before anybody waits in the rendezvous.
         let answers = leader.gather()?;
+        // Threads have a device each.
+        let mut gpus = vec![leader.alarm.as_ref().and_then(|_| device::uuid(device))];
         for (peer, answer) in leader.peers.iter().zip(answers) {
-            leader.devices.push(match (answer, &peer.elsewhere) {
-                (Answer::Built(device), None) => device,
-                (Answer::Built(device), Some(host)) => format!("{device}@{host}"),
-                _ => String::new(),
+            let Answer::Built(device, gpu) = answer else { continue };
+            gpus.push(gpu);
+            leader.devices.push(match &peer.elsewhere {
+                None => device,
+                Some(host) => format!("{device}@{host}"),
             });
         }
+        leader.apart(&gpus)?;
         leader.tell(&Op::Join.into())?;
-        leader.local.join(group()?);
-        leader.gather()?;
+        let group = leader.meet(group)?;
+        leader.local.join(group);
         Ok(leader)
+    }
+
+    /// No two ranks have the same GPU.
+    fn apart(&mut self, gpus: &[Option<String>]) -> Result<()> {
+        let Some((one, other)) = same_gpu(gpus) else { return Ok(()) };
+        let name = |rank: usize| match rank.checked_sub(1).and_then(|i| self.peers.get(i)) {
+            Some(peer) => peer.name.clone(),
+            None => "rank 0".to_owned(),
+        };
+        let gpu = gpus.get(one).and_then(Option::as_deref).unwrap_or_default();
+        let words = format!(
+            "{} and {} have the same GPU ({gpu}): show each process its own with CUDA_VISIBLE_DEVICES, or all of them to all",
+            name(one),
+            name(other)
+        );
+        Err(self.failed(EngineError::Refused(words)))
+    }
+
+    /// Joins the group that all others join, too.
+    fn meet(&mut self, group: impl FnOnce() -> Result<Group> + Send + 'static) -> Result<Group> {
+        let peers = &self.peers;
+        let mut answers: Vec<Option<Answer>> = vec![None; peers.len()];
+        let met = meet(group, || {
+            for (answer, peer) in answers.iter_mut().zip(peers).filter(|(answer, _)| answer.is_none()) {
+                *answer = peer.heard();
+            }
+            culprit(&answers).map(|(_, words)| EngineError::Lost(words.to_owned()))
+        });
+        let deadline = Instant::now() + WORDS;
+        for (answer, peer) in answers.iter_mut().zip(peers).filter(|(answer, _)| answer.is_none()) {
+            *answer = if met.is_ok() { Some(peer.answer()) } else { peer.failure(deadline) };
+        }
+        match (culprit(&answers), met) {
+            (Some((peer, words)), _) => Err(self.lost(peer, words)),
+            (None, Err(error)) => Err(self.failed(error)),
+            (None, Ok(group)) => Ok(group),
+        }
     }
 
     /// Tells all others.
@@ -71,34 +115,43 @@ impl Leader {
             None => Ok(()),
             Some(gone) => {
                 let said = self.peers.get(gone).and_then(|p| p.failure(Instant::now() + WORDS));
-                Err(self.lost(gone, said.as_deref().unwrap_or("it is gone")))
+                Err(self.lost(gone, said.as_ref().and_then(Answer::fault).unwrap_or("it is gone")))
             }
         }
     }
 
     /// The answers of all others, in their order. All are waited for, also where one has failed.
+    fn answers(&self) -> Vec<Answer> {
+        self.peers.iter().map(Peer::answer).collect()
+    }
+
+    /// The answers of all others, none of which must be a fault.
     fn gather(&mut self) -> Result<Vec<Answer>> {
-        let answers: Vec<Answer> = self.peers.iter().map(Peer::answer).collect();
-        let failed = answers.iter().enumerate().find_map(|(i, a)| match a {
-            Answer::Failed(words) => Some((i, words.clone())),
-            _ => None,
-        });
-        match failed {
-            None => Ok(answers),
-            Some((rank, words)) => Err(self.lost(rank, &words)),
+        let answers: Vec<Option<Answer>> = self.answers().into_iter().map(Some).collect();
+        match culprit(&answers) {
+            None => Ok(answers.into_iter().flatten().collect()),
+            Some((peer, words)) => Err(self.lost(peer, words)),
         }
     }
 
-    /// Has everybody do something between two steps. What this rank refuses, all refuse, and nothing is lost by it.
+    /// Hears the answers of all others, whether they could do it or not.
+    fn all_but_lost(&mut self) -> Result<()> {
+        let lost = |answer: Answer| (!matches!(answer, Answer::Refused(_))).then_some(answer);
+        let answers: Vec<Option<Answer>> = self.answers().into_iter().map(lost).collect();
+        culprit(&answers).map_or(Ok(()), |(peer, words)| Err(self.lost(peer, words)))
+    }
+
+    /// Has everybody do something between two steps. What this rank refuses, all refuse, and nothing is lost by it; where
+    /// only some have done it, the ranks part.
     fn everybody(&mut self, message: &Message, here: impl FnOnce(&mut TorchLearner) -> Result<()>) -> Result<()> {
         self.tell(message)?;
-        match here(&mut self.local) {
-            Ok(()) => self.gather().map(drop),
-            Err(error) => {
-                for peer in &self.peers {
-                    let _ = peer.answer();
-                }
-                Err(error)
+        let Err(error) = here(&mut self.local) else { return self.gather().map(drop) };
+        let answers = self.answers();
+        match answers.iter().enumerate().find(|(_, a)| !matches!(a, Answer::Refused(_))) {
+            None => Err(error),
+            Some((peer, answer)) => {
+                let done = format!("it did what rank 0 could not do ({error}); the ranks are no longer alike");
+                Err(self.lost(peer, answer.fault().unwrap_or(&done)))
             }
         }
     }
@@ -119,21 +172,21 @@ impl Leader {
         }
     }
 
+    /// This rank failed, for a reason of its own.
+    fn failed(&mut self, error: EngineError) -> EngineError {
+        self.give_up(&format!("rank 0: {error}"));
+        error
+    }
+
     /// Whose fault it is that a step failed here. A rank that fails closes its connections, and the others fail with that.
-    fn blame(&mut self, error: EngineError) -> EngineError {
-        if !is_echo(&error.to_string()) {
-            self.give_up(&format!("rank 0: {error}"));
-            return error;
-        }
+    pub(super) fn blame(&mut self, error: EngineError) -> EngineError {
+        let EngineError::Lost(words) = &error else { return self.failed(error) };
         let deadline = Instant::now() + WORDS;
-        let failures: Vec<Option<String>> = self.peers.iter().map(|p| p.failure(deadline)).collect();
-        let said = |own: bool| {
-            failures.iter().enumerate().find_map(|(i, f)| f.as_ref().filter(|w| !own || !is_echo(w)).map(|w| (i, w)))
-        };
-        match said(true).or_else(|| said(false)) {
-            Some((peer, words)) => self.lost(peer, &words.clone()),
+        let failures: Vec<Option<Answer>> = self.peers.iter().map(|p| p.failure(deadline)).collect();
+        match culprit(&failures) {
+            Some((peer, words)) => self.lost(peer, words),
             None => {
-                let words = format!("the connection to another rank failed: {error}");
+                let words = format!("the connection to another rank failed: {words}");
                 self.give_up(&words);
                 EngineError::Lost(words)
             }
@@ -142,12 +195,9 @@ impl Leader {
 
     /// Whether anybody has failed since the last look.
     pub(super) fn look(&mut self) -> Result<()> {
-        let heard = self.peers.iter().enumerate().find_map(|(i, p)| match p.heard() {
-            Some(Answer::Failed(words)) => Some((i, words)),
-            _ => None,
-        });
-        match heard {
-            Some((peer, words)) => Err(self.lost(peer, &words)),
+        let heard: Vec<Option<Answer>> = self.peers.iter().map(Peer::heard).collect();
+        match culprit(&heard) {
+            Some((peer, words)) => Err(self.lost(peer, words)),
             None => Ok(()),
         }
     }
@@ -158,9 +208,10 @@ impl Leader {
     /// In words, with the rank's name.
     pub fn agree(&mut self) -> Result<()> {
         self.tell(&Op::Fingerprint.into())?;
-        let here = self.local.fingerprint()?;
+        let here = self.local.fingerprint();
         let answers = self.gather()?;
-        match answers.iter().position(|a| *a != Answer::Fingerprint(here)) {
+        let here = Answer::Fingerprint(here?);
+        match answers.iter().position(|a| *a != here) {
             None => Ok(()),
             Some(odd) => {
                 let name = self.peers.get(odd).map_or("another rank", |p| p.name.as_str());
@@ -186,9 +237,11 @@ impl Leader {
     }
 }
 
-/// Whether words tell of a connection that another rank has closed.
-pub(super) fn is_echo(words: &str) -> bool {
-    ["gloo", "Connection closed", "Connection reset", "Broken pipe", "c10d"].iter().any(|w| words.contains(w))
+/// Who has failed first: others fail because of it.
+pub(super) fn culprit(answers: &[Option<Answer>]) -> Option<(usize, &str)> {
+    let faults = || answers.iter().enumerate().filter_map(|(i, a)| Some((i, a.as_ref()?)));
+    let own = faults().find(|(_, a)| !matches!(a, Answer::Echo(_)) && a.fault().is_some());
+    own.or_else(|| faults().find(|(_, a)| a.fault().is_some())).and_then(|(i, a)| Some((i, a.fault()?)))
 }
 
 impl Drop for Leader {
@@ -251,7 +304,12 @@ impl Learner for Leader {
     fn step(&mut self, input: &StepInput<'_>) -> Result<()> {
         self.look()?;
         self.tell(&Op::Step(Step::of(input)).into())?;
-        self.local.step(input).map_err(|error| self.blame(error))
+        let local = &mut self.local;
+        let done = match &self.alarm {
+            None => local.step(input),
+            Some(alarm) => alarm.watched(|| local.step(input)),
+        };
+        done.map_err(|error| self.blame(error))
     }
 
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>> {
@@ -274,9 +332,14 @@ impl Learner for Leader {
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
         self.tell(&Op::Evaluate.into())?;
         let here = self.local.evaluate_share(batch);
-        let (mut sums, part) = here.inspect_err(|_| self.peers.iter().for_each(|p| drop(p.answer())))?;
+        let (mut sums, part) = match here {
+            Ok(here) => here,
+            // What all of them cannot do, none has done, and no state depends on it.
+            Err(error) => return Err(self.all_but_lost().err().unwrap_or(error)),
+        };
+        let answers = self.gather()?;
         let mut parts: Vec<[f64; 2]> = part.into_iter().collect();
-        for answer in self.gather()? {
+        for answer in answers {
             if let Answer::Sums(more, part) = answer
                 && more.samples > 0
             {

@@ -3,15 +3,19 @@
 //! The trainer stays one, on rank 0. It sees a [`Leader`], a learner like any other, which has its own rank's learner and
 //! tells the other ranks (`peer`) what to do (`op`); they do it in order (`serve`). So a freeze plan, a learning rate, a pause or
 //! a stop reaches all ranks at the same step. Ranks are threads of this process (`threads`), or processes (`world` on rank 0,
-//! `follow` on the others), which talk over TCP (`wire`, `line`) and watch over each other (`alarm`). What goes between ranks for the
+//! `follow` on the others), which find each other (`arrivals`, `greet`, `meet`), talk over TCP (`wire`, `line`) and watch over each other
+//! (`alarm`). What goes between ranks for the
 //! sake of the computation itself (gradients, losses, buffers) goes through c10d (`torch::team`), not through here.
 //!
 //! Imports the engine's border, `data`, `torch`, `device` and `ffi::c10d`; called by `torch` alone.
 
 mod alarm;
+mod arrivals;
 mod follow;
+mod greet;
 mod leader;
 mod line;
+mod meet;
 mod op;
 mod peer;
 mod serve;
@@ -53,7 +57,11 @@ fn device_of(seat: &Seat, asked: &[String]) -> Result<String, EngineError> {
     match asked {
         [name] if matches!(name.as_str(), "auto" | "all") => match one("auto")? {
             cpu if cpu.starts_with("cpu") => Ok(cpu),
-            _ => one(&format!("cuda:{local}")),
+            _ => {
+                let visible = device::resolve(&["all".to_owned()])?.len();
+                let variable = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+                one(&format!("cuda:{}", gpu_of(local, visible, variable.as_deref())))
+            }
         },
         [name] if name.starts_with("cuda") && size > 1 => Err(EngineError::Refused(format!(
             "train.devices = [\"{name}\"]: {size} processes on this machine cannot share one GPU; use [\"all\"], and each takes \
@@ -70,6 +78,21 @@ fn device_of(seat: &Seat, asked: &[String]) -> Result<String, EngineError> {
             })
         }
     }
+}
+
+/// The number of the GPU that a process takes of those that it sees: its own number, or the one that its launcher shows to it
+/// alone (`srun --gpus-per-task=1`). One that all see by chance is not shared: the number is then one that is not there.
+fn gpu_of(local: usize, visible: usize, variable: Option<&str>) -> usize {
+    let single = variable.is_some_and(|list| !list.trim().is_empty() && !list.contains(','));
+    if visible == 1 && single { 0 } else { local }
+}
+
+/// Two of these that are the same GPU, by the driver's names.
+fn same_gpu(gpus: &[Option<String>]) -> Option<(usize, usize)> {
+    gpus.iter().enumerate().find_map(|(i, gpu)| {
+        let first = gpus.iter().position(|other| other.is_some() && other == gpu)?;
+        (first < i).then_some((first, i))
+    })
 }
 
 fn first(names: Vec<String>, asked: &str) -> Result<String, EngineError> {

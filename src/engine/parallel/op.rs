@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::freeze::Resolution;
 use crate::core::recipe::{OnNan, Recipe};
 use crate::core::tensor::HostTensor;
-use crate::engine::api::{EvalSums, InputSpec, Pass, StepInput};
+use crate::engine::api::{EngineError, EvalSums, InputSpec, Pass, StepInput};
 
 /// One thing to do. All but `Pass` and `Step` are answered; those two only when they fail.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,14 +81,36 @@ impl From<Op> for Message {
 /// What a rank says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The learner is built, on this device.
-    Built(String),
+    /// The learner is built, on this device; with the driver's name of a GPU that no other process is to have.
+    Built(String, Option<String>),
     /// It is done.
     Done,
     /// Of its share of a validation batch; with class weights the bits of the losses' sum and mass.
     Sums(EvalSums, Option<[u64; 2]>),
     /// Of the state.
     Fingerprint(u64),
-    /// It could not be done, in words.
+    /// It could not be done, in words, and nothing is lost by it.
+    Refused(String),
+    /// It failed, and its rank with it.
     Failed(String),
+    /// It failed because another rank has gone: whose fault it is, that one says.
+    Echo(String),
+}
+
+impl Answer {
+    /// How a rank ends.
+    pub fn of(error: &EngineError) -> Self {
+        match error {
+            EngineError::Lost(words) => Self::Echo(words.clone()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+
+    /// What could not be done, where it says so.
+    pub fn fault(&self) -> Option<&str> {
+        match self {
+            Self::Refused(words) | Self::Failed(words) | Self::Echo(words) => Some(words),
+            _ => None,
+        }
+    }
 }

@@ -55,16 +55,16 @@ impl Peer {
         }
     }
 
-    /// Why it failed, if that becomes known before the deadline.
-    pub fn failure(&self, deadline: Instant) -> Option<String> {
+    /// How it failed, if that becomes known before the deadline.
+    pub fn failure(&self, deadline: Instant) -> Option<Answer> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match self.answers.recv_timeout(left) {
-                Ok(Answer::Failed(words)) => return Some(words),
+                Ok(answer @ (Answer::Failed(_) | Answer::Echo(_))) => return Some(answer),
                 // To something that was asked before.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return None,
-                Err(RecvTimeoutError::Disconnected) => return Some("it ended without a word".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => return Some(self.gone()),
             }
         }
     }

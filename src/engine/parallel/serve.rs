@@ -34,7 +34,7 @@ impl Rank {
                 Ok(_) if silent => {}
                 Ok(said) => answer(said),
                 Err(error) if silent => return Err(error),
-                Err(error) => answer(Answer::Failed(error.to_string())),
+                Err(error) => answer(Answer::Refused(error.to_string())),
             }
         }
         Ok(())

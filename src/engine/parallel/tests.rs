@@ -1,9 +1,18 @@
-use super::{device_of, threads};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use super::leader::culprit;
+use super::op::{Answer, Message};
+use super::peer::{Link, Peer};
+use super::{PATIENCE, device_of, gpu_of, same_gpu, threads};
 use crate::core::recipe::Recipe;
+use crate::core::tensor::HostTensor;
 use crate::engine::api::{EngineError, InputSpec, Learner, Pass, StepInput};
 use crate::engine::data::{self, EpochPlan};
+use crate::engine::ffi::c10d::{Group, Store};
 use crate::engine::parallel::Leader;
 use crate::engine::seat::Seat;
+use crate::engine::torch::TorchLearner;
 
 const RECIPE: &str = "
     model = { arch = 'mlp', width = 4, hidden = [8] }
@@ -11,13 +20,119 @@ const RECIPE: &str = "
     train = { steps = 4, batch_size = 8, devices = ['cpu:0', 'cpu:1'], threads = 1 }
 ";
 
+pub fn recipe() -> Recipe {
+    Recipe::parse(RECIPE, "test.toml", std::path::Path::new("."), &[]).unwrap()
+}
+
+pub fn opened() -> data::Dataset {
+    data::open(&recipe().data, None, 0).unwrap()
+}
+
+pub fn input(data: &data::Dataset) -> InputSpec {
+    InputSpec { sample_shape: data.info().sample_shape.clone(), outputs: data.info().outputs }
+}
+
 fn two() -> (Leader, data::Dataset) {
-    let recipe = Recipe::parse(RECIPE, "test.toml", std::path::Path::new("."), &[]).unwrap();
-    let data = data::open(&recipe.data, None, 0).unwrap();
-    let info = data.info();
-    let input = InputSpec { sample_shape: info.sample_shape.clone(), outputs: info.outputs };
+    let data = opened();
     let devices = ["cpu:0".to_owned(), "cpu:1".to_owned()];
-    (threads(&recipe, &input, &data, &devices).unwrap(), data.share(0, 2))
+    (threads(&recipe(), &input(&data), &data, &devices).unwrap(), data.share(0, 2))
+}
+
+/// A leader whose rank 1 only plays to be one: it is built, is told to join, and answers what it is given to answer.
+fn beside(answers: Vec<Answer>, group: fn() -> Result<Group, EngineError>) -> Result<Leader, EngineError> {
+    let built = Answer::Built("cpu:1".to_owned(), None);
+    beside_all(vec![[vec![built], answers].concat()], group)
+}
+
+/// The same with several, and with the first answer given.
+fn beside_all(ranks: Vec<Vec<Answer>>, group: fn() -> Result<Group, EngineError>) -> Result<Leader, EngineError> {
+    let (mut peers, mut threads) = (Vec::new(), Vec::new());
+    for (i, answers) in ranks.into_iter().enumerate() {
+        let (ops, told) = channel::<Message>();
+        let (say, heard) = channel();
+        threads.push(std::thread::spawn(move || {
+            for answer in answers {
+                let _ = say.send(answer);
+                let _ = told.recv();
+            }
+            // Until it is dropped.
+            while told.recv().is_ok() {}
+        }));
+        let name = format!("rank {0} (cpu:{0})", i + 1);
+        peers.push(Peer { name, elsewhere: None, link: Link::Thread(ops), answers: heard });
+    }
+    let local = TorchLearner::new(&recipe(), &input(&opened()), "cpu").unwrap();
+    Leader::assemble(local, peers, "cpu:0", threads, None, group)
+}
+
+fn alone() -> Result<Group, EngineError> {
+    Ok(Group::gloo(&Store::local()?, 0, 1, "127.0.0.1", "", PATIENCE)?)
+}
+
+/// What waits for a rank 1 that never joins.
+fn in_vain() -> Result<Group, EngineError> {
+    Ok(Group::gloo(&Store::local()?, 0, 2, "127.0.0.1", "", PATIENCE)?)
+}
+
+fn failed(words: &str) -> Answer {
+    Answer::Failed(words.to_owned())
+}
+
+#[test]
+fn a_rank_that_cannot_join_is_noticed_at_once() {
+    let began = Instant::now();
+    match beside(vec![failed("no network")], in_vain).map(drop) {
+        Err(EngineError::Lost(words)) => assert_eq!(words, "rank 1 (cpu:1): no network"),
+        other => panic!("{other:?}"),
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_rank_0_that_cannot_join_says_why() {
+    let words = beside(vec![], || Err(EngineError::Failed("no network".to_owned()))).map(drop).unwrap_err();
+    assert_eq!(words.to_string(), "the ranks cannot join: no network");
+}
+
+#[test]
+fn ranks_part_where_one_does_what_another_cannot() {
+    let bad = [HostTensor::from_f32("no.such.tensor", &[1], &[0.0])];
+    let after = |answer: Answer| {
+        let mut leader = beside(vec![Answer::Done, answer], alone).unwrap();
+        let error = leader.restore_weights(&bad).unwrap_err();
+        (error, leader.restore_weights(&[]))
+    };
+    let (error, next) = after(Answer::Done);
+    let EngineError::Lost(words) = error else { panic!("{error:?}") };
+    assert!(words.starts_with("rank 1 (cpu:1): it did what rank 0 could not do (the model has no tensor"), "{words}");
+    assert!(matches!(next, Err(EngineError::Lost(again)) if again == words));
+    let (error, _) = after(failed("it is gone"));
+    assert!(matches!(error, EngineError::Lost(words) if words == "rank 1 (cpu:1): it is gone"));
+}
+
+#[test]
+fn ranks_part_where_one_refuses_what_another_does() {
+    let mut leader = beside(vec![Answer::Done, Answer::Refused("no room".to_owned())], alone).unwrap();
+    let weights = leader.local().snapshot().unwrap().weights;
+    match leader.restore_weights(&weights) {
+        Err(EngineError::Lost(words)) => assert_eq!(words, "rank 1 (cpu:1): no room"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_failed_first_is_told_by_where_an_error_comes_from_and_not_by_its_words() {
+    // As of a file on a network disk.
+    let words = "images/1.png: Connection reset by peer (os error 104)";
+    let answers = [None, Some(Answer::Echo("closed".to_owned())), Some(failed(words)), Some(Answer::Done)];
+    assert_eq!(culprit(&answers), Some((2, words)));
+    assert_eq!(culprit(&answers[..2]), Some((1, "closed")));
+    assert_eq!(culprit(&answers[3..]), None);
+    let mut leader = beside(vec![Answer::Done], alone).unwrap();
+    let began = Instant::now();
+    let error = leader.blame(EngineError::Failed(words.to_owned()));
+    assert!(matches!(error, EngineError::Failed(same) if same == words));
+    assert!(began.elapsed() < Duration::from_secs(2), "nobody else is asked");
 }
 
 fn step(leader: &mut Leader, data: &data::Dataset) -> Result<(), EngineError> {
@@ -72,6 +187,29 @@ fn a_rank_that_has_gone_is_lost_and_the_state_stays() {
         other => panic!("{other:?}"),
     }
     assert_eq!(leader.snapshot().unwrap().weights, before.weights);
+}
+
+#[test]
+fn a_process_takes_the_gpu_with_its_number_or_the_one_that_is_shown_to_it_alone() {
+    assert_eq!([0, 1, 3].map(|local| gpu_of(local, 4, None)), [0, 1, 3]);
+    assert_eq!(gpu_of(1, 2, Some("2,3")), 1);
+    assert_eq!([0, 1, 7].map(|local| gpu_of(local, 1, Some("5"))), [0; 3]);
+    assert_eq!(gpu_of(1, 1, Some("MIG-1c9d")), 0);
+    // Refused then, since there is no such GPU.
+    assert_eq!(gpu_of(1, 1, None), 1);
+    assert_eq!(gpu_of(1, 1, Some("0,9")), 1);
+    assert_eq!(gpu_of(2, 2, Some("0,1")), 2);
+}
+
+#[test]
+fn two_ranks_on_one_gpu_are_found_out() {
+    let gpu = |name: &str| (!name.is_empty()).then(|| format!("GPU-{name}"));
+    assert_eq!(same_gpu(&["a", "b", "", ""].map(gpu)), None);
+    assert_eq!(same_gpu(&["a", "b", "c", "b"].map(gpu)), Some((1, 3)));
+    let built = Answer::Built("cuda:0".to_owned(), gpu("a"));
+    let words = beside_all(vec![vec![built.clone(), Answer::Done], vec![built, Answer::Done]], alone).map(drop);
+    let words = words.unwrap_err().to_string();
+    assert!(words.starts_with("rank 1 (cpu:1) and rank 2 (cpu:2) have the same GPU (GPU-a)"), "{words}");
 }
 
 #[test]

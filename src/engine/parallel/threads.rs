@@ -4,8 +4,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
+use super::meet::meet;
 use super::op::{Answer, Message, Op};
 use super::peer::{Link, Peer};
 use super::serve::Rank;
@@ -60,30 +61,63 @@ pub fn threads(recipe: &Recipe, input: &InputSpec, data: &Dataset, devices: &[St
     }
     let local = plan.build(0)?;
     let device = devices.first().map_or("cpu", String::as_str);
-    Leader::assemble(local, peers, device, threads, None, || plan.group(0))
+    Leader::assemble(local, peers, device, threads, None, move || plan.group(0))
 }
 
 /// The body of a rank's thread.
-fn replica(plan: &Plan, rank: usize, told: &Receiver<Message>, say: &Sender<Answer>) {
+fn replica(plan: &Arc<Plan>, rank: usize, told: &Receiver<Message>, say: &Sender<Answer>) {
     // Nobody hears it where rank 0 has gone; then there is nothing more to be told either.
     let answer = |answer| drop(say.send(answer));
     let work = || -> Result<(), EngineError> {
         let mut learner = plan.build(rank)?;
-        answer(Answer::Built(learner.device_name().to_owned()));
+        answer(Answer::Built(learner.device_name().to_owned(), None));
         let Ok(Message { op: Op::Join, .. }) = told.recv() else { return Ok(()) };
-        learner.join(plan.group(rank)?);
+        let joining = Arc::clone(plan);
+        // Nothing is asked of it before all have joined.
+        let gone = || match told.try_recv() {
+            Err(TryRecvError::Disconnected) => Some(EngineError::Lost("rank 0 has gone".to_owned())),
+            _ => None,
+        };
+        learner.join(meet(move || joining.group(rank), gone)?);
         answer(Answer::Done);
         let data = plan.data.share(rank, plan.devices.len());
         let mut rank = Rank::new(learner, data);
         if let Err(error) = rank.serve(|| told.recv().ok(), answer) {
             // Before its connections close, which can take a while.
-            answer(Answer::Failed(error.to_string()));
+            answer(Answer::of(&error));
         }
         Ok(())
     };
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => answer(Answer::Failed(error.to_string())),
+        Ok(Err(error)) => answer(Answer::of(&error)),
         Err(_) => answer(Answer::Failed("it broke down; this is a bug".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::parallel::tests::{input, opened, recipe};
+
+    #[test]
+    fn a_replica_whose_rank_0_goes_before_they_have_joined_does_not_wait_for_it() {
+        let (recipe, data) = (recipe(), opened());
+        let devices = vec!["cpu:0".to_owned(), "cpu:1".to_owned()];
+        let store = Store::local().unwrap();
+        let plan = Arc::new(Plan { input: input(&data), recipe, data, devices, store });
+        let (ops, told) = channel();
+        let (say, answers) = channel();
+        let thread = std::thread::spawn(move || replica(&plan, 1, &told, &say));
+        assert!(matches!(answers.recv(), Ok(Answer::Built(_, None))));
+        ops.send(Op::Join.into()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        drop(ops);
+        let began = Instant::now();
+        assert!(matches!(answers.recv(), Ok(Answer::Echo(words)) if words == "rank 0 has gone"));
+        thread.join().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5));
     }
 }

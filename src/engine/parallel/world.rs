@@ -5,18 +5,14 @@
 //! has died.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::ErrorKind;
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Sender, channel};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
-use super::line::{Line, silence};
-use super::op::{Answer, Op};
-use super::peer::{Link, Peer};
-use super::wire::{self, Frame, Hello};
-use super::{Leader, MEET, PATIENCE, VERSION, device_of, here};
+use super::arrivals::Arrivals;
+use super::op::{Message, Op};
+use super::peer::Peer;
+use super::{Leader, MEET, PATIENCE, device_of};
 use crate::core::recipe::Recipe;
 use crate::core::tensor::HostTensor;
 use crate::engine::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
@@ -48,7 +44,7 @@ pub(super) fn group(seat: &Seat, store: &Store) -> Result<Group> {
 
 /// All ranks, connected and waiting.
 struct World {
-    store: Store,
+    store: Arc<Store>,
     peers: Vec<Peer>,
     alarm: Arc<Alarm>,
 }
@@ -78,6 +74,7 @@ impl Drop for World {
 }
 
 impl World {
+    /// Waits for all others. Where that fails, those that have come hear why.
     fn gather(seat: &Seat) -> Result<Self> {
         let failed = |what: &str, e: std::io::Error| EngineError::Failed(format!("rank 0: {what}: {e}"));
         let address = if seat.is_loopback() { "127.0.0.1:0" } else { "[::]:0" };
@@ -86,52 +83,42 @@ impl World {
         let port = listener.local_addr().map_err(|e| failed("no address", e))?.port();
         listener.set_nonblocking(true).map_err(|e| failed("cannot listen for the other ranks", e))?;
         let token = token();
-        let store = store(seat)?;
+        let store = Arc::new(store(seat)?);
         store.set("control", &format!("{port} {token}"))?;
         let alarm = Arc::new(Alarm::default());
-        let mut found: Vec<Option<Peer>> = (1..seat.size).map(|_| None).collect();
-        let deadline = Instant::now() + MEET;
-        while found.iter().any(Option::is_none) {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    let Some((hello, stream)) = greet(stream, &token) else { continue };
-                    if hello.version != VERSION {
-                        return Err(EngineError::Failed(format!(
-                            "rank {} on {} runs frostline {}, rank 0 {VERSION}: start the same build everywhere",
-                            hello.rank, hello.host, hello.version
-                        )));
-                    }
-                    match hello.rank.checked_sub(1).and_then(|i| found.get_mut(i)) {
-                        // From now on it hears that rank 0 lives, however long the others take.
-                        Some(place @ None) => {
-                            let peer = peer(&hello, stream, seat.heartbeat, &alarm);
-                            *place = Some(peer.map_err(|e| failed("cannot talk to the other ranks", e))?);
-                        }
-                        _ => {
-                            return Err(EngineError::Failed(format!(
-                                "two processes are rank {}, or it is not below WORLD_SIZE={}: check RANK",
-                                hello.rank, seat.size
-                            )));
-                        }
-                    }
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(_) => {
-                    let missing = found.iter().enumerate().filter(|(_, f)| f.is_none());
-                    let missing: Vec<String> = missing.map(|(i, _)| (i + 1).to_string()).collect();
-                    return Err(EngineError::Failed(format!(
-                        "rank {} of {} did not come within {} s; look at what they say, and whether their machines reach {}",
-                        missing.join(", "),
-                        seat.size,
-                        MEET.as_secs(),
-                        seat.master
-                    )));
-                }
+        let mut arrivals = Arrivals::new(seat.size, token, seat.heartbeat, Arc::clone(&alarm));
+        match arrivals.wait(&listener, &seat.master) {
+            Ok(peers) => Ok(Self { store, peers, alarm }),
+            Err(error) => {
+                alarm.notice();
+                alarm.tell(&format!("rank 0: {error}"));
+                Err(error)
             }
         }
-        Ok(Self { store, peers: found.into_iter().flatten().collect(), alarm })
+    }
+
+    /// Has everybody build, and joins them.
+    fn lead(&mut self, seat: &Seat, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Leader> {
+        let build = Op::Build { recipe: Box::new(recipe.clone()), input: input.clone() };
+        let message = Message::from(build);
+        if let Some(gone) = self.peers.iter_mut().find_map(|p| (!p.send(&message)).then(|| p.name.clone())) {
+            return Err(EngineError::Failed(format!("{gone} is gone")));
+        }
+        let mut local = TorchLearner::new(recipe, input, device)?;
+        local.share_cores(seat.local_size);
+        let (peers, alarm) = (std::mem::take(&mut self.peers), Arc::clone(&self.alarm));
+        let (seat, store) = (seat.clone(), Arc::clone(&self.store));
+        Leader::assemble(local, peers, device, Vec::new(), Some(alarm), move || group(&seat, &store))
+    }
+
+    /// Tells the others why there is no run.
+    fn fail(&mut self, error: &EngineError) {
+        // Otherwise the leader has told them.
+        if !self.peers.is_empty() {
+            self.alarm.notice();
+            self.alarm.tell(&format!("rank 0: {error}"));
+            self.peers.clear();
+        }
     }
 }
 
@@ -141,48 +128,10 @@ fn token() -> String {
     format!("{:016x}{:016x}", draw(), draw())
 }
 
-/// Who has connected; nobody where it is not one of ours.
-fn greet(stream: TcpStream, token: &str) -> Option<(Hello, TcpStream)> {
-    stream.set_nonblocking(false).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    match wire::read(&mut &stream) {
-        Ok(Frame::Hello(hello)) if hello.token == token => Some((hello, stream)),
-        _ => None,
-    }
-}
-
-fn peer(hello: &Hello, stream: TcpStream, heartbeat: Duration, alarm: &Arc<Alarm>) -> std::io::Result<Peer> {
-    let Hello { rank, host, pid, .. } = hello;
-    let name = format!("rank {rank} (process {pid} on {host})");
-    let (say, answers) = channel();
-    let receiving = stream.try_clone()?;
-    let line = Line::new(stream, heartbeat)?;
-    alarm.add(line.caller());
-    let (theirs, called) = (Arc::clone(alarm), name.clone());
-    let body = move || listen(receiving, heartbeat, &called, &say, &theirs);
-    std::thread::Builder::new().name(format!("rank-{rank}")).spawn(body)?;
-    let elsewhere = (*host != here()).then(|| host.clone());
-    Ok(Peer { name, elsewhere, link: Link::Process(line), answers })
-}
-
-/// The body of the thread that listens to a rank; it ends with the connection.
-fn listen(mut stream: TcpStream, heartbeat: Duration, name: &str, say: &Sender<Answer>, alarm: &Arc<Alarm>) {
-    loop {
-        match wire::read(&mut stream) {
-            Ok(Frame::Say(answer)) => {
-                if say.send(answer).is_err() {
-                    return;
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                let words = silence(&error, heartbeat);
-                let _ = say.send(Answer::Failed(words.clone()));
-                alarm.ring(&format!("{name}: {words}"));
-                return;
-            }
-        }
-    }
+fn settled() -> EngineError {
+    EngineError::Refused(
+        "the devices of a run of several processes stay as they are; stop it, and resume it on others".to_owned(),
+    )
 }
 
 impl Engine for LeadingEngine {
@@ -206,8 +155,11 @@ impl Engine for LeadingEngine {
         TorchEngine.input_channels(arch)
     }
 
-    /// This process's own.
+    /// This process's own, until the run has them.
     fn resolve_devices(&self, asked: &[String]) -> Result<Vec<String>> {
+        if self.world.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(settled());
+        }
         Ok(vec![device_of(&self.seat, asked)?])
     }
 
@@ -224,22 +176,10 @@ impl Engine for LeadingEngine {
     ) -> Result<Box<dyn Learner>> {
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (Some(mut world), Some(device)) = (world, devices.first()) else {
-            return Err(EngineError::Refused(
-                "the devices of a run of several processes stay as they are; stop it, and resume it on others"
-                    .to_owned(),
-            ));
+            return Err(settled());
         };
-        let build = Op::Build { recipe: Box::new(recipe.clone()), input: input.clone() };
-        let message = build.into();
-        if let Some(gone) = world.peers.iter_mut().find_map(|p| (!p.send(&message)).then(|| p.name.clone())) {
-            return Err(EngineError::Failed(format!("{gone} is gone")));
-        }
-        let mut local = TorchLearner::new(recipe, input, device)?;
-        local.share_cores(self.seat.local_size);
-        let (peers, alarm) = (std::mem::take(&mut world.peers), Arc::clone(&world.alarm));
-        let leader =
-            Leader::assemble(local, peers, device, Vec::new(), Some(alarm), || group(&self.seat, &world.store))?;
-        Ok(Box::new(leader))
+        let led = world.lead(&self.seat, recipe, input, device);
+        Ok(Box::new(led.inspect_err(|error| world.fail(error))?))
     }
 
     fn export_script(
@@ -250,5 +190,31 @@ impl Engine for LeadingEngine {
         to: &mut dyn std::io::Write,
     ) -> Result<()> {
         TorchEngine.export_script(recipe, input, weights, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::parallel::arrivals::tests::{rank_1, said};
+    use crate::engine::parallel::tests::{input, opened, recipe};
+
+    #[test]
+    fn a_rank_0_that_cannot_build_tells_the_others_why() {
+        let alarm = Arc::new(Alarm::default());
+        let (peer, mut there) = rank_1(&alarm);
+        let world = World { store: Arc::new(Store::local().unwrap()), peers: vec![peer], alarm };
+        let vars = [("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")];
+        let get = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let seat = Seat::read(get).unwrap().unwrap();
+        let engine = LeadingEngine { seat, world: Mutex::new(Some(world)) };
+        let (mut recipe, data) = (recipe(), opened());
+        recipe.model.arch = "no-such".to_owned();
+        let Err(error) = engine.learner_on(&recipe, &input(&data), &data, &["cpu".to_owned()]) else {
+            panic!("there is no such model")
+        };
+        assert_eq!(said(&mut there), format!("rank 0: {error}"));
+        let refused = engine.resolve_devices(&["cpu".to_owned()]).unwrap_err().to_string();
+        assert!(refused.starts_with("the devices of a run of several processes stay"), "{refused}");
     }
 }

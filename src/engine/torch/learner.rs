@@ -180,10 +180,10 @@ impl TorchLearner {
             None => share,
             Some(scaler) => scaler.scaled(&share)?,
         };
-        if let Some(team) = self.team.as_ref().filter(|_| last) {
-            team.prepare(&start)?;
+        match self.team.as_ref().filter(|_| last) {
+            Some(team) => team.backward(&start)?,
+            None => start.f_backward()?,
         }
-        start.f_backward()?;
         Ok(loss.f_detach()?)
     }
 

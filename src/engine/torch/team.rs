@@ -9,8 +9,9 @@
 use tch::Tensor;
 
 use super::learner::Result;
-use crate::engine::ffi::TensorList;
+use crate::engine::api::EngineError;
 use crate::engine::ffi::c10d::{Group, Reducer, Work};
+use crate::engine::ffi::{ShimError, TensorList};
 
 /// This rank's end of a team.
 pub struct Team {
@@ -48,25 +49,42 @@ impl Team {
     /// Begins to find out how much each micro batch of a step weighs on all ranks together. `mine`: on this one.
     pub fn shares(&self, mine: Vec<f64>) -> Result<Shares> {
         let all = Tensor::f_from_slice(&mine)?;
-        let work = self.group.start_all_reduce(&all)?;
+        let work = self.group.start_all_reduce(&all).map_err(lost)?;
         Ok(Shares { mine, all, work: Some(work), size: self.size() as f64 })
     }
 
-    /// Makes the backward that starts from `loss` average the gradients, those of backwards before it included.
-    pub fn prepare(&self, loss: &Tensor) -> Result<()> {
+    /// The step's last backward, from `loss`: averages the gradients, those of backwards before it included.
+    pub fn backward(&self, loss: &Tensor) -> Result<()> {
         if let Some(reducer) = &self.reducer {
             reducer.prepare(loss)?;
         }
-        Ok(())
+        // Here alone words must tell whether the model or the reducer failed.
+        loss.f_backward().map_err(|error| match EngineError::from(error) {
+            EngineError::Failed(words) if tells_of_a_connection(&words) => EngineError::Lost(words),
+            other => other,
+        })
     }
 
     /// After the last backward: the mean loss over all ranks, and rank 0's buffers for everybody.
     pub fn agree(&self, loss: &Tensor, buffers: &TensorList) -> Result<Tensor> {
         let mean = loss.f_div_scalar(self.size() as i64)?;
-        self.group.all_reduce(&mean)?;
-        self.group.broadcast(buffers, 0)?;
+        self.group.all_reduce(&mean).map_err(lost)?;
+        self.group.broadcast(buffers, 0).map_err(lost)?;
         Ok(mean)
     }
+}
+
+/// What ranks tell each other fails where one of them has gone.
+fn lost(error: ShimError) -> EngineError {
+    match EngineError::from(error) {
+        EngineError::Failed(words) => EngineError::Lost(words),
+        other => other,
+    }
+}
+
+/// Whether c10d or Gloo speaks.
+fn tells_of_a_connection(words: &str) -> bool {
+    ["gloo", "c10d", "Connection closed", "Connection reset", "Broken pipe"].iter().any(|w| words.contains(w))
 }
 
 /// What this rank's part of each micro batch weighs.
@@ -92,7 +110,7 @@ impl Shares {
 
     fn of_all(&mut self, i: usize) -> Result<f64> {
         if let Some(work) = self.work.take() {
-            work.wait()?;
+            work.wait().map_err(lost)?;
         }
         Ok(self.all.f_double_value(&[i as i64])?)
     }
