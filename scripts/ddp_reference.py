@@ -8,6 +8,7 @@ Each rank takes a contiguous share of every batch; all shares are of one size, a
 
 import os
 import sys
+import time
 
 import torch
 import torch.distributed as dist
@@ -46,7 +47,9 @@ def rank_main(rank, ranks, folder):
             print(mean.item(), flush=True)
     if rank == 0:
         save_file(net.module.state_dict(), f"{folder}/after.safetensors")
-    dist.destroy_process_group()
+    # A rank that closes its connections first can bring Gloo's threads in another one to abort it: all stay until all are done.
+    open(f"{folder}/done-{rank}", "w").close()
+    time.sleep(600)
 
 
 if __name__ == "__main__":
@@ -57,4 +60,9 @@ if __name__ == "__main__":
     x = torch.randn(4 * BATCH, 1, 6, 6) * torch.linspace(0.2, 2, 4 * BATCH).view(-1, 1, 1, 1)
     save_file({"x": x, "y": torch.arange(4 * BATCH) % 3}, f"{folder}/data.safetensors")
     torch.jit.script(model()).save(f"{folder}/model.pt")
-    mp.spawn(rank_main, (ranks, folder), nprocs=ranks)
+    context = mp.spawn(rank_main, (ranks, folder), nprocs=ranks, join=False)
+    while not all(os.path.exists(f"{folder}/done-{rank}") for rank in range(ranks)):
+        # Raises where one has failed.
+        context.join(timeout=0.05)
+    for process in context.processes:
+        process.kill()
