@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frostline::core::command::Command;
 use frostline::core::control::{FromHost, MAX_ASK, ToHost, decode, encode};
@@ -102,6 +102,61 @@ fn commands_are_done_when_they_are_answered() {
         Err(AskError::Attach(AttachError::NotLive { status: RunStatus::Stopped, .. })) => {}
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn gradient_norms_are_told_to_whoever_asks_here_and_elsewhere_and_reach_no_file() {
+    let (_place, handle) = endless();
+    let run = handle.dir().clone();
+    let (viewer, other) = (attach(&run).unwrap(), attach(&run).unwrap());
+    let gradients = |handle: &RunHandle| {
+        let told = |r: Record| match r.event {
+            Event::Gradients { norms } => Some((r.step, norms)),
+            _ => None,
+        };
+        handle.wait(Duration::from_millis(100));
+        handle.drain().into_iter().filter_map(told).collect::<Vec<_>>()
+    };
+    let first = |handle: &RunHandle| {
+        let start = Instant::now();
+        loop {
+            match gradients(handle).pop() {
+                Some(told) => return told,
+                None => assert!(start.elapsed() < Duration::from_secs(20), "nothing is told"),
+            }
+        }
+    };
+    assert_eq!(gradients(&handle), [], "nobody has asked");
+    viewer.want_gradients(true);
+    let (step, norms) = first(&viewer);
+    assert!(step > 0);
+    let names: Vec<&String> = norms.keys().collect();
+    let mut all: Vec<String> = handle.tree().parameters.iter().map(|p| p.name.clone()).collect();
+    all.sort();
+    assert_eq!(names, all.iter().collect::<Vec<_>>());
+    assert!(norms.values().all(|norm| *norm > 0.0 && norm.is_finite()), "{norms:?}");
+    assert_eq!(first(&other).1.len(), norms.len(), "everybody who watches steps hears it");
+    // What is frozen gets none.
+    ask(&run, Command::Freeze { rules: vec![format!("freeze {}", all[0])] }, None).unwrap();
+    let start = Instant::now();
+    while first(&viewer).1.len() == norms.len() {
+        assert!(start.elapsed() < Duration::from_secs(20), "the frozen one is still told");
+    }
+    viewer.want_gradients(false);
+    // A run that stands still tells its last step's, once.
+    ask(&run, Command::Pause, None).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    for followed in [&handle, &viewer] {
+        followed.drain();
+    }
+    handle.want_gradients(true);
+    let (at, told) = first(&handle);
+    assert_eq!((at, told.len()), (run.summary().step, norms.len() - 1));
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(gradients(&handle), []);
+    let kept = std::fs::read_to_string(run.path().join("events.jsonl")).unwrap();
+    assert!(!kept.contains("gradients"), "{kept}");
+    stop(handle);
 }
 
 #[test]

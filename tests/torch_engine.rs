@@ -345,6 +345,29 @@ fn a_probe_says_what_gradients_reach_and_changes_nothing() {
 }
 
 #[test]
+fn gradient_norms_are_those_of_the_last_step_and_of_what_learns() {
+    let mut l = learner(&recipe("resnet8"));
+    assert_eq!(l.gradient_norms().unwrap(), [], "there was no step yet");
+    let global = |norms: &[Option<f64>]| norms.iter().flatten().map(|n| n * n).sum::<f64>().sqrt();
+    let report = step(&mut *l, 0);
+    let norms = l.gradient_norms().unwrap();
+    assert!(norms.iter().all(Option::is_some), "{norms:?}");
+    assert!((global(&norms) / report.grad_norm - 1.0).abs() < 1e-5, "{norms:?} {report:?}");
+    // Clipped ones are what the optimizer takes.
+    let clip = report.grad_norm / 10.0;
+    l.step(&StepInput { clip_grad_norm: Some(clip), ..input(1, &[batch(1)]) }).unwrap();
+    assert!((global(&l.gradient_norms().unwrap()) / clip - 1.0).abs() < 1e-3);
+    let head = plan(&*l, |n| n.starts_with("fc"));
+    l.apply_freeze(&head).unwrap();
+    assert_eq!(l.gradient_norms().unwrap(), [], "those of another plan");
+    step(&mut *l, 2);
+    let norms = l.gradient_norms().unwrap();
+    for (p, norm) in l.tree().parameters.iter().zip(&norms) {
+        assert_eq!(norm.is_some(), p.name.starts_with("fc"), "{}", p.name);
+    }
+}
+
+#[test]
 fn a_resumed_run_keeps_its_number_of_threads() {
     let mut r = recipe("mlp");
     r.train.threads = 3;

@@ -124,6 +124,8 @@ pub enum Effect {
     Send(Command),
     /// Say something to the run of another process that this screen is connected to.
     Tell(Command),
+    /// Have the followed run with this id tell its gradients' norms, and no other one.
+    Gradients(Option<String>),
     /// Connect to the process that hosts a run.
     Attach(String),
     /// Have a process in the background go on with a run, which has just been stopped for it.

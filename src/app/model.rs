@@ -233,6 +233,8 @@ pub struct Model {
     pub marked: Option<Side>,
     /// Checkpoints that were compared last.
     pub drifted: Option<Drifted>,
+    /// The run that tells its gradients' norms.
+    pub gradients_of: Option<String>,
     /// What takes a while.
     pub busy: Busy,
     /// The process is to end as soon as the hosted run has.
@@ -283,6 +285,7 @@ impl Model {
             facts: None,
             marked: None,
             drifted: None,
+            gradients_of: None,
             busy: Busy { starting: watch.then(Starting::default), ..Busy::default() },
             leaving: false,
             handing_over: None,

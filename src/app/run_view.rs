@@ -12,12 +12,14 @@ use crate::core::run::{RunStatus, RunSummary};
 use crate::core::series::{Clock, Series};
 use crate::core::tree::Tree;
 
+mod gradients;
 mod overlap;
 mod pace;
 
 use super::format;
 use super::layers::Layers;
 use super::message::{AttachedRun, CheckpointRow, OpenedRun};
+pub use gradients::Gradients;
 use overlap::Overlap;
 use pace::Pace;
 
@@ -106,6 +108,8 @@ pub struct RunView {
     pub layers: Option<Layers>,
     /// Why they are not, if they cannot be.
     pub layers_problem: Option<String>,
+    /// How large the gradients were when the run last told.
+    pub gradients: Option<Gradients>,
     /// Checkpoints, oldest first; `None` while they are read.
     pub checkpoints: Option<Vec<CheckpointRow>>,
     /// What is known of the checkpoints' bytes.
@@ -156,6 +160,7 @@ impl RunView {
             rules,
             layers: None,
             layers_problem: None,
+            gradients: None,
             checkpoints: None,
             health: BTreeMap::new(),
             pace: Pace::default(),
@@ -207,6 +212,7 @@ impl RunView {
             (self.overlap, self.status, self.pace) = (overlap, old.status, old.pace);
             self.step = self.step.max(old.step);
         }
+        self.gradients = old.gradients;
         self.layers = old.layers;
         self.layers_problem = old.layers_problem;
         if let Some(layers) = self.layers.as_mut().filter(|l| l.rules() != self.rules) {
@@ -257,6 +263,7 @@ impl RunView {
                 self.clock.push(record.step, record.time_ms);
                 self.chart(record.step, metrics);
             }
+            Event::Gradients { norms } => self.gradients = Some(Gradients::new(record.step, norms)),
             _ => {
                 set_clock(&mut self.clock, record);
                 self.take_rare(record, false);
@@ -284,7 +291,7 @@ impl RunView {
     fn take_rare(&mut self, record: &Record, past: bool) {
         let line = |view: &mut Self, level, text: String| view.say(record.step, record.time_ms, level, text);
         match &record.event {
-            Event::Step { .. } | Event::EpochEnded { .. } => {}
+            Event::Step { .. } | Event::Gradients { .. } | Event::EpochEnded { .. } => {}
             Event::Started { steps, steps_per_epoch, devices, resumed_from } => {
                 (self.steps, self.steps_per_epoch) = (*steps, *steps_per_epoch);
                 self.devices.clone_from(devices);
@@ -314,6 +321,8 @@ impl RunView {
             Event::CheckpointFailed { message } => line(self, Level::Error, message.clone()),
             Event::CheckpointRemoved { .. } => {}
             Event::FreezeChanged { rules, trainable, frozen, states } => {
+                // Those of another plan.
+                self.gradients = None;
                 self.rules.clone_from(rules);
                 self.states.clone_from(states);
                 if let Some(layers) = &mut self.layers {

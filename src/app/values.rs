@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::layers::{Layers, NodeKind};
 use super::model::{Model, Subject};
+use super::run_view::Gradients;
 use crate::core::weights::ValueStats;
 
 /// Bytes of tensors that are read at most for one look.
@@ -127,6 +128,12 @@ impl Model {
     /// What moved between the two, once that is known.
     pub fn moved(&self) -> Option<&Drifted> {
         self.drifted.as_ref().filter(|d| !d.moved.is_empty() && Some(&d.pair) == self.wanted_pair().as_ref())
+    }
+
+    /// How large the gradients of the live run on view are, once it has told.
+    pub fn gradients(&self) -> Option<&Gradients> {
+        let view = self.shown().filter(|v| self.subject == Subject::Run && v.status.is_live())?;
+        view.gradients.as_ref()
     }
 
     /// The look that the node under the cursor asks for, or why there is none.

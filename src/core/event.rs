@@ -39,7 +39,7 @@ pub struct Record {
     pub event: Event,
 }
 
-/// The facts. All but [`Event::Step`] are rare and go to `events.jsonl`; steps go to the metrics file.
+/// The facts. All but [`Event::Step`] and [`Event::Gradients`] are rare and go to `events.jsonl`; steps go to the metrics file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -61,6 +61,13 @@ pub enum Event {
         /// The values.
         #[serde(with = "metrics_json")]
         metrics: Metrics,
+    },
+    /// L2 norms of the last step's gradients as the optimizer took them, after clipping, by parameter; those that got none
+    /// are left out. Said once a second while somebody wants to know. Never in `events.jsonl`.
+    Gradients {
+        /// `layer1.0.conv1.weight` to its norm.
+        #[serde(with = "metrics_json")]
+        norms: Metrics,
     },
     /// An epoch ended.
     EpochEnded {
@@ -159,9 +166,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether this is a rare event that must never be lost, as against a dense step record.
+    /// Whether this is a rare event that must never be lost, as against a dense record, of which the newest counts.
     pub fn is_rare(&self) -> bool {
-        !matches!(self, Self::Step { .. })
+        !matches!(self, Self::Step { .. } | Self::Gradients { .. })
     }
     /// Whether the run is over after it.
     pub fn is_end(&self) -> bool {

@@ -264,6 +264,11 @@ pub trait Learner: Send {
     /// One forward and backward in train mode that changes nothing: no parameter, buffer or optimizer state. Gives the
     /// L2 norm of each parameter's gradient, in the tree's order; `None` where no gradient reaches it.
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError>;
+    /// The same for the last step's gradients, as the optimizer took them. None at all before the first step, and after a
+    /// change of the plan until the next one.
+    fn gradient_norms(&mut self) -> Result<Vec<Option<f64>>, EngineError> {
+        Ok(Vec::new())
+    }
     /// The most bytes that the last [`Learner::probe`] held on the device beyond what was there before: gradients, and what
     /// the forward kept for them. `None` where the engine cannot tell.
     fn probe_peak(&self) -> Option<u64> {

@@ -107,6 +107,14 @@ impl RunHandle {
         id
     }
 
+    /// Has the trainer tell the gradients' norms once a second ([`Event::Gradients`]), or no longer.
+    pub fn want_gradients(&self, on: bool) {
+        match &self.place {
+            Place::Here(_) => self.reader.want_gradients(on),
+            Place::Elsewhere(client) => client.want_gradients(on),
+        }
+    }
+
     /// Takes all events that wait, in order. Step records are dropped, oldest first, when nobody drains; rare events never.
     /// Answers to the commands of others are left out.
     pub fn drain(&self) -> Vec<Record> {

@@ -420,6 +420,11 @@ impl EventLoop {
                     Some(attached) => attached.send(command),
                     None => self.apply(Message::Warning("the connection to the run is lost".to_owned())),
                 },
+                Effect::Gradients(of) => {
+                    for live in [&self.hosted, &self.attached].into_iter().flatten() {
+                        live.want_gradients(of.is_some() && live.id() == of.as_deref());
+                    }
+                }
                 Effect::Alert(words) => {
                     self.painter.ring(&self.model.alerts.to_terminal(&self.look.glyphs.plain(&words)));
                     (self.dirty, self.hurry) = (true, true);

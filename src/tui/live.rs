@@ -75,6 +75,13 @@ impl Live {
         }
     }
 
+    /// Has it tell its gradients' norms, or no longer.
+    pub fn want_gradients(&self, on: bool) {
+        if let Some(handle) = &self.handle {
+            handle.want_gradients(on);
+        }
+    }
+
     /// Gives the handle back; the run goes on.
     pub fn release(mut self) -> Option<RunHandle> {
         self.take_back()

@@ -11,6 +11,7 @@ use super::look::Look;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::app::action::Action;
+use crate::app::effect::Effect;
 use crate::app::message::RecipeEntry;
 use crate::app::model::{Exporting, Starting, Subject};
 use crate::app::overlay::Overlay;
@@ -22,7 +23,7 @@ use crate::app::{Message, Model, update};
 use crate::core::run::RunStatus;
 use models::{
     all, asked, charted, compared, detailed, devices, diffed, draft, empty, explained, exporting, filter, forking,
-    history, key, live, no_runs, opened, overlaid, past, pressed, troubled, with_runs,
+    history, key, live, no_runs, opened, overlaid, past, pressed, steep, troubled, with_runs,
 };
 
 fn picture(model: &Model, width: u16, height: u16, glyphs: Glyphs) -> String {
@@ -108,6 +109,15 @@ fn rules_that_are_typed() {
     snapshot!("rule_plan", asked("f tab tab tab", ""), 80, 24);
     snapshot!("rule_tiny", asked("f", "train layr1"), 20, 5);
     snapshot!("filter_preview", asked("/", "conv layer"), 80, 24);
+}
+
+#[test]
+fn gradient_norms_of_a_live_run() {
+    snapshot!("layers_gradients", steep(), 100, 24);
+    snapshot!("layers_gradients_explained", steep(), 140, 24);
+    let mut model = steep();
+    let asks = update(&mut model, Message::Key("4".parse().unwrap()));
+    assert!(asks.contains(&Effect::Gradients(None)), "{asks:?}");
 }
 
 #[test]

@@ -184,6 +184,9 @@ impl Learner for Probed {
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
         self.inner.probe(batch)
     }
+    fn gradient_norms(&mut self) -> Result<Vec<Option<f64>>, EngineError> {
+        self.inner.gradient_norms()
+    }
     fn probe_peak(&self) -> Option<u64> {
         self.inner.probe_peak()
     }

@@ -49,6 +49,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         effects.extend(rules::keep(model));
         effects.extend(look(model));
         effects.extend(drift(model));
+        effects.extend(gradients(model));
         effects.extend(checkpoints::facts(model));
     }
     effects.extend(model.wanted_sparks());
@@ -73,6 +74,17 @@ fn drift(model: &mut Model) -> Option<Effect> {
     }
     model.drifted = Some(Drifted { pair: pair.clone(), moved: HashMap::new() });
     Some(Effect::ReadDrift(pair))
+}
+
+/// Has a live run tell its gradients' norms while its layers are on view.
+fn gradients(model: &mut Model) -> Option<Effect> {
+    let on_view = model.screen == Screen::Model && model.subject == Subject::Run;
+    let wanted = model.shown().filter(|v| on_view && v.is_followed()).map(|v| v.id.clone());
+    if wanted == model.gradients_of {
+        return None;
+    }
+    model.gradients_of.clone_from(&wanted);
+    Some(Effect::Gradients(wanted))
 }
 
 fn apply(model: &mut Model, message: Message) -> Vec<Effect> {

@@ -115,6 +115,11 @@ pub enum ToHost {
     Snapshot,
     /// Send the layer tree.
     Tree,
+    /// Have the gradients' norms told once a second, or no longer. They come as events, to those who watch steps.
+    Gradients {
+        /// Whether.
+        on: bool,
+    },
     /// Do something; an answer with the same number follows when it is done.
     Command(Request),
 }
@@ -178,6 +183,7 @@ mod tests {
         let started =
             Event::Started { steps: 450, steps_per_epoch: 45, devices: vec!["cpu".into()], resumed_from: None };
         standing.fold(&event(started));
+        let norms = Metrics::from([("fc.bias".to_owned(), 0.25), ("fc.weight".to_owned(), f64::NAN)]);
         let said = [
             FromHost::Hello(Hello {
                 protocol: 1,
@@ -188,6 +194,7 @@ mod tests {
             FromHost::Snapshot(standing),
             FromHost::Event(event(Event::Paused)),
             FromHost::Steps(steps),
+            FromHost::Event(event(Event::Gradients { norms })),
             FromHost::Lagged { missed: 812 },
             FromHost::Answer(Answer::new(7, Ok("paused after step 120".into()))),
             FromHost::Answer(Answer::new(8, Err("lr = -1: give a finite number that is not negative".into()))),
@@ -206,6 +213,7 @@ mod tests {
             ToHost::Watch { steps: true },
             ToHost::Snapshot,
             ToHost::Tree,
+            ToHost::Gradients { on: true },
             command(7, Command::Pause),
             command(8, Command::Continue),
             command(9, Command::Save),

@@ -26,6 +26,8 @@ pub struct FakeLearner {
     bad: Vec<String>,
     /// A bad step under `on_nan = "stop"`: nothing is applied any more.
     halted: bool,
+    /// The gradients are those of a step under the plan in force.
+    stepped: bool,
     /// Bytes that the last probe would have taken.
     peak: Option<u64>,
 }
@@ -40,8 +42,8 @@ impl FakeLearner {
         let groups = groups(&recipe.optimizer, &tree).map_err(|e| EngineError::Refused(e.to_string()))?;
         let reports = VecDeque::new();
         let recipe = recipe.clone();
-        let (bad, halted, peak) = (Vec::new(), false, None);
-        Ok(Self { net, tree, slots, groups, recipe, quirks, reports, bad, halted, peak })
+        let (bad, halted, stepped, peak) = (Vec::new(), false, false, None);
+        Ok(Self { net, tree, slots, groups, recipe, quirks, reports, bad, halted, stepped, peak })
     }
 
     /// As an allocator would say it.
@@ -125,6 +127,13 @@ impl FakeLearner {
         }
         loss
     }
+
+    fn norms(&mut self) -> Vec<Option<f64>> {
+        let norm = |p: &super::net::Param| p.grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let reached = self.net.reached();
+        let params = self.net.params_mut().into_iter().zip(reached);
+        params.map(|(p, reached)| (reached && p.trainable).then(|| norm(p))).collect()
+    }
 }
 
 impl Learner for FakeLearner {
@@ -133,6 +142,7 @@ impl Learner for FakeLearner {
     }
 
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError> {
+        self.stepped = false;
         for (p, resolved) in self.net.params_mut().into_iter().zip(&plan.params) {
             p.trainable = resolved.state == ParamState::Trainable;
         }
@@ -167,6 +177,7 @@ impl Learner for FakeLearner {
         }
         let statistics: Vec<_> = self.net.blocks.iter().map(|b| (b.mean.clone(), b.var.clone(), b.tracked)).collect();
         let loss = self.gradients(input);
+        self.stepped = true;
         let names: Vec<String> = self.tree.parameters.iter().map(|p| p.name.clone()).collect();
         let params = self.net.params_mut();
         let finite = |p: &&mut super::net::Param| p.grad.iter().all(|g| g.is_finite());
@@ -228,10 +239,15 @@ impl Learner for FakeLearner {
         for (block, (mean, var, tracked)) in self.net.blocks.iter_mut().zip(statistics) {
             (block.mean, block.var, block.tracked) = (mean, var, tracked);
         }
-        let norm = |p: &super::net::Param| p.grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        let reached = self.net.reached();
-        let params = self.net.params_mut().into_iter().zip(reached);
-        Ok(params.map(|(p, reached)| (reached && p.trainable).then(|| norm(p))).collect())
+        self.stepped = false;
+        Ok(self.norms())
+    }
+
+    fn gradient_norms(&mut self) -> Result<Vec<Option<f64>>, EngineError> {
+        if !self.stepped {
+            return Ok(Vec::new());
+        }
+        Ok(self.norms())
     }
 
     fn probe_peak(&self) -> Option<u64> {

@@ -325,6 +325,11 @@ impl Learner for Leader {
         self.local.probe(batch)
     }
 
+    fn gradient_norms(&mut self) -> Result<Vec<Option<f64>>> {
+        // Of averaged gradients: the same everywhere.
+        self.local.gradient_norms()
+    }
+
     fn probe_peak(&self) -> Option<u64> {
         self.local.probe_peak()
     }

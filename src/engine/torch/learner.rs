@@ -295,14 +295,20 @@ impl TorchLearner {
         Ok(TensorList::new(self.params.iter().zip(has).filter(|(_, has)| *has).map(|(e, _)| &e.tensor)))
     }
 
-    fn gradient_norms(&self) -> Result<Vec<Option<f64>>> {
-        let mut norms = Vec::with_capacity(self.params.len());
-        for e in &self.params {
-            let list = TensorList::new([&e.tensor]);
-            let has = e.tensor.requires_grad() && ffi::has_grad(&list)?.first().copied().unwrap_or(false);
-            norms.push(if has { Some(e.tensor.f_grad()?.f_norm()?.f_double_value(&[])?) } else { None });
+    /// L2 norms of the gradients that are there.
+    fn norms(&self) -> Result<Vec<Option<f64>>> {
+        let has: Vec<bool> =
+            self.params.iter().zip(ffi::has_grad(&self.all)?).map(|(e, has)| has && e.tensor.requires_grad()).collect();
+        let there = self.params.iter().zip(&has).filter(|(_, has)| **has);
+        let norms: Vec<Tensor> =
+            there.map(|(e, _)| Ok(e.tensor.f_grad()?.f_norm()?.f_to_kind(Kind::Float)?)).collect::<Result<_>>()?;
+        if norms.is_empty() {
+            return Ok(vec![None; has.len()]);
         }
-        Ok(norms)
+        // One wait for all.
+        let norms: Vec<f32> = Vec::try_from(Tensor::f_stack(&norms, 0)?.f_to_device(Device::Cpu)?)?;
+        let mut norms = norms.into_iter().map(f64::from);
+        Ok(has.into_iter().map(|has| if has { norms.next() } else { None }).collect())
     }
 
     /// Parameters and buffers in the order of `state_dict()`.
@@ -425,7 +431,7 @@ impl Learner for TorchLearner {
                 if let Some(scaler) = &self.scaler {
                     scaler.unscale(&self.reached()?)?;
                 }
-                self.gradient_norms()?
+                self.norms()?
             }
             Err(EngineError::Refused(_)) => vec![None; self.params.len()],
             Err(e) => {
@@ -435,6 +441,14 @@ impl Learner for TorchLearner {
         };
         ffi::zero_grad(&self.all)?;
         Ok(norms)
+    }
+
+    fn gradient_norms(&mut self) -> Result<Vec<Option<f64>>> {
+        if self.stale {
+            return Ok(Vec::new());
+        }
+        self.enter()?;
+        self.norms()
     }
 
     fn probe_peak(&self) -> Option<u64> {

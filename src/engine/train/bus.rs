@@ -34,6 +34,10 @@ struct Queue {
     rare: VecDeque<(u64, Record)>,
     steps: VecDeque<(u64, Record)>,
     dense: Dense,
+    /// The reader wants to know the gradients' norms.
+    gradients: bool,
+    /// It has not been told since it said so.
+    asked: bool,
     /// Step records that were dropped since the last drain.
     dropped: u64,
     next: u64,
@@ -99,6 +103,17 @@ impl Bus {
         }
     }
 
+    /// Whether some reader wants to know the gradients' norms, which are told it then; of a run that stands still, once.
+    pub fn wants_gradients(&self, stands_still: bool) -> bool {
+        let mut wanted = false;
+        for shared in self.lock().queues.iter().filter(|q| Arc::strong_count(q) > 1) {
+            let mut queue = shared.lock();
+            wanted |= queue.gradients && (queue.asked || !stands_still);
+            queue.asked = false;
+        }
+        wanted
+    }
+
     /// Says that nothing more will come.
     pub fn close(&self) {
         let mut readers = self.lock();
@@ -118,6 +133,7 @@ impl Shared {
     fn wants(&self, record: &Record) -> bool {
         match &record.event {
             Event::Step { metrics, .. } if self.lock().dense == Dense::Odd => metrics.values().any(|v| !v.is_finite()),
+            Event::Gradients { .. } => self.lock().dense == Dense::All,
             _ => true,
         }
     }
@@ -163,6 +179,12 @@ impl Reader {
     /// Changes what is wanted of the steps from now on.
     pub fn want(&self, dense: Dense) {
         self.0.lock().dense = dense;
+    }
+
+    /// Has the trainer tell the gradients' norms once a second, or no longer. They come to all who want all steps.
+    pub fn want_gradients(&self, on: bool) {
+        let mut queue = self.0.lock();
+        (queue.gradients, queue.asked) = (on, on);
     }
 
     /// Whether nothing more will come (what is here may still be drained).
@@ -279,6 +301,21 @@ mod tests {
         bus.push(rare(9));
         assert_eq!(odd.drain().iter().map(|r| r.step).collect::<Vec<_>>(), [5, 9]);
         assert_eq!(all.drain().len(), 10);
+    }
+
+    #[test]
+    fn gradients_come_to_those_who_want_all_while_one_of_them_asks() {
+        let bus = Bus::default();
+        let (all, newest) = (bus.reader(Dense::All), bus.reader(Dense::Newest));
+        assert!(!bus.wants_gradients(false));
+        all.want_gradients(true);
+        assert_eq!([true, false, true].map(|still| bus.wants_gradients(still)), [true, true, false]);
+        bus.push(step(1));
+        bus.push(Record { time_ms: 2, step: 1, event: Event::Gradients { norms: Metrics::new() } });
+        assert_eq!((all.drain().len(), newest.drain()), (2, vec![step(1)]));
+        all.want_gradients(true);
+        drop(all);
+        assert!(!bus.wants_gradients(true) && !bus.wants_gradients(false), "a reader that is gone wants nothing");
     }
 
     #[test]

@@ -14,14 +14,15 @@ use super::boundary::Validated;
 use super::trainer::{End, Flow, Trainer};
 use super::words::metrics_words;
 
-/// How often a paused run looks whether the other ranks are still there.
+/// How often a paused run looks whether the other ranks are still there, and whether somebody wants to know its gradients.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What is answered.
 type Answer = Result<String, String>;
 
 impl Trainer<'_> {
-    /// Obeys what waits. A paused run stays here and costs no CPU: it sleeps until the next command.
+    /// Obeys what waits. A paused run stays here and costs next to no CPU: it sleeps until the next command, but for a look
+    /// around twice a second.
     pub(super) fn obey(&mut self) -> Flow {
         loop {
             let Some(request) = self.next_request()? else {
@@ -42,10 +43,9 @@ impl Trainer<'_> {
         }
         let next = match self.paused {
             false => self.inbox.try_recv(),
-            true if self.built.learner.ranks().is_empty() => self.inbox.recv().map_err(|_| TryRecvError::Disconnected),
-            // Other ranks can be lost while the run stands still.
             true => loop {
                 self.built.learner.attend()?;
+                self.offer_gradients();
                 match self.inbox.recv_timeout(LOOK) {
                     Err(RecvTimeoutError::Timeout) => {}
                     other => break other.map_err(|_| TryRecvError::Disconnected),

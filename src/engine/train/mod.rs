@@ -17,6 +17,7 @@ mod devices;
 mod disk;
 mod error;
 pub mod evaluate;
+mod gradients;
 mod host;
 mod memory;
 mod output;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::core::event::{Event, Record};
+use crate::core::event::{Event, Metrics, Record};
 use crate::core::io::{SafeFile, advice};
 use crate::core::run::{EventLog, MetricsFlush, MetricsWriter, RunDir, StoreError};
 
@@ -89,6 +89,16 @@ impl Output {
         let metrics = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         self.bus.push(Record { time_ms, step, event: Event::Step { epoch, metrics } });
         self.tick();
+    }
+
+    /// Whether somebody is to be told the gradients' norms.
+    pub fn wants_gradients(&self, stands_still: bool) -> bool {
+        self.bus.wants_gradients(stands_still)
+    }
+
+    /// The gradients' norms after so many steps, to whoever watches.
+    pub fn gradients(&self, step: u64, norms: Metrics) {
+        self.bus.push(Record { time_ms: now_ms(), step, event: Event::Gradients { norms } });
     }
 
     /// Tries again what could not be written, now and then.

@@ -22,7 +22,7 @@ use super::output::Output;
 use super::position::{Position, Rate};
 use super::saver::Saver;
 use super::watch::Watch;
-use super::{TrainError, words};
+use super::{TrainError, gradients, words};
 
 /// How a run ends.
 pub enum End {
@@ -77,6 +77,7 @@ pub struct Trainer<'a> {
     pub(super) noted: bool,
     /// What the devices do.
     watch: Watch,
+    pub(super) last_gradients: gradients::Last,
 }
 
 impl<'a> Trainer<'a> {
@@ -119,6 +120,7 @@ impl<'a> Trainer<'a> {
             pending: VecDeque::new(),
             noted: false,
             watch: Watch::default(),
+            last_gradients: gradients::Last::default(),
         }
     }
 
@@ -233,7 +235,11 @@ impl<'a> Trainer<'a> {
             self.loader = None;
         }
         let reports = self.built.learner.drain(false)?;
-        self.take(reports)
+        let end = self.take(reports)?;
+        if end.is_none() {
+            self.offer_gradients();
+        }
+        Ok(end)
     }
 
     /// Samples of the step in hand, on all ranks.

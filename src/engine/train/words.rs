@@ -27,6 +27,7 @@ pub fn words(event: &Event) -> String {
             format!("started on {}: {steps} steps{from}", devices.join(", "))
         }
         Event::Step { metrics, .. } => metrics_words(metrics),
+        Event::Gradients { norms } => format!("gradients of {} tensors", norms.len()),
         Event::EpochEnded { epoch } => format!("epoch {} ended", epoch + 1),
         Event::Validation { metrics, .. } => format!("validation: {}", metrics_words(metrics)),
         Event::CheckpointWritten { name, bytes, reason } => {

@@ -159,6 +159,11 @@ impl Client {
         (id, self.write(&ToHost::Command(Request { id, command })))
     }
 
+    /// Has the gradients' norms told, or no longer. A host that is gone says so otherwise.
+    pub fn want_gradients(&self, on: bool) {
+        let _ = self.write(&ToHost::Gradients { on });
+    }
+
     /// Whether records were left out since the last call, because this process read too slowly.
     pub fn has_lagged(&self) -> bool {
         self.lagged.swap(false, Ordering::AcqRel)

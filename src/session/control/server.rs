@@ -146,6 +146,7 @@ impl Hub {
             Heard::Mistake(message) => FromHost::Error { message },
             Heard::Ask(ToHost::Watch { steps }) => return self.stand(id, Some(steps)),
             Heard::Ask(ToHost::Snapshot) => return self.stand(id, None),
+            Heard::Ask(ToHost::Gradients { on }) => return self.want_gradients(id, on),
             Heard::Ask(ToHost::Tree) => FromHost::Tree { tree: self.served.tree.clone() },
             Heard::Ask(ToHost::Command(request)) => {
                 let (number, sent) = self.served.inbox.send(request.command, From::Socket);
@@ -169,7 +170,21 @@ impl Hub {
             viewer.stand(encode(&FromHost::Snapshot(self.standing.clone())));
             viewer.watching = watch.or(viewer.watching);
         }
-        self.served.reader.want(self.dense());
+        self.pass_on_wishes();
+    }
+
+    fn want_gradients(&mut self, id: u64, on: bool) {
+        if let Some(viewer) = self.viewers.iter_mut().find(|v| v.id == id) {
+            viewer.gradients = on;
+        }
+        self.pass_on_wishes();
+    }
+
+    /// Tells the bus what the viewers want. Where nobody watches steps, they cost next to nothing.
+    fn pass_on_wishes(&self) {
+        let dense = self.viewers.iter().any(|v| v.watching == Some(true));
+        self.served.reader.want(if dense { Dense::All } else { Dense::Newest });
+        self.served.reader.want_gradients(self.viewers.iter().any(|v| v.gradients));
     }
 
     /// Says something to one viewer. One that asks and does not read what comes of it is dropped.
@@ -181,12 +196,7 @@ impl Hub {
 
     fn drop_viewer(&mut self, id: u64) {
         self.viewers.retain(|v| v.id != id);
-        self.served.reader.want(self.dense());
-    }
-
-    /// Where nobody watches steps, they cost next to nothing.
-    fn dense(&self) -> Dense {
-        if self.viewers.iter().any(|v| v.watching == Some(true)) { Dense::All } else { Dense::Newest }
+        self.pass_on_wishes();
     }
 
     /// Hands what the run said to all viewers; whether it was anything.
@@ -264,6 +274,11 @@ impl Batch {
                         batch.flush(&mut steps);
                         steps.push(record);
                     }
+                }
+                Event::Gradients { .. } => {
+                    batch.flush(&mut steps);
+                    batch.all.extend_from_slice(&encode(&FromHost::Event(record.clone())));
+                    batch.records += 1;
                 }
                 // For whoever asked, alone.
                 Event::Reply { id, result } => batch.answers.push((*id, result.clone())),

@@ -41,6 +41,8 @@ pub struct Viewer {
     writer: JoinHandle<()>,
     /// What it asked to be told: nothing, rare events, or steps too.
     pub watching: Option<bool>,
+    /// It wants to know the gradients' norms.
+    pub gradients: bool,
     /// Records left out since it fell behind; `None` while it keeps up.
     missed: Option<u64>,
 }
@@ -52,7 +54,7 @@ impl Viewer {
         let (out, queue) = mpsc::channel(QUEUE);
         tokio::spawn(listen(read, id, hub));
         let writer = tokio::spawn(speak(write, queue));
-        Self { id, out, writer, watching: None, missed: None }
+        Self { id, out, writer, watching: None, gradients: false, missed: None }
     }
 
     /// Queues something that must not be left out; false when there is no room, and then the viewer is to be dropped.

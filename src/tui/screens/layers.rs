@@ -14,6 +14,7 @@ use crate::app::format::{count, number};
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
 use crate::app::model::Subject;
 use crate::app::pointer::Target;
+use crate::app::run_view::Gradients;
 use crate::app::values::{Drifted, Moved};
 use crate::core::freeze::ParamState;
 use crate::tui::look::Look;
@@ -126,14 +127,15 @@ fn draw_rows(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, look
         FrostLine::Below => Some(len),
     };
     let moved = model.moved();
-    let columns = columns(usize::from(area.width), moved.is_some());
+    let gradients = model.gradients();
+    let columns = columns(usize::from(area.width), moved.is_some(), gradients.is_some());
     let widths = table::layout(&columns, area.width.saturating_sub(2));
     let head = u16::from(area.height >= 8);
     if head > 0 {
         draw_head(f, Rect { height: 1, ..area }, &columns, &widths, look);
     }
     let area = Rect { y: area.y + head, height: area.height - head, ..area };
-    let figures = Figures { columns: &columns, widths: &widths, rate: model.base_rate(), moved };
+    let figures = Figures { columns: &columns, widths: &widths, rate: model.base_rate(), moved, gradients };
     let height = usize::from(area.height);
     let shift = |row: usize| row + usize::from(at_line.is_some_and(|l| row >= l));
     let total = len + usize::from(at_line.is_some());
@@ -158,10 +160,11 @@ const KIND: &str = "kind, shape";
 const COUNT: &str = "count";
 const RATE: &str = "rate";
 const DRIFT: &str = "drift";
+const GRADIENT: &str = "grad norm";
 const STATE: &str = "state";
 
 /// The columns; which leave first is told by their ranks.
-fn columns(width: usize, moves: bool) -> Vec<Column> {
+fn columns(width: usize, moves: bool, gradients: bool) -> Vec<Column> {
     let column = |title, width, right, rank| Column { title, width, grows: false, right, rank };
     let mut columns = vec![
         Column { grows: true, ..column(NAME, if width >= 34 { 18 } else { 12 }, false, 0) },
@@ -171,6 +174,9 @@ fn columns(width: usize, moves: bool) -> Vec<Column> {
     ];
     if moves {
         columns.push(column(DRIFT, 8, true, 3));
+    }
+    if gradients {
+        columns.push(column(GRADIENT, 9, true, 3));
     }
     columns.push(column(STATE, if width >= 34 { 15 } else { 1 }, false, 0));
     columns
@@ -217,6 +223,7 @@ struct Figures<'a> {
     /// Base learning rate.
     rate: Option<f64>,
     moved: Option<&'a Drifted>,
+    gradients: Option<&'a Gradients>,
 }
 
 fn draw_row(row: &Row<'_>, layers: &Layers, figures: &Figures<'_>, here: bool, look: &Look) -> Line<'static> {
@@ -248,6 +255,12 @@ fn draw_row(row: &Row<'_>, layers: &Layers, figures: &Figures<'_>, here: bool, l
             DRIFT => {
                 let moved = figures.moved.and_then(|d| d.moved.get(&row.node.path));
                 Span::styled(text::fit(&moved.map_or_else(String::new, drift), width, true, e), dim)
+            }
+            GRADIENT => {
+                let norm = figures.gradients.and_then(|g| g.of(&row.node.path));
+                let style =
+                    if norm.is_some_and(|n| !n.is_finite()) { look.style(Scope::Error).patch(base) } else { dim };
+                Span::styled(text::fit(&norm.map_or_else(String::new, number), width, true, e), style)
             }
             _ => {
                 let (label, style) = state_label(row, width, look);

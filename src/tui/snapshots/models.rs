@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::app::effect::Effect;
 use crate::app::form::Tensor;
 use crate::app::keys::Keymap;
 use crate::app::message::{DraftReady, StartedRun};
@@ -12,6 +13,7 @@ use crate::app::sample::{self, NOW};
 use crate::app::values::{Drifted, Moved};
 use crate::app::{Message, Model, update};
 use crate::core::event::Event;
+use crate::core::freeze::ParamState;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunStatus;
 use crate::core::run::spark::Spark;
@@ -131,6 +133,28 @@ pub(super) fn asked(keys: &str, text: &str) -> Model {
     let mut model = draft(false);
     key(&mut model, keys);
     update(&mut model, Message::Paste(text.to_owned()));
+    model
+}
+
+/// A live run that tells its gradients' norms.
+pub(super) fn steep() -> Model {
+    let mut model = live();
+    update(&mut model, Message::Resize { width: 100, height: 24 });
+    let asks = update(&mut model, Message::Key("2".parse().unwrap()));
+    assert!(asks.contains(&Effect::Gradients(model.shown.clone())), "{asks:?}");
+    let rules = vec!["freeze conv1".to_owned(), "freeze bn1".to_owned(), "freeze layer1".to_owned()];
+    let states: Vec<ParamState> =
+        (0..11).map(|i| if i < 6 { ParamState::Frozen } else { ParamState::Trainable }).collect();
+    let tree = sample::tree();
+    assert_eq!(tree.parameters.len(), states.len());
+    let learning = tree.parameters.iter().enumerate().filter(|(i, _)| *i >= 6);
+    let norms = learning.map(|(i, p)| (p.name.clone(), if i == 7 { f64::NAN } else { 0.002 * (i * i) as f64 }));
+    for event in
+        [Event::FreezeChanged { rules, trainable: 5, frozen: 6, states }, Event::Gradients { norms: norms.collect() }]
+    {
+        update(&mut model, Message::Records(vec![sample::record(240, 100, event)]));
+    }
+    key(&mut model, "G");
     model
 }
 
@@ -304,7 +328,7 @@ pub(super) fn all() -> Vec<Model> {
         key(&mut model, keys);
         models.push(model);
     }
-    models.extend([asked("f", "train layr1"), asked("f", ""), asked("/", "conv"), explained(), past()]);
+    models.extend([asked("f", "train layr1"), asked("f", ""), asked("/", "conv"), explained(), steep(), past()]);
     let mut narrow = explained();
     update(&mut narrow, Message::Resize { width: 80, height: 24 });
     key(&mut narrow, "i");

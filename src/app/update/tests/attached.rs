@@ -45,7 +45,8 @@ fn a_run_of_another_process_is_commanded_through_the_connection() {
     assert_eq!(keys(&mut model, "w e"), [Effect::Tell(Command::Save), Effect::Tell(Command::Evaluate)]);
     assert_eq!(keys(&mut model, "s y"), [Effect::Tell(Command::Stop { reason: "user".to_owned() })]);
     let freeze = Effect::Tell(Command::Freeze { rules: vec!["train conv1".to_owned()] });
-    assert_eq!(keys(&mut model, "2 g j space a"), [freeze]);
+    let gradients = Effect::Gradients(model.shown.clone());
+    assert_eq!(keys(&mut model, "2 g j space a"), [gradients, freeze]);
     assert_eq!(keys(&mut model, "q"), [Effect::Quit], "it is not ours to stop");
     // Another run on view: the connection is given up.
     model.opening = Some(sample::run(3, "", RunStatus::Stopped).id.to_string());

@@ -29,6 +29,11 @@ pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
     {
         page.pair("drift", &format!("{} since {}", super::drift(moved), drifted.pair.before));
     }
+    if let Some(gradients) = model.gradients()
+        && let Some(norm) = layers.selected().and_then(|row| gradients.of(&row.node.path))
+    {
+        page.pair("grad norm", &format!("{} in step {}", number(norm), gradients.step));
+    }
     values(&mut page, model);
     saved(&mut page, model, layers);
     memory(&mut page, model);
