@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::alarm::end;
 use super::line::{Line, silence};
+use super::meet::perhaps_an_echo;
 use super::op::{Answer, Message, Op};
 use super::serve::Rank;
 use super::wire::{self, Frame, Hello};
@@ -36,7 +37,7 @@ pub fn follow(seat: &Seat) -> Result<()> {
         let device = learner.device_name();
         say(Answer::Built(device.to_owned(), device::uuid(device)));
         let Ok(Message { op: Op::Join, .. }) = messages.recv() else { return Ok(()) };
-        learner.join(group(seat, &store)?);
+        learner.join(group(seat, &store).map_err(perhaps_an_echo)?);
         say(Answer::Done);
         Rank::new(learner, data.share(seat.rank, seat.size)).serve(|| messages.recv().ok(), say)
     };

@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, EngineError>;
 type Extra = serde_json::Map<String, serde_json::Value>;
 
 /// How long the word of the rank that failed first is waited for, once this one has noticed.
-const WORDS: Duration = Duration::from_secs(5);
+pub(super) const WORDS: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Leader {

@@ -11,6 +11,11 @@ use crate::engine::ffi::c10d::Group;
 /// How often it is looked whether the others still come.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Of a rank other than 0 that cannot join: another one may have kept it from that, which others know better.
+pub fn perhaps_an_echo(error: EngineError) -> EngineError {
+    EngineError::Lost(error.to_string())
+}
+
 /// Joins a group, unless it is known before (`useless`) that it will not come about. The thread (`rendezvous`) then waits on for
 /// as long as c10d does, with nothing in its hands.
 pub fn meet(

@@ -89,6 +89,14 @@ fn a_rank_that_cannot_join_is_noticed_at_once() {
 }
 
 #[test]
+fn a_rank_that_goes_while_all_join_is_named_before_those_that_notice() {
+    let built = || Answer::Built("cpu:1".to_owned(), None);
+    let ranks = vec![vec![built(), Answer::Echo("closed".to_owned())], vec![built(), failed("it is gone")]];
+    let words = beside_all(ranks, in_vain).map(drop).unwrap_err().to_string();
+    assert_eq!(words, "rank 2 (cpu:2): it is gone");
+}
+
+#[test]
 fn a_rank_0_that_cannot_join_says_why() {
     let words = beside(vec![], || Err(EngineError::Failed("no network".to_owned()))).map(drop).unwrap_err();
     assert_eq!(words.to_string(), "the ranks cannot join: no network");

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
-use super::meet::meet;
+use super::meet::{meet, perhaps_an_echo};
 use super::op::{Answer, Message, Op};
 use super::peer::{Link, Peer};
 use super::serve::Rank;
@@ -78,7 +78,7 @@ fn replica(plan: &Arc<Plan>, rank: usize, told: &Receiver<Message>, say: &Sender
             Err(TryRecvError::Disconnected) => Some(EngineError::Lost("rank 0 has gone".to_owned())),
             _ => None,
         };
-        learner.join(meet(move || joining.group(rank), gone)?);
+        learner.join(meet(move || joining.group(rank), gone).map_err(perhaps_an_echo)?);
         answer(Answer::Done);
         let data = plan.data.share(rank, plan.devices.len());
         let mut rank = Rank::new(learner, data);

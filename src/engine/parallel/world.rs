@@ -7,10 +7,12 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::alarm::Alarm;
 use super::arrivals::Arrivals;
-use super::op::{Message, Op};
+use super::leader::WORDS;
+use super::op::{Answer, Message, Op};
 use super::peer::Peer;
 use super::{Leader, MEET, PATIENCE, device_of};
 use crate::core::recipe::Recipe;
@@ -101,8 +103,10 @@ impl World {
     fn lead(&mut self, seat: &Seat, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Leader> {
         let build = Op::Build { recipe: Box::new(recipe.clone()), input: input.clone() };
         let message = Message::from(build);
-        if let Some(gone) = self.peers.iter_mut().find_map(|p| (!p.send(&message)).then(|| p.name.clone())) {
-            return Err(EngineError::Failed(format!("{gone} is gone")));
+        if let Some(gone) = self.peers.iter_mut().find_map(|p| (!p.send(&message)).then_some(p)) {
+            let said = gone.failure(Instant::now() + WORDS);
+            let words = said.as_ref().and_then(Answer::fault).unwrap_or("it is gone");
+            return Err(EngineError::Failed(format!("{}: {words}", gone.name)));
         }
         let mut local = TorchLearner::new(recipe, input, device)?;
         local.share_cores(seat.local_size);
