@@ -211,13 +211,22 @@ fn nonsense_gets_an_error_and_the_host_lives() {
     wrong(b"hello?\n", "expected");
     wrong(b"\xff\xfe\x00\n", "expected");
     wrong(b"{\"type\":\"format-disk\"}\n", "format-disk");
-    wrong(b"{\"type\":\"command\",\"id\":1,\"command\":\"fly\"}\n", "fly");
     wrong(b"{\"type\":\"command\",\"command\":\"pause\"}\n", "id");
     wrong(format!("{}\n", "[".repeat(MAX_ASK)).as_bytes(), "sequence");
     let giant = vec![b'x'; MAX_ASK + 1];
     wrong(&giant, "longer than");
     // Its rest is skipped, and the next line is heard.
     raw.write(b"and more of it\n");
+    for (id, command, words) in [(1, "\"fly\"", "fly"), (2, "\"set_lr\",\"lr\":null", "null")] {
+        raw.write(format!("{{\"type\":\"command\",\"id\":{id},\"command\":{command}}}\n").as_bytes());
+        match raw.next() {
+            Some(FromHost::Answer(answer)) => {
+                assert_eq!(answer.id, id);
+                assert!(answer.error.as_deref().is_some_and(|e| e.contains(words)), "{answer:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
     raw.write(&encode(&ToHost::Snapshot));
     raw.until(|line| matches!(line, FromHost::Snapshot(s) if s.status == RunStatus::Running).then_some(()));
     raw.write("nonsense\n".repeat(20).as_bytes());

@@ -38,7 +38,10 @@ fn a_live_run_is_told_what_to_do_by_other_processes() {
     let refused = bench.call(&["freeze", "last", "freeze **"]);
     assert!(refused.code == Some(3) && refused.err.contains("nothing would learn"), "{refused:?}");
     assert_eq!(bench.call(&["freeze", "last", "melt everything"]).code, Some(3));
-    assert_eq!(bench.call(&["set", "last", "lr=-1"]).code, Some(3));
+    for lr in ["lr=-1", "lr=nan", "lr=inf", "lr=1e999"] {
+        let refused = bench.call(&["set", "last", lr]);
+        assert!(refused.code == Some(3) && refused.err.contains("a finite number"), "{lr}: {refused:?}");
+    }
     assert_eq!(bench.call(&["set", "last", "momentum=0.5"]).code, Some(2));
     // A second host is refused, with the first one's process.
     let second = bench.call(&["resume", "last", "--set", "train.steps=7"]);

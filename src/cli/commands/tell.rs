@@ -121,7 +121,14 @@ pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
     };
     let (key, value) = args.set.split_once('=').ok_or_else(usage)?;
     let command = match key.trim() {
-        "lr" | "optimizer.lr" => Command::SetLr { lr: value.trim().parse().map_err(|_| usage())? },
+        "lr" | "optimizer.lr" => {
+            let lr: f64 = value.trim().parse().map_err(|_| usage())?;
+            // JSON, in which the host is told, has no word for it.
+            if !lr.is_finite() {
+                return Err(CliError::Refused(format!("lr = {lr}: give a finite number that is not negative")));
+            }
+            Command::SetLr { lr }
+        }
         "devices" | "train.devices" => {
             // Read as a recipe reads it: a word, or a list.
             let any = Recipe::default().with_sets(&["model.arch=mlp".to_owned(), format!("train.devices={value}")])?;

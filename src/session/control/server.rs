@@ -144,6 +144,7 @@ impl Hub {
         let message = match heard {
             Heard::Gone => return self.drop_viewer(id),
             Heard::Mistake(message) => FromHost::Error { message },
+            Heard::NoCommand(number, words) => FromHost::Answer(Answer::new(number, Err(words))),
             Heard::Ask(ToHost::Watch { steps }) => return self.stand(id, Some(steps)),
             Heard::Ask(ToHost::Snapshot) => return self.stand(id, None),
             Heard::Ask(ToHost::Gradients { on }) => return self.want_gradients(id, on),

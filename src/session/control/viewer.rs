@@ -29,6 +29,8 @@ pub enum Heard {
     Ask(ToHost),
     /// A line that is none.
     Mistake(String),
+    /// A command that is none, with its number: whoever sent it waits for the answer.
+    NoCommand(u64, String),
     /// It has hung up, or was too often not understood.
     Gone,
 }
@@ -115,9 +117,9 @@ async fn listen(mut read: OwnedReadHalf, id: u64, hub: mpsc::Sender<(u64, Heard)
         let Ok(n @ 1..) = read.read(&mut buffer).await else { break };
         let mut heard = Vec::new();
         lines.feed(&buffer[..n], |line| {
-            let asked = line.map_err(|e| e.to_string()).and_then(decode);
-            mistakes += u32::from(asked.is_err());
-            heard.push(asked.map_or_else(Heard::Mistake, Heard::Ask));
+            let one = line.map_or_else(|e| Heard::Mistake(e.to_string()), understood);
+            mistakes += u32::from(!matches!(one, Heard::Ask(_)));
+            heard.push(one);
         });
         for heard in heard {
             // A full queue holds up this connection alone: the rest of its lines stay in the system.
@@ -127,6 +129,22 @@ async fn listen(mut read: OwnedReadHalf, id: u64, hub: mpsc::Sender<(u64, Heard)
         }
     }
     let _ = hub.send((id, Heard::Gone)).await;
+}
+
+fn understood(line: &[u8]) -> Heard {
+    /// What a command has in every version.
+    #[derive(serde::Deserialize)]
+    #[serde(tag = "type", rename_all = "snake_case")]
+    enum Numbered {
+        Command { id: u64 },
+    }
+    match (decode(line), decode(line)) {
+        (Ok(asked), _) => Heard::Ask(asked),
+        (Err(why), Ok(Numbered::Command { id })) => {
+            Heard::NoCommand(id, format!("the command was not understood: {why}"))
+        }
+        (Err(why), Err(_)) => Heard::Mistake(why),
+    }
 }
 
 async fn speak(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
