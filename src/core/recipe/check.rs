@@ -4,6 +4,7 @@ use super::When;
 use super::document::{Node, Value};
 use super::error::{Place, Problem};
 use super::schema::{self, Field, Kind};
+use crate::core::freeze::{FreezeError, Pattern, Plan};
 
 /// All problems of the document's shape.
 pub(super) fn check(document: &Node) -> Vec<Problem> {
@@ -17,6 +18,10 @@ pub(super) fn check(document: &Node) -> Vec<Problem> {
             "model.arch",
             "missing; name a model of the zoo (\"mlp\", \"resnet8\", \"resnet18\"…) or \"torchscript:model.pt\"",
         ));
+    }
+    if let (Some(_), Some(steps)) = (document.get("train.epochs"), document.get("train.steps")) {
+        let words = "epochs and steps are both given; a run has one end, so leave one of them out";
+        problems.push(Problem::new(steps.place.clone(), "train.steps", words));
     }
     problems
 }
@@ -42,6 +47,16 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Time, Value::Text(text)) => {
             if let Err(words) = text.parse::<When>() {
                 refuse(words);
+            }
+        }
+        (Kind::Rule, Value::Text(text)) if !text.trim().is_empty() => match Plan::parse(&[text]) {
+            Ok(_) => {}
+            Err(FreezeError::Syntax { rule, problem }) => refuse(format!("`{rule}`: {problem}")),
+            Err(error) => refuse(error.to_string()),
+        },
+        (Kind::Pattern, Value::Text(text)) if !text.trim().is_empty() => {
+            if let Err(problem) = text.parse::<Pattern>() {
+                refuse(format!("`{text}`: {problem}"));
             }
         }
         (Kind::Whole(min), Value::Other(_)) => {
@@ -82,7 +97,7 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
 fn same_shape(kind: &Kind, value: &Value) -> bool {
     matches!(
         (kind, value),
-        (Kind::Text | Kind::Word | Kind::Choice(_) | Kind::Time, Value::Text(_))
+        (Kind::Text | Kind::Word | Kind::Choice(_) | Kind::Time | Kind::Rule | Kind::Pattern, Value::Text(_))
             | (Kind::Bool, Value::Bool(_))
             | (Kind::Whole(_), Value::Whole(_))
             | (Kind::Number(_), Value::Whole(_) | Value::Number(_))

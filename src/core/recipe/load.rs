@@ -115,7 +115,10 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
         let named = hub::find(&recipe.model.arch, weights).map_err(|words| RecipeError::whole(file, words))?;
         hub::fill_in(&mut recipe.data, named, |key| document.get(key).is_some());
     }
-    paths::resolve(&mut recipe, base);
+    paths::resolve(&mut recipe, base).map_err(|(key, words)| {
+        let place = document.get(key).map_or(Place::Whole, |node| node.place.clone());
+        RecipeError::new(file, vec![Problem::new(place, key, words)])
+    })?;
     Ok(recipe)
 }
 

@@ -7,21 +7,23 @@ use crate::core::hub;
 
 const TORCHSCRIPT: &str = "torchscript:";
 
-/// Makes the recipe's paths absolute, `base` being the recipe's folder.
-pub(super) fn resolve(recipe: &mut Recipe, base: &Path) {
+/// Makes the recipe's paths absolute, `base` being the recipe's folder. The error is the key of one that TOML cannot hold, with words.
+pub(super) fn resolve(recipe: &mut Recipe, base: &Path) -> Result<(), (&'static str, String)> {
     if let Some(path) = &mut recipe.data.path {
-        *path = join(base, path);
+        *path = text(join(base, path)).map_err(|words| ("data.path", words))?.into();
     }
     if let Some(weights) = &mut recipe.model.weights
         && is_weights_path(weights)
     {
-        *weights = text(join(base, Path::new(weights.as_str())));
+        *weights = text(join(base, Path::new(weights.as_str()))).map_err(|words| ("model.weights", words))?;
     }
     if let Some(path) = recipe.model.arch.strip_prefix(TORCHSCRIPT)
         && !path.is_empty()
     {
-        recipe.model.arch = format!("{TORCHSCRIPT}{}", text(join(base, Path::new(path))));
+        let path = text(join(base, Path::new(path))).map_err(|words| ("model.arch", words))?;
+        recipe.model.arch = format!("{TORCHSCRIPT}{path}");
     }
+    Ok(())
 }
 
 /// Whether `model.weights` names a file or folder, as against `RUN@step` or torchvision's names.
@@ -36,9 +38,13 @@ fn join(base: &Path, path: &Path) -> PathBuf {
     std::path::absolute(&joined).unwrap_or(joined)
 }
 
-/// Recipes are UTF-8; a base folder that is not loses what TOML could not hold anyway.
-fn text(path: PathBuf) -> String {
-    path.to_string_lossy().into_owned()
+/// Recipes are UTF-8, the folder of one need not be.
+fn text(path: PathBuf) -> Result<String, String> {
+    let wrong = |path: PathBuf| {
+        let why = "a folder's name in it is no UTF-8 text, which a recipe cannot hold; rename that folder, or use a link to it";
+        format!("{}: {why}", path.display())
+    };
+    path.into_os_string().into_string().map_err(|path| wrong(path.into()))
 }
 
 #[cfg(test)]
@@ -72,12 +78,26 @@ mod tests {
         recipe.data.path = Some("./images".into());
         recipe.model.weights = Some("/models/a.pth".to_owned());
         recipe.model.arch = "torchscript:m.pt".to_owned();
-        resolve(&mut recipe, Path::new("/recipes"));
+        resolve(&mut recipe, Path::new("/recipes")).unwrap();
         assert_eq!(recipe.data.path.as_deref(), Some(Path::new("/recipes/images")));
         assert_eq!(recipe.model.weights.as_deref(), Some("/models/a.pth"));
         assert_eq!(recipe.model.arch, "torchscript:/recipes/m.pt");
         let once = recipe.clone();
-        resolve(&mut recipe, Path::new("/elsewhere"));
+        resolve(&mut recipe, Path::new("/elsewhere")).unwrap();
         assert_eq!(recipe, once);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_whose_name_is_no_text_is_refused_where_a_path_leads_through_it() {
+        use std::os::unix::ffi::OsStrExt;
+        let base = Path::new(std::ffi::OsStr::from_bytes(b"/ho\xffme"));
+        assert_eq!(resolve(&mut Recipe::default(), base), Ok(()));
+        let mut recipe = Recipe::default();
+        recipe.data.path = Some("/elsewhere".into());
+        assert_eq!(resolve(&mut recipe, base), Ok(()));
+        recipe.data.path = Some("images".into());
+        let (key, words) = resolve(&mut recipe, base).unwrap_err();
+        assert!(key == "data.path" && words.contains("no UTF-8 text"), "{key}: {words}");
     }
 }

@@ -4,7 +4,6 @@ use super::document::{Node, Value};
 use super::error::{Place, Problem};
 use super::schema;
 use super::*;
-use crate::core::freeze::{FreezeError, Pattern, Plan};
 use crate::core::hub;
 
 /// All problems of a recipe whose values are fine one by one. `document` says where they were written.
@@ -12,7 +11,9 @@ pub(super) fn check(document: &Node, recipe: &Recipe) -> Vec<Problem> {
     let mut found = Found { document, problems: Vec::new() };
     found.kinds(recipe);
     found.names(recipe);
-    found.patterns(recipe);
+    if let FreezeSchedule::Phases(phases) = &recipe.freeze.schedule {
+        found.phases(phases);
+    }
     found.data(&recipe.data);
     found.optimizer(&recipe.optimizer, &recipe.lr_schedule);
     found.train(recipe);
@@ -39,10 +40,6 @@ impl Found<'_> {
             }
         };
         self.problems.push(Problem::new(place, key, message));
-    }
-
-    fn given(&self, key: &str) -> bool {
-        self.document.get(key).is_some()
     }
 
     /// A value that the chosen kind ignores is refused, unless it is the default (which a resolved recipe spells out).
@@ -90,31 +87,6 @@ impl Found<'_> {
         }
     }
 
-    /// The syntax of freeze rules and group patterns; what they match is known only with the model.
-    fn patterns(&mut self, recipe: &Recipe) {
-        self.freeze_rules("freeze.rules", &recipe.freeze.rules);
-        if let FreezeSchedule::Phases(phases) = &recipe.freeze.schedule {
-            self.phases(phases);
-        }
-        for (i, group) in recipe.optimizer.groups.iter().enumerate() {
-            if let Err(problem) = group.pattern.parse::<Pattern>() {
-                self.add(&format!("optimizer.groups[{i}].match"), format!("`{}`: {problem}", group.pattern));
-            }
-        }
-    }
-
-    fn freeze_rules(&mut self, key: &str, rules: &[String]) {
-        for (i, rule) in rules.iter().enumerate() {
-            match Plan::parse(&[rule]) {
-                Ok(_) => {}
-                Err(FreezeError::Syntax { rule, problem }) => {
-                    self.add(&format!("{key}[{i}]"), format!("`{rule}`: {problem}"));
-                }
-                Err(error) => self.add(&format!("{key}[{i}]"), error.to_string()),
-            }
-        }
-    }
-
     /// Phases are taken in order, so a time before that of an earlier phase was not meant.
     fn phases(&mut self, phases: &[PhaseSpec]) {
         for (i, phase) in phases.iter().enumerate() {
@@ -122,7 +94,6 @@ impl Found<'_> {
             if phase.rules.is_empty() {
                 self.add(&format!("{key}.rules"), "missing; say what the phase changes, as in [\"train layer3\"]");
             }
-            self.freeze_rules(&format!("{key}.rules"), &phase.rules);
             let late = |before: &&PhaseSpec| match (before.at, phase.at) {
                 (When::Epoch(a), When::Epoch(b)) | (When::Step(a), When::Step(b)) => a > b,
                 _ => false,
@@ -207,9 +178,6 @@ impl Found<'_> {
     }
 
     fn train(&mut self, recipe: &Recipe) {
-        if self.given("train.epochs") && self.given("train.steps") {
-            self.add("train.steps", "epochs and steps are both given; a run has one end, so leave one of them out");
-        }
         let devices = &recipe.train.devices;
         for (i, device) in devices.iter().enumerate() {
             let key = "train.devices";

@@ -22,6 +22,10 @@ pub(super) enum Kind {
     Table(&'static [Field]),
     /// When something happens: a [`When`].
     Time,
+    /// A freeze rule; what it matches is known only with the model.
+    Rule,
+    /// A pattern of parameters' names.
+    Pattern,
     /// Any one of these.
     Either(&'static [Kind]),
 }
@@ -126,7 +130,7 @@ const AUGMENT: &[&str] = &[
 const NORMALIZE: &[Field] = &[f("mean", Kind::List(&FINITE, 1, MANY)), f("std", Kind::List(&POSITIVE, 1, MANY))];
 
 const FREEZE: &[Field] = &[
-    f("rules", Kind::List(&Kind::Word, 0, MANY)),
+    f("rules", Kind::List(&Kind::Rule, 0, MANY)),
     f("batch_norm", Kind::Choice(&["eval_when_frozen", "pytorch"])),
     f("patience", Kind::Whole(1)),
     f("schedule", Kind::Either(&[Kind::List(&Kind::Table(PHASE), 0, MANY), Kind::Choice(&["gradual"])])),
@@ -134,7 +138,7 @@ const FREEZE: &[Field] = &[
     f("optimizer_state", Kind::Choice(&["keep", "drop"])),
 ];
 
-const PHASE: &[Field] = &[f("at", Kind::Time), f("rules", Kind::List(&Kind::Word, 1, MANY)), f("lr_scale", POSITIVE)];
+const PHASE: &[Field] = &[f("at", Kind::Time), f("rules", Kind::List(&Kind::Rule, 1, MANY)), f("lr_scale", POSITIVE)];
 
 const CROSS_ENTROPY: &[&str] = &["cross-entropy"];
 const LOSS: &[Field] = &[
@@ -160,7 +164,7 @@ const OPTIMIZER: &[Field] = &[
     f("groups", Kind::List(&Kind::Table(GROUP), 0, MANY)),
 ];
 
-const GROUP: &[Field] = &[f("match", Kind::Word), f("lr", NOT_NEGATIVE), f("weight_decay", NOT_NEGATIVE)];
+const GROUP: &[Field] = &[f("match", Kind::Pattern), f("lr", NOT_NEGATIVE), f("weight_decay", NOT_NEGATIVE)];
 
 const LR_SCHEDULE: &[Field] = &[
     f("kind", Kind::Choice(&["constant", "step", "multi-step", "cosine", "one-cycle", "plateau"])),
@@ -251,8 +255,7 @@ impl Kind {
     /// What is allowed, in words.
     pub fn words(&self) -> String {
         match self {
-            Self::Text => "a text in quotes".to_owned(),
-            Self::Word => "a text in quotes".to_owned(),
+            Self::Text | Self::Word | Self::Rule | Self::Pattern => "a text in quotes".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Whole(min) => format!("a whole number of at least {min}"),
             Self::Number(limits) => limits.words(),

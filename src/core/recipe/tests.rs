@@ -328,6 +328,29 @@ fn the_best_by_other_metrics_are_read_written_and_refused_where_they_are_none() 
 }
 
 #[test]
+fn mistakes_of_every_sort_are_told_at_once() {
+    let text = "[model]\narch = 'mlp'\nwidht = 3\n[freeze]\nrules = ['train fc', 'freez **']\n\
+                schedule = [{ at = 'epoch 1', rules = ['thaw fc'] }]\n[optimizer]\ngroups = [{ match = 'preset:nosuch', lr = 'fast' }]\n\
+                [train]\nepochs = 3\nsteps = 7\n";
+    let error = Recipe::parse(text, "x.toml", Path::new("/"), &["data.workers=-1".to_owned()]).unwrap_err();
+    let keys: Vec<&str> = error.problems().iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "model.widht",
+            "freeze.rules[1]",
+            "freeze.schedule[0].rules[0]",
+            "optimizer.groups[0].match",
+            "optimizer.groups[0].lr",
+            "train.steps",
+            "data.workers"
+        ],
+        "{error}"
+    );
+    assert!(error.to_string().contains("did you mean `freeze`?"), "{error}");
+}
+
+#[test]
 fn hostile_texts_are_refused_in_one_printable_line_a_problem() {
     let deep = format!("{MLP}tags = {}", "[".repeat(100_000));
     let wide = format!("{MLP}train.epochs = {:?}", "x".repeat(100_000));
