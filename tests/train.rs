@@ -248,8 +248,10 @@ fn a_finished_run_has_nothing_to_resume_unless_it_is_made_longer() {
     let (outcome, _) = to_end(place.resume_with(&fake(), &run, None, &["train.epochs=2"]).unwrap());
     assert!(matches!(outcome, Outcome::Finished { step: s, .. } if s == 2 * step), "{outcome:?}");
     assert_eq!(place.resume(&fake(), &run).unwrap().join(), Outcome::AlreadyFinished);
-    let words = refusal(place.resume_with(&fake(), &run, None, &["train.steps=3"]));
-    assert!(words.contains("larger"), "{words}");
+    for shorter in ["train.steps=3", "train.epochs=1"] {
+        let words = refusal(place.resume_with(&fake(), &run, None, &[shorter]));
+        assert!(words.contains("larger"), "{shorter}: {words}");
+    }
 }
 
 #[test]

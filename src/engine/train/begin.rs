@@ -371,7 +371,12 @@ fn standing(built: &Built, state: TrainState) -> Result<(Standing, u64), TrainEr
     };
     // Only where the data has shrunk.
     at.wrap(per_epoch);
-    let total = total_steps(&built.recipe, &at, per_epoch);
+    let train = &built.recipe.train;
+    let total = match train.epochs.filter(|_| train.steps.is_none()) {
+        // Whole epochs that are done and not wanted.
+        Some(epochs) if epochs < at.epoch => epochs.saturating_mul(per_epoch),
+        _ => total_steps(&built.recipe, &at, per_epoch),
+    };
     if total < at.step {
         return Err(TrainError::Refused(format!(
             "the run has done {} steps and would end at {total}; give train.epochs or train.steps a larger value, or go on \
