@@ -80,6 +80,8 @@ fn resume_of_a_finished_run_says_so_and_longer_goes_on() {
     assert_eq!(again.out, format!("{}\n", bench.last()));
     bench.ok(&["resume", "last", "--set", "train.epochs=3"]);
     assert_eq!(bench.json(&["ls", "--json"])[0]["epoch"], 3);
+    let shorter = bench.run(&["resume", "last", "--set", "train.epochs=1"]);
+    assert!(shorter.code == 3 && shorter.err.contains("would end at"), "{}", shorter.err);
     let refused = bench.run(&["resume", "last", "--set", "optimizer.lr=1"]);
     assert_eq!(refused.code, 3, "{}", refused.err);
     assert!(refused.err.contains("fork"), "{}", refused.err);
@@ -450,4 +452,56 @@ fn devices_are_listed() {
     let devices = bench.json(&["devices", "--json"]);
     assert_eq!(devices[0]["name"], "cpu");
     assert!(bench.ok(&["devices"]).contains("cpu"));
+}
+
+#[test]
+fn what_is_said_cannot_speak_to_the_terminal() {
+    let bench = Bench::trained();
+    let refused = bench.run(&["rename", "last", "a\u{1b}[2J@b"]);
+    assert!(refused.code == 3 && refused.err.contains("\\u{1b}") && !refused.err.contains('\u{1b}'), "{}", refused.err);
+    let refused = bench.run(&["tree", "resnet8", "--freeze", "freeze \u{1b}]0;x"]);
+    assert!(refused.code == 3 && !refused.err.contains('\u{1b}'), "{}", refused.err);
+}
+
+#[test]
+fn a_checkpoint_where_a_run_is_wanted_is_told() {
+    let bench = Bench::trained();
+    let refused = bench.run(&["checkpoints", "last@best"]);
+    assert!(refused.code == 3 && refused.err.contains("give `last`"), "{}", refused.err);
+}
+
+#[test]
+fn the_fields_of_a_listing_are_always_there() {
+    let bench = Bench::trained();
+    let run = &bench.json(&["ls", "--json"])[0];
+    for field in ["best", "message", "pid", "resumed_from", "forked_from"] {
+        assert!(run.get(field).is_some(), "{field}: {run}");
+    }
+    let audit = bench.json(&["audit", "last", "--json"]);
+    assert!(audit["tensors"].as_array().unwrap().iter().all(|t| t.get("meant").is_some()), "{audit}");
+}
+
+#[test]
+fn weights_files_of_every_kind_are_compared() {
+    let bench = Bench::trained();
+    let (pth, file) = (bench.path("m.pth"), bench.path("m.safetensors"));
+    let (pth, file) = (pth.to_str().unwrap(), file.to_str().unwrap());
+    bench.ok(&["export", "last", "-o", pth]);
+    bench.ok(&["export", "last", "-o", file]);
+    for other in [pth, file] {
+        let drift = bench.json(&["diff", "last@last", other, "--json"]);
+        assert!(drift["tensors"].as_array().unwrap().iter().all(|t| t["bit_equal"] == true), "{drift}");
+    }
+    let missing = bench.run(&["diff", "last@last", "missing.pth"]);
+    assert!(missing.code == 3 && missing.err.contains("missing.pth: cannot read"), "{}", missing.err);
+}
+
+#[test]
+fn an_empty_name_finds_no_run() {
+    let bench = Bench::trained();
+    for args in [&["rm", "", "--yes"][..], &["show", " "], &["evaluate", "@last"], &["resume", ""]] {
+        let refused = bench.run(args);
+        assert!(refused.code == 3 && refused.err.contains("is empty"), "{args:?}: {}", refused.err);
+    }
+    assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 1);
 }

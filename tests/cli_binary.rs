@@ -93,3 +93,40 @@ fn a_closed_stdout_is_no_panic() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn a_file_where_the_run_home_should_be_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    frostline(&file)
+        .current_dir(home.path())
+        .arg("ls")
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("a file stands where"));
+}
+
+/// A pseudo-terminal has no size until somebody gives it one (`script`, pexpect, `docker run -t`).
+#[cfg(unix)]
+#[test]
+fn a_terminal_without_a_size_gets_whole_lines() {
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::io::Read;
+    let home = tempfile::tempdir().unwrap();
+    let pair = native_pty_system().openpty(PtySize { rows: 0, cols: 0, pixel_width: 0, pixel_height: 0 }).unwrap();
+    let mut command = CommandBuilder::new(assert_cmd::cargo::cargo_bin("frostline"));
+    command.args(["devices"]);
+    command.env("FROSTLINE_HOME", home.path());
+    command.cwd(home.path());
+    let mut reader = pair.master.try_clone_reader().unwrap();
+    let mut child = pair.slave.spawn_command(command).unwrap();
+    drop(pair.slave);
+    let mut said = Vec::new();
+    // Linux ends a pseudo-terminal whose other side is gone with an error.
+    let _ = reader.read_to_end(&mut said);
+    assert!(child.wait().unwrap().success());
+    let said = String::from_utf8_lossy(&said);
+    let first = said.lines().next().unwrap_or_default();
+    assert!(first.starts_with("device") && first.trim_end().ends_with("state"), "{said}");
+}

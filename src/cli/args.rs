@@ -53,7 +53,7 @@ pub enum Command {
     Save(tell::Args),
     /// Change a live run's freeze plan
     Freeze(tell::FreezeArgs),
-    /// Change a live run's learning rate
+    /// Change a live run's learning rate, or move it to other devices
     Set(tell::SetArgs),
     /// Loss and metrics on the validation data
     Evaluate(evaluate::Args),
@@ -107,7 +107,7 @@ pub struct DevicesArgs {
 
 /// `ls -tag:old` means a negated filter, not the short options -t, -a, -g. A leading blank tells clap so, and the filter drops it.
 pub fn keep_negated_filters(mut args: Vec<OsString>) -> Vec<OsString> {
-    let Some(ls) = args.iter().position(|a| a == "ls") else { return args };
+    let Some(ls) = command(&args).filter(|at| args[*at] == "ls") else { return args };
     for arg in &mut args[ls + 1..] {
         let negated =
             arg.to_str().filter(|a| a.len() > 2 && a.starts_with('-') && !a.starts_with("--")).map(|a| format!(" {a}"));
@@ -116,6 +116,11 @@ pub fn keep_negated_filters(mut args: Vec<OsString>) -> Vec<OsString> {
         }
     }
     args
+}
+
+/// Where the command stands: the first argument that is no option, nor `--home`'s folder.
+fn command(args: &[OsString]) -> Option<usize> {
+    (1..args.len()).find(|at| args[at - 1] != "--home" && !args[*at].as_encoded_bytes().starts_with(b"-"))
 }
 
 #[cfg(test)]
@@ -136,5 +141,14 @@ mod tests {
         };
         assert_eq!(ls.filter.iter().map(|f| f.trim()).collect::<Vec<_>>(), ["-tag:old", "best<0.3"]);
         assert!(ls.json);
+    }
+
+    #[test]
+    fn a_run_that_is_called_ls_has_options() {
+        let args = ["frostline", "--home", "ls", "tag", "ls", "-d", "old"].map(OsString::from).to_vec();
+        let Some(Command::Tag(tag)) = Cli::try_parse_from(keep_negated_filters(args)).unwrap().command else {
+            panic!("not tag")
+        };
+        assert_eq!((tag.run.as_str(), tag.remove), ("ls", vec!["old".to_owned()]));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::error::CliError;
 use super::interrupt::Interrupt;
+use super::output::harmless;
 use crate::session::Program;
 
 /// stdout for results, stderr for everything else, and the user's wish to stop.
@@ -88,6 +89,8 @@ impl Io {
     /// that is gone is noticed at the next result.
     pub fn say(&mut self, text: &str) {
         let _ = self.out.flush();
+        // Names of files, tensors and runs come from anywhere.
+        let text = text.split('\n').map(harmless).collect::<Vec<_>>().join("\n");
         let _ = writeln!(self.err, "{text}");
     }
 }

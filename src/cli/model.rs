@@ -70,7 +70,7 @@ pub fn subject(
 }
 
 /// Whether a weights file is meant: by its ending, or as the folder of a sharded one.
-fn is_weights_file(path: &Path) -> bool {
+pub fn is_weights_file(path: &Path) -> bool {
     let known = ["safetensors", "pth", "pt", "bin", "ckpt", "json"];
     let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     ending.is_some_and(|e| known.contains(&e.as_str())) || (path.is_dir() && !path.join(STATE).exists())

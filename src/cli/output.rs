@@ -38,9 +38,12 @@ impl Listing {
         io.print(&text)
     }
 
-    /// As wide as the terminal, long cells broken.
+    /// As wide as the terminal, long cells broken; as wide as it is where the terminal says no width (a pseudo-terminal that nobody gave a size).
     fn fit(self) -> String {
         let mut table = Table::new();
+        if table.width() == Some(0) {
+            return self.plain();
+        }
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(self.headers.iter().map(|(header, _)| header));
         for (i, (_, right)) in self.headers.iter().enumerate() {

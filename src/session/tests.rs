@@ -92,12 +92,13 @@ fn a_run_that_cannot_be_created_is_an_error_and_leaves_nothing() {
 }
 
 /// What a disk may say, and what the user is told to do.
-const ERRORS: [(Errno, &str); 5] = [
+const ERRORS: [(Errno, &str); 6] = [
     (Errno::NOSPC, "free some space"),
     (Errno::DQUOT, "larger quota"),
     (Errno::IO, "check the disk"),
     (Errno::ROFS, "writable disk"),
     (Errno::ACCESS, "permissions"),
+    (Errno::NOTDIR, "where a folder belongs"),
 ];
 
 #[test]

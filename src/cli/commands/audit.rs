@@ -34,8 +34,7 @@ pub struct Args {
 #[derive(Debug, PartialEq, Serialize)]
 struct Entry {
     name: String,
-    /// Whether it was meant to learn: always, at times (live edits), never. Absent for buffers.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whether it was meant to learn: always, at times (live edits), never. Null for buffers.
     meant: Option<Meant>,
     /// Whether a bit of it changed since step 0.
     moved: bool,

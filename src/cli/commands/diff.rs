@@ -8,6 +8,7 @@ use crate::app::diff_view::word;
 use crate::app::format::number;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
+use crate::cli::model::is_weights_file;
 use crate::cli::output::{Listing, plural};
 use crate::core::checkpoint::diff::{self, Drift};
 use crate::core::tensor::HostTensor;
@@ -17,7 +18,7 @@ use crate::core::weights;
 /// Arguments of `frostline diff`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The first checkpoint, or a .safetensors file
+    /// The first checkpoint, or a weights file (.safetensors, .pth…)
     #[arg(value_name = "CKPT")]
     pub before: String,
     /// The second
@@ -76,8 +77,8 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 
 fn tensors(what: &str, cx: &Context<'_>) -> Result<(Vec<HostTensor>, String), CliError> {
     let path = Path::new(what);
-    if path.extension().is_some_and(|e| e == "safetensors") {
-        return Ok((weights::read_safetensors(path)?, what.to_owned()));
+    if is_weights_file(path) && !path.is_dir() {
+        return Ok((weights::read(path, None)?.into_tensors()?, what.to_owned()));
     }
     let checkpoint = cx.home().find_checkpoint(what)?;
     Ok((checkpoint.load_weights()?.1, checkpoint.label()))

@@ -32,6 +32,7 @@ pub struct Args {
 struct Whole<'a> {
     #[serde(flatten)]
     summary: &'a RunSummary,
+    #[serde(serialize_with = "crate::core::io::path_as_text")]
     path: &'a std::path::Path,
     recipe: &'a Recipe,
     checkpoints: &'a [Kept],

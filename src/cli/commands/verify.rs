@@ -59,7 +59,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         return Ok(Done::Ok);
     }
     cx.io.say(&format!(
-        "{} damaged; resume passes over them, and `frostline checkpoints` shows what is left",
+        "{} damaged; resume passes over damaged checkpoints and records, and `frostline checkpoints` shows what is left",
         plural(bad, "place")
     ));
     Ok(Done::Bad)

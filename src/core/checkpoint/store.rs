@@ -31,6 +31,7 @@ pub struct CheckpointInfo {
     /// Optimizer steps done in that epoch.
     pub step_in_epoch: u64,
     /// The folder.
+    #[serde(serialize_with = "io::path_as_text")]
     pub path: PathBuf,
     /// Bytes of all its files.
     pub bytes: u64,

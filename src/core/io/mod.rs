@@ -221,6 +221,11 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
+/// For serde: a path in JSON, which is text. What is no UTF-8 in it is replaced.
+pub fn path_as_text<S: serde::Serializer>(path: impl AsRef<Path>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.as_ref().display())
+}
+
 /// What a user can do about an I/O error, for the end of a message.
 pub fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind as K;
@@ -230,6 +235,9 @@ pub fn advice(error: &io::Error) -> &'static str {
         K::FileTooLarge => "raise the file size limit (ulimit -f) or use another disk",
         K::PermissionDenied => "check the permissions of that folder",
         K::ReadOnlyFilesystem => "use a run home on a writable disk (--home)",
+        K::AlreadyExists | K::NotADirectory => {
+            "a file stands where a folder belongs: move it, or use another run home (--home)"
+        }
         K::NotFound => "check that the folder still exists and that its disk is mounted",
         _ => "check the disk",
     }

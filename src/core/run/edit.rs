@@ -60,11 +60,11 @@ pub fn checked_name(name: &str) -> Result<String, StoreError> {
         "" => "is empty",
         "last" => "means the newest run",
         _ if name.contains(['@', '/']) || name.chars().any(char::is_control) => {
-            "holds a character with a meaning of its own (@, / or a line end)"
+            "holds a character with a meaning of its own (@, / or a control character)"
         }
         _ => return Ok(name.to_owned()),
     };
-    Err(StoreError::Refused(format!("the name `{name}` {problem}; choose another")))
+    Err(StoreError::Refused(format!("the name {name:?} {problem}; choose another")))
 }
 
 impl TagEdit {

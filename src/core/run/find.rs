@@ -72,6 +72,10 @@ impl CheckpointRef {
 impl RunHome {
     /// A run by id, unique beginning of an id, unique name, or `last`.
     pub fn find(&self, what: &str) -> Result<RunDir, StoreError> {
+        // `frostline rm "$id"` with a variable that was never set must not find the one run that there is.
+        if what.trim().is_empty() {
+            return Err(StoreError::NotFound("the run's name is empty; `frostline ls` shows the runs".to_owned()));
+        }
         let runs = self.runs()?;
         if runs.is_empty() {
             let message = format!("no run `{what}`: there are no runs in {} yet", self.path().display());
@@ -87,8 +91,7 @@ impl RunHome {
         match by_id.len() {
             0 => {}
             1 => return first(by_id, what),
-            _ if !what.is_empty() => return Err(ambiguous(what, &by_id)),
-            _ => {}
+            _ => return Err(ambiguous(what, &by_id)),
         }
         let names: Vec<(String, RunDir)> = runs.iter().map(|r| (r.summary().name, r.clone())).collect();
         let by_name: Vec<RunDir> = names.iter().filter(|(n, _)| n == what).map(|(_, r)| r.clone()).collect();
@@ -171,6 +174,9 @@ fn not_found(what: &str, names: &[(String, RunDir)]) -> String {
         words.map(|w| (strsim::jaro_winkler(what, w), w)).filter(|(score, _)| *score > 0.8).collect();
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     close.dedup_by_key(|(_, w)| *w);
+    if let Some((run, _)) = what.rsplit_once('@') {
+        return format!("no run `{what}`: that is a checkpoint's name, and a run is wanted here; give `{run}`");
+    }
     let close: Vec<String> = close.iter().take(3).map(|(_, w)| format!("`{w}`")).collect();
     if close.is_empty() {
         format!("no run `{what}`; `frostline ls` shows the runs")

@@ -86,7 +86,10 @@ impl RunMeta {
 
     pub(super) fn load(path: &Path) -> Result<Self, StoreError> {
         let text = std::fs::read_to_string(path).map_err(StoreError::io("read", path))?;
-        Self::from_toml(&text).map_err(|message| StoreError::Damaged { path: path.to_owned(), message })
+        Self::from_toml(&text).map_err(|problem| {
+            let way_out = "correct its text; `evaluate`, `predict` and `export` read the run's checkpoints without it";
+            StoreError::Damaged { path: path.to_owned(), message: format!("{problem}; {way_out}") }
+        })
     }
 
     pub(super) fn save(&self, path: &Path) -> Result<(), StoreError> {

@@ -46,7 +46,11 @@ impl MetricsReader {
         let rest = reader.poll_into(&mut table)?;
         let mut said = Vec::new();
         if reader.decoder.damaged > 0 {
-            said.push(format!("metrics.bin: {} damaged records were skipped", reader.decoder.damaged));
+            let (n, s, were) = match reader.decoder.damaged {
+                1 => (1, "", "was"),
+                n => (n, "s", "were"),
+            };
+            said.push(format!("metrics.bin: {n} damaged record{s} {were} skipped"));
         }
         if rest > 0 {
             said.push(format!("metrics.bin: the last {rest} bytes are a torn record and were dropped"));
