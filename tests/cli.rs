@@ -505,3 +505,32 @@ fn an_empty_name_finds_no_run() {
     }
     assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_checkpoints_folder_that_cannot_be_read_is_not_an_empty_one() {
+    let bench = Bench::trained();
+    let run = bench.path("home").join("runs").join(bench.last());
+    let folder = run.join("checkpoints");
+    std::fs::rename(&folder, run.join("elsewhere")).unwrap();
+    // What every user meets: a folder that is none. Root reads all the others.
+    std::fs::write(&folder, "").unwrap();
+    let steps = bench.json(&["ls", "--json"])[0]["step"].clone();
+    for args in [&["resume", "last", "--set", "train.epochs=3"][..], &["checkpoints", "last"], &["evaluate", "last"]] {
+        let failed = bench.run(args);
+        assert!(failed.code == 1 && failed.err.contains("cannot read"), "{args:?}: {}", failed.err);
+    }
+    let damaged = bench.run(&["verify", "last"]);
+    assert!(damaged.code == 1 && damaged.out.contains("cannot read"), "{}", damaged.out);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(run.join("elsewhere"), &folder).unwrap();
+    assert_eq!(bench.json(&["ls", "--json"])[0]["step"], steps, "nothing was started anew");
+    bench.ok(&["resume", "last", "--set", "train.epochs=3"]);
+}
+
+#[test]
+fn a_dry_run_says_that_no_run_could_be_made() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("home"), "").unwrap();
+    let failed = bench.run(&["train", "recipe.toml", "--dry-run"]);
+    assert!(failed.code == 1 && failed.err.contains("a file stands where"), "{}", failed.err);
+}

@@ -103,6 +103,7 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
     };
     facts.warn(recipe);
     facts.warnings.extend(disk.shortage(0));
+    home.can_be_written()?;
     Ok(facts)
 }
 

@@ -36,6 +36,7 @@ pub struct Entry {
 pub fn entries(run: &crate::core::run::RunDir) -> Result<Vec<Entry>, CliError> {
     let recipe = run.meta()?.recipe;
     let store = run.checkpoints();
+    store.readable()?;
     let infos = store.list();
     let kept = policy::kept_reasons(&infos, &recipe.checkpoint);
     let entry = |(info, kept): (CheckpointInfo, Vec<String>)| {

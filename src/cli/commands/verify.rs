@@ -83,6 +83,9 @@ fn whole_run(run: &RunDir) -> Vec<Checked> {
             said(MetricsReader::read_all(&run.metrics_path()).map(|(_, d)| d).map_err(text)),
         ),
     ];
+    if let Err(problem) = run.checkpoints().readable() {
+        checked.push(Checked::new(run.checkpoints().path(), vec![problem.to_string()]));
+    }
     // The folders themselves, not the store's list: one whose state.json is damaged is no longer in that.
     let mut folders: Vec<_> =
         std::fs::read_dir(run.checkpoints().path()).into_iter().flatten().flatten().map(|e| e.path()).collect();

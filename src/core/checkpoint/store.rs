@@ -205,6 +205,14 @@ impl CheckpointStore {
             .collect()
     }
 
+    /// Whether the folder can be read. One that cannot may hold checkpoints; one that is not there holds none.
+    pub fn readable(&self) -> Result<(), CheckpointError> {
+        match fs::read_dir(&self.path).and_then(|mut entries| entries.try_for_each(|e| e.map(drop))) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(CheckpointError::io("read", &self.path)(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Folders that look like checkpoints, oldest first, whole or not.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
@@ -249,6 +257,7 @@ impl CheckpointStore {
 
     /// The newest checkpoint that loads, and what is wrong with the newer ones, in words.
     pub fn newest_good(&self) -> Result<(LoadedCheckpoint, Vec<String>), CheckpointError> {
+        self.readable()?;
         let mut passed = Vec::new();
         for name in self.names().iter().rev() {
             match self.load(name) {

@@ -114,6 +114,7 @@ impl RunHome {
         }
         let (run, which) = what.rsplit_once('@').unwrap_or((what, "last"));
         let run = self.find(run)?;
+        run.checkpoints().readable()?;
         let infos = run.checkpoints().list();
         let name = match which {
             "last" => infos.last().map(|i| i.name.clone()),

@@ -40,6 +40,19 @@ impl RunHome {
         self.path.join("runs")
     }
 
+    /// Whether a run's folder could be made, without making anything.
+    pub fn can_be_written(&self) -> Result<(), StoreError> {
+        let runs = self.runs_path();
+        let Some(there) = runs.ancestors().find(|p| p.exists()) else { return Ok(()) };
+        if !there.is_dir() {
+            return Err(StoreError::io("create", &runs)(std::io::ErrorKind::NotADirectory.into()));
+        }
+        #[cfg(unix)]
+        rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|e| StoreError::io("create", &runs)(e.into()))?;
+        Ok(())
+    }
+
     /// Makes a run's folder with its `run.toml`. It appears complete or not at all; only its user can read it.
     pub fn create(&self, recipe: &Recipe, lineage: Lineage) -> Result<RunDir, StoreError> {
         let runs = self.runs_path();
