@@ -7,7 +7,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The C++ side of `src/engine/ffi`. Not the whole folder is watched: its Rust files need no C++ compiler.
+/// The C++ side. Not the whole folder is watched: its Rust files need no C++ compiler.
+const FOLDER: &str = "src/engine/ffi";
 const SHIM: &[&str] = &[
     "shim.cpp",
     "precision.cpp",
@@ -24,6 +25,7 @@ const LIBTORCH_VERSION: &str = "2.11.0";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(frostline_nccl)");
     if env::var_os("CARGO_FEATURE_TORCH").is_none() {
         return;
     }
@@ -35,6 +37,7 @@ fn main() {
         Ok(libtorch) => {
             link(&libtorch);
             compile_shim(&libtorch);
+            compile_nccl(&libtorch);
         }
         Err(message) => println!("cargo::error={message}"),
     }
@@ -81,28 +84,72 @@ fn link(libtorch: &Libtorch) {
     println!("cargo::rustc-link-arg=-Wl,--disable-new-dtags");
 }
 
-/// Compiles the shim with the flags with which torch-sys compiles its own.
+/// Compiles the shim.
 fn compile_shim(libtorch: &Libtorch) {
-    let folder = Path::new("src/engine/ffi");
+    let folder = Path::new(FOLDER);
     let files = SHIM.iter().map(|name| folder.join(name));
     for file in files.clone().chain(HEADERS.iter().map(|name| folder.join(name))) {
         println!("cargo::rerun-if-changed={}", file.display());
     }
+    compiler(libtorch).files(files).compile("frostline_shim");
+}
+
+/// Compiles the back end over NCCL into a library of its own, which the program carries in itself and loads after
+/// libtorch_cuda.so: where the headers of CUDA and NCCL are, as NVIDIA's wheels lay them beside PyTorch.
+fn compile_nccl(libtorch: &Libtorch) {
+    let source = Path::new(FOLDER).join("nccl.cpp");
+    println!("cargo::rerun-if-changed={}", source.display());
+    let Some(headers) = cuda_headers(&libtorch.include) else { return };
+    let mut compiler = compiler(libtorch);
+    compiler.define("USE_CUDA", None).define("USE_C10D_NCCL", None);
+    for folder in headers {
+        compiler.flag("-isystem").flag(folder.display().to_string());
+    }
+    let library = PathBuf::from(env::var("OUT_DIR").unwrap_or_default()).join("libfrostline_nccl.so");
+    let mut command = compiler.get_compiler().to_command();
+    // One of libtorch's vtables would be enough to take all of its debug information along.
+    command.args(["-shared", "-fPIC", "-g0", "-Wl,-s", "-o"]).arg(&library).arg(&source);
+    match command.status() {
+        Ok(status) if status.success() => {
+            println!("cargo::rustc-cfg=frostline_nccl");
+            println!("cargo::rustc-env=FROSTLINE_NCCL={}", library.display());
+        }
+        // Everything else works without it.
+        _ => println!("cargo::warning=the back end over NCCL cannot be compiled: several GPUs will talk by Gloo"),
+    }
+}
+
+/// The header folders of CUDA and NCCL, where all that is needed is there.
+fn cuda_headers(include: &Path) -> Option<Vec<PathBuf>> {
+    // `site-packages/torch/include`, as it is behind the links.
+    let site = include.canonicalize().ok()?.parent()?.parent()?.join("nvidia");
+    println!("cargo::rerun-if-changed={}", site.display());
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(site).ok()?.flatten().map(|e| e.path().join("include")).collect();
+    folders.sort();
+    folders.extend(folders.clone().iter().map(|f| f.join("cccl")));
+    folders.retain(|f| f.is_dir());
+    let needed =
+        ["nccl.h", "cuda_runtime.h", "crt/host_config.h", "nv/target", "cublas_v2.h", "cusparse.h", "cusolverDn.h"];
+    needed.iter().all(|header| folders.iter().any(|f| f.join(header).is_file())).then_some(folders)
+}
+
+/// A compiler with the flags with which torch-sys compiles its own.
+fn compiler(libtorch: &Libtorch) -> cc::Build {
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut compiler = cc::Build::new();
+    compiler
         .cpp(true)
         .std("c++17")
         .flag(format!("-D_GLIBCXX_USE_CXX11_ABI={abi}"))
         .define("GLOG_USE_GLOG_EXPORT", None)
         // Stand-ins for headers that PyTorch's wheel leaves out.
         .flag("-isystem")
-        .flag(folder.join("gloo").display().to_string())
+        .flag(Path::new(FOLDER).join("gloo").display().to_string())
         // PyTorch's headers are not ours to warn about; -isystem silences them and nothing else.
         .flag("-isystem")
         .flag(libtorch.include.display().to_string())
         .flag("-isystem")
         .flag(libtorch.include.join("torch/csrc/api/include").display().to_string())
-        .flag_if_supported("-Wno-unused-parameter")
-        .files(files)
-        .compile("frostline_shim");
+        .flag_if_supported("-Wno-unused-parameter");
+    compiler
 }

@@ -163,6 +163,24 @@ def other_device(b):
     return f"from cpu to {b.device}, {len(loss)} steps"
 
 
+def several_devices(b):
+    devices = [d["name"] for d in b.json("devices") if d["name"].startswith("cuda:") and not d.get("unusable")] if b.gpu else ["cpu:0", "cpu:1"]
+    if len(devices) < 2:
+        raise Skipped("one GPU alone")
+    sets = ["model.arch=mlp", "train.batch_size=60"]
+    alone = b.metric(b.train(*sets), "train/loss")
+    run = b.train(*sets, f"train.devices={json.dumps(devices)}")
+    together = b.metric(run, "train/loss")
+    apart = max(abs(x - y) / abs(x) for x, y in zip(alone, together))
+    if len(alone) != len(together) or apart > 1e-4:
+        raise Failed(f"the losses are up to {apart:.1e} apart from those of one device")
+    log = (b.folder / "home" / "runs" / run / "log.txt").read_text()
+    slow = re.search(r"exchange gradients through host memory[^:]*: ([^;]*)", log)
+    if b.gpu and slow:
+        raise Failed(f"by Gloo: {slow.group(1)}")
+    return f"{len(devices)} {'over NCCL' if b.gpu else 'by Gloo'}, losses within {apart:.1e} of one device's"
+
+
 LOOP = """
 import sys, time, torch, torchvision
 device, arch, side, batch, steps, precision, layout = sys.argv[1:8]
@@ -220,6 +238,7 @@ CHECKS = [
     ("largest batch", auto_batch),
     ("out of memory", out_of_memory),
     ("another device", other_device),
+    ("several devices", several_devices),
     ("throughput fp32", throughput("fp32")),
     ("throughput bf16", throughput("bf16")),
 ]

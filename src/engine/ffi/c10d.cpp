@@ -3,8 +3,11 @@
 
 #define USE_C10D_GLOO
 
+#include <dlfcn.h>
+
 #include <cstdlib>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -36,6 +39,9 @@ std::vector<Tensor> list(Tensor* const* tensors, size_t n) {
 // c10d keeps a record of what groups do (its flight recorder) in maps of the process that no lock guards: ranks that
 // are threads of one process break them now and then. It is read in Python alone, and a size of 0 turns it off.
 __attribute__((constructor)) void no_flight_recorder() { setenv("TORCH_FR_BUFFER_SIZE", "0", 1); }
+
+// `fl_nccl_add` of nccl.cpp, once its library is loaded.
+char* (*add_nccl)(Group*, StorePtr*, int, int64_t) = nullptr;
 
 // Leaves out advice to a user of Python: a reducer looks for unused parameters in one step, and knows them from then on.
 class Quiet : public c10::WarningHandler {
@@ -107,15 +113,50 @@ char* fl_group_gloo(StorePtr* store, int rank, int size, const char* host, const
     constexpr auto kGloo = c10d::ProcessGroup::BackendType::GLOO;
     all->setDefaultBackend(kGloo);
     all->setBackend(c10::DeviceType::CPU, kGloo, backend);
-    // Through host memory, where the CUDA back end is loaded.
+    // Through host memory, where the CUDA back end is loaded and NCCL is not.
     all->setBackend(c10::DeviceType::CUDA, kGloo, backend);
-    *out = new Group{std::move(all)};
+    *out = new Group{std::move(all), {}};
   });
+}
+
+// Loads the library of nccl.cpp for good; libtorch_cuda.so must be there. Once, and before what follows.
+char* fl_nccl_load(const char* path) {
+  return guarded([&] {
+    void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) throw std::runtime_error(dlerror());
+    void* symbol = dlsym(library, "fl_nccl_add");
+    if (symbol == nullptr) throw std::runtime_error(dlerror());
+    add_nccl = reinterpret_cast<decltype(add_nccl)>(symbol);
+  });
+}
+
+// See nccl.cpp.
+char* fl_group_nccl(Group* group, StorePtr* store, int device, int64_t timeout) {
+  if (add_nccl == nullptr) return fl::words("the back end over NCCL is not loaded");
+  return add_nccl(group, store, device, timeout);
+}
+
+// What `fl_brake_pull` needs of a group over NCCL.
+char* fl_group_brake(Group* group, c10::intrusive_ptr<c10d::Backend>** out) {
+  return guarded([&] { *out = new c10::intrusive_ptr<c10d::Backend>(group->nccl); });
+}
+
+// From any thread: what this rank's GPU waits for inside NCCL ends, and is worth nothing.
+char* fl_brake_pull(c10::intrusive_ptr<c10d::Backend>* nccl) {
+  return guarded([&] { (*nccl)->abort(); });
+}
+
+char* fl_brake_free(c10::intrusive_ptr<c10d::Backend>* nccl) {
+  return guarded([&] { delete nccl; });
 }
 
 // Waits for what is on its way, then closes the connections, which the other ranks notice.
 char* fl_group_free(Group* group) {
-  return guarded([&] { delete group; });
+  std::unique_ptr<Group> owned(group);
+  return guarded([&] {
+    if (owned->nccl.defined()) owned->nccl->shutdown();
+    owned.reset();
+  });
 }
 
 // The sum over all ranks, in place; begun here and waited for with `fl_work_wait`. The tensor is kept alive.

@@ -8,6 +8,7 @@
 
 #include "shim.h"
 
+#include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
@@ -17,6 +18,8 @@ using StorePtr = c10::intrusive_ptr<c10d::Store>;
 
 struct Group {
   c10::intrusive_ptr<c10d::ProcessGroup> all;
+  // For tensors on a GPU, where that is over NCCL (nccl.cpp).
+  c10::intrusive_ptr<c10d::Backend> nccl;
 };
 
 inline std::chrono::milliseconds ms(int64_t n) { return std::chrono::milliseconds(n); }

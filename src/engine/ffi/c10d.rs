@@ -3,6 +3,7 @@
 //! All ranks of a group call the same functions in the same order. A rank that goes away closes its connections: what
 //! the others wait for then fails, in words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tch::Tensor;
@@ -77,6 +78,32 @@ pub struct Group {
     at: raw::Group,
     rank: usize,
     size: usize,
+    /// Where GPUs talk over NCCL.
+    brake: Option<Arc<Brake>>,
+}
+
+/// Frees GPUs that wait inside NCCL for a rank that is lost: unlike a connection of Gloo, nothing tells them.
+#[derive(Debug)]
+pub struct Brake(raw::Brake);
+
+// SAFETY: a reference-counted pointer to a back end, whose abort takes locks of its own and is meant for other threads.
+unsafe impl Send for Brake {}
+// SAFETY: as above.
+unsafe impl Sync for Brake {}
+
+impl Brake {
+    /// What the group computes from now on is worth nothing.
+    pub fn pull(&self) {
+        // SAFETY: a live back end. Where it fails there is nothing more to be done.
+        let _ = check(unsafe { raw::fl_brake_pull(self.0) });
+    }
+}
+
+impl Drop for Brake {
+    fn drop(&mut self) {
+        // SAFETY: owned, freed once.
+        let _ = check(unsafe { raw::fl_brake_free(self.0) });
+    }
 }
 
 // SAFETY: a reference-counted pointer to a process group, used by one thread at a time (it is not Sync).
@@ -107,7 +134,24 @@ impl Group {
                 &raw mut at,
             )
         })?;
-        Ok(Self { at, rank, size })
+        Ok(Self { at, rank, size, brake: None })
+    }
+
+    /// Has what the group exchanges of the memory of GPU `device` go over NCCL, on all ranks, each with another GPU;
+    /// [`super::nccl::load`] must have succeeded on all of them.
+    pub fn go_over_nccl(&mut self, store: &Store, device: usize, timeout: Duration) -> Result<()> {
+        // SAFETY: a live group and store.
+        check(unsafe { raw::fl_group_nccl(self.at, store.0, number(device)?, millis(timeout)) })?;
+        let mut out = std::ptr::null_mut();
+        // SAFETY: a live group; `out` receives an owned pointer on success.
+        check(unsafe { raw::fl_group_brake(self.at, &raw mut out) })?;
+        self.brake = Some(Arc::new(Brake(out)));
+        Ok(())
+    }
+
+    /// What ends that the GPUs wait for each other, where they talk over NCCL.
+    pub fn brake(&self) -> Option<Arc<Brake>> {
+        self.brake.clone()
     }
 
     /// This rank's number, from 0.
@@ -204,7 +248,6 @@ impl Drop for Reducer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::time::Instant;
     use tch::{Device, Kind};
 

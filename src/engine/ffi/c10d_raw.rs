@@ -8,6 +8,8 @@ use super::raw::T;
 pub type Store = *mut c_void;
 /// `fl::Group*`.
 pub type Group = *mut c_void;
+/// `c10::intrusive_ptr<c10d::Backend>*`.
+pub type Brake = *mut c_void;
 /// `c10::intrusive_ptr<c10d::Work>*`.
 pub type Work = *mut c_void;
 /// `c10d::Reducer*`.
@@ -37,6 +39,11 @@ unsafe extern "C" {
         timeout_ms: i64,
         out: *mut Group,
     ) -> E;
+    pub fn fl_nccl_load(path: *const c_char) -> E;
+    pub fn fl_group_nccl(group: Group, store: Store, device: c_int, timeout_ms: i64) -> E;
+    pub fn fl_group_brake(group: Group, out: *mut Brake) -> E;
+    pub fn fl_brake_pull(brake: Brake) -> E;
+    pub fn fl_brake_free(brake: Brake) -> E;
     pub fn fl_group_free(group: Group) -> E;
     pub fn fl_all_reduce(group: Group, tensor: T, out: *mut Work) -> E;
     pub fn fl_work_wait(work: Work) -> E;

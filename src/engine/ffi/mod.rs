@@ -1,5 +1,5 @@
 //! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
-//! layouts, [`memory`], [`script`] over TorchScript, and [`c10d`] over PyTorch's distributed engine.
+//! layouts, [`memory`], [`script`] over TorchScript, [`c10d`] over PyTorch's distributed engine, and [`nccl`], its part for GPUs.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
@@ -8,6 +8,7 @@
 pub mod c10d;
 mod c10d_raw;
 pub mod memory;
+pub mod nccl;
 pub mod precision;
 mod raw;
 pub mod script;

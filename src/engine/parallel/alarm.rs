@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::line::Caller;
+use super::nccl::Brakes;
 use super::wire::Frame;
 
 /// How long rank 0 may take to notice by itself, before the loss is said.
@@ -20,6 +21,8 @@ pub struct Alarm {
     noticed: AtomicBool,
     rung: AtomicBool,
     others: Mutex<Vec<Caller>>,
+    /// Of this rank.
+    pub brakes: Arc<Brakes>,
     waits: Mutex<Waits>,
     grace: Duration,
     /// Tells the user.
@@ -50,6 +53,7 @@ impl Default for Alarm {
             noticed: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             others: Mutex::default(),
+            brakes: Arc::default(),
             waits: Mutex::default(),
             grace: GRACE,
             say: |words| drop(writeln!(std::io::stderr(), "{words}")),
@@ -104,6 +108,7 @@ impl Alarm {
         let (alarm, lost) = (Arc::clone(self), words.to_owned());
         let _ = std::thread::Builder::new().name("alarm".to_owned()).spawn(move || alarm.watch(&lost));
         self.tell(words);
+        self.brakes.pull();
     }
 
     /// Until rank 0 has noticed.

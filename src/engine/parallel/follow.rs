@@ -37,7 +37,8 @@ pub fn follow(seat: &Seat) -> Result<()> {
         let device = learner.device_name();
         say(Answer::Built(device.to_owned(), device::uuid(device)));
         let Ok(Message { op: Op::Join, .. }) = messages.recv() else { return Ok(()) };
-        learner.join(group(seat, &store).map_err(perhaps_an_echo)?);
+        let group = group(seat, &store, learner.device_name()).map_err(perhaps_an_echo)?;
+        learner.join(group);
         say(Answer::Done);
         Rank::new(learner, data.share(seat.rank, seat.size)).serve(|| messages.recv().ok(), say)
     };

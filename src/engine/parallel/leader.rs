@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
 use super::meet::meet;
+use super::nccl::{self, Brakes};
 use super::op::{Answer, Message, Op, Step};
 use super::peer::Peer;
 use super::same_gpu;
@@ -37,6 +38,7 @@ pub struct Leader {
     broken: Option<String>,
     /// Where the others are processes.
     alarm: Option<Arc<Alarm>>,
+    brakes: Arc<Brakes>,
 }
 
 impl Leader {
@@ -47,9 +49,11 @@ impl Leader {
         device: &str,
         threads: Vec<JoinHandle<()>>,
         alarm: Option<Arc<Alarm>>,
+        brakes: Arc<Brakes>,
         group: impl FnOnce() -> Result<Group> + Send + 'static,
     ) -> Result<Self> {
-        let mut leader = Self { peers, local, devices: vec![device.to_owned()], threads, broken: None, alarm };
+        let devices = vec![device.to_owned()];
+        let mut leader = Self { peers, local, devices, threads, broken: None, alarm, brakes };
         // Before anybody waits in the rendezvous.
         let answers = leader.gather()?;
         // Threads have a device each.
@@ -170,6 +174,18 @@ impl Leader {
             alarm.notice();
             alarm.tell(words);
         }
+        self.brakes.pull();
+    }
+
+    /// Once the ranks have parted while GPUs were at a step over NCCL: whatever they hold now is not to be kept. (Gloo fails
+    /// before anything is changed.)
+    fn intact(&self) -> Result<()> {
+        match &self.broken {
+            Some(words) if !self.brakes.is_empty() => Err(EngineError::Lost(format!(
+                "{words}; a step was broken off on the GPUs, so the newest checkpoint stands: `frostline resume` goes on from there"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// This rank failed, for a reason of its own.
@@ -274,12 +290,8 @@ impl Learner for Leader {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.local.warnings();
-        if self.devices.iter().any(|d| d.starts_with("cuda")) {
-            warnings.push(
-                "train.devices: the GPUs exchange gradients through host memory (Gloo), since this build has no NCCL; \
-                 expect each step to take longer by the time that all gradients take over PCIe, twice"
-                    .to_owned(),
-            );
+        if self.devices.iter().any(|d| d.starts_with("cuda")) && self.brakes.is_empty() {
+            warnings.push(nccl::warning(self.devices.first().map_or("cpu", String::as_str)));
         }
         warnings
     }
@@ -313,7 +325,13 @@ impl Learner for Leader {
     }
 
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>> {
-        self.local.drain(wait)
+        self.intact()?;
+        let reports = self.local.drain(wait)?;
+        if !self.brakes.is_empty() {
+            // What was waited for may have been broken off.
+            self.look()?;
+        }
+        Ok(reports)
     }
 
     fn non_finite(&mut self) -> Result<Vec<String>> {
@@ -365,6 +383,7 @@ impl Learner for Leader {
     }
 
     fn snapshot_into(&mut self, into: &mut Snapshot) -> Result<()> {
+        self.intact()?;
         if self.broken.is_none() {
             // What a checkpoint holds is everybody's.
             self.agree()?;

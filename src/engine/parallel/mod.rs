@@ -4,10 +4,10 @@
 //! tells the other ranks (`peer`) what to do (`op`); they do it in order (`serve`). So a freeze plan, a learning rate, a pause or
 //! a stop reaches all ranks at the same step. Ranks are threads of this process (`threads`), or processes (`world` on rank 0,
 //! `follow` on the others), which find each other (`arrivals`, `greet`, `meet`), talk over TCP (`wire`, `line`) and watch over each other
-//! (`alarm`). What goes between ranks for the
-//! sake of the computation itself (gradients, losses, buffers) goes through c10d (`torch::team`), not through here.
+//! (`alarm`). What goes between ranks for the sake of the computation itself (gradients, losses, buffers) goes through c10d
+//! (`torch::team`), not through here; `nccl` decides by which way.
 //!
-//! Imports the engine's border, `data`, `torch`, `device` and `ffi::c10d`; called by `torch` alone.
+//! Imports the engine's border, `data`, `torch`, `device`, `ffi::c10d` and `ffi::nccl`; called by `torch` alone.
 
 mod alarm;
 mod arrivals;
@@ -16,6 +16,7 @@ mod greet;
 mod leader;
 mod line;
 mod meet;
+mod nccl;
 mod op;
 mod peer;
 mod serve;

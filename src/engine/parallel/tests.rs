@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,7 @@ fn beside_all(ranks: Vec<Vec<Answer>>, group: fn() -> Result<Group, EngineError>
         peers.push(Peer { name, elsewhere: None, link: Link::Thread(ops), answers: heard });
     }
     let local = TorchLearner::new(&recipe(), &input(&opened()), "cpu").unwrap();
-    Leader::assemble(local, peers, "cpu:0", threads, None, group)
+    Leader::assemble(local, peers, "cpu:0", threads, None, Arc::default(), group)
 }
 
 fn alone() -> Result<Group, EngineError> {

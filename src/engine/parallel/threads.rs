@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use super::meet::{meet, perhaps_an_echo};
+use super::nccl::{self, Brakes};
 use super::op::{Answer, Message, Op};
 use super::peer::{Link, Peer};
 use super::serve::Rank;
@@ -24,6 +25,7 @@ struct Plan {
     data: Dataset,
     devices: Vec<String>,
     store: Store,
+    brakes: Arc<Brakes>,
 }
 
 impl Plan {
@@ -35,7 +37,10 @@ impl Plan {
     }
 
     fn group(&self, rank: usize) -> Result<Group, EngineError> {
-        Ok(Group::gloo(&self.store, rank, self.devices.len(), "127.0.0.1", "", PATIENCE)?)
+        let mut group = Group::gloo(&self.store, rank, self.devices.len(), "127.0.0.1", "", PATIENCE)?;
+        nccl::go_over(&mut group, &self.store, self.devices.get(rank).map_or("cpu", String::as_str))?;
+        self.brakes.take_from(&group);
+        Ok(group)
     }
 }
 
@@ -47,6 +52,7 @@ pub fn threads(recipe: &Recipe, input: &InputSpec, data: &Dataset, devices: &[St
         data: data.clone(),
         devices: devices.to_vec(),
         store: Store::local()?,
+        brakes: Arc::default(),
     });
     let (mut peers, mut threads) = (Vec::new(), Vec::new());
     for (rank, device) in devices.iter().enumerate().skip(1) {
@@ -61,7 +67,8 @@ pub fn threads(recipe: &Recipe, input: &InputSpec, data: &Dataset, devices: &[St
     }
     let local = plan.build(0)?;
     let device = devices.first().map_or("cpu", String::as_str);
-    Leader::assemble(local, peers, device, threads, None, move || plan.group(0))
+    let brakes = Arc::clone(&plan.brakes);
+    Leader::assemble(local, peers, device, threads, None, brakes, move || plan.group(0))
 }
 
 /// The body of a rank's thread.
@@ -85,14 +92,16 @@ fn replica(plan: &Arc<Plan>, rank: usize, told: &Receiver<Message>, say: &Sender
         if let Err(error) = rank.serve(|| told.recv().ok(), answer) {
             // Before its connections close, which can take a while.
             answer(Answer::of(&error));
+            plan.brakes.pull();
         }
         Ok(())
     };
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return,
         Ok(Err(error)) => answer(Answer::of(&error)),
         Err(_) => answer(Answer::Failed("it broke down; this is a bug".to_owned())),
     }
+    plan.brakes.pull();
 }
 
 #[cfg(test)]
@@ -107,7 +116,7 @@ mod tests {
         let (recipe, data) = (recipe(), opened());
         let devices = vec!["cpu:0".to_owned(), "cpu:1".to_owned()];
         let store = Store::local().unwrap();
-        let plan = Arc::new(Plan { input: input(&data), recipe, data, devices, store });
+        let plan = Arc::new(Plan { input: input(&data), recipe, data, devices, store, brakes: Arc::default() });
         let (ops, told) = channel();
         let (say, answers) = channel();
         let thread = std::thread::spawn(move || replica(&plan, 1, &told, &say));

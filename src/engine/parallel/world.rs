@@ -14,7 +14,7 @@ use super::arrivals::Arrivals;
 use super::leader::WORDS;
 use super::op::{Answer, Message, Op};
 use super::peer::Peer;
-use super::{Leader, MEET, PATIENCE, device_of};
+use super::{Leader, MEET, PATIENCE, device_of, nccl};
 use crate::core::recipe::Recipe;
 use crate::core::tensor::HostTensor;
 use crate::engine::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
@@ -38,10 +38,12 @@ pub(super) fn store(seat: &Seat) -> Result<Store> {
     })
 }
 
-/// The group of ranks.
-pub(super) fn group(seat: &Seat, store: &Store) -> Result<Group> {
+/// The group of ranks, of which this one is on `device`.
+pub(super) fn group(seat: &Seat, store: &Store, device: &str) -> Result<Group> {
     let host = if seat.is_loopback() { "127.0.0.1" } else { "" };
-    Ok(Group::gloo(store, seat.rank, seat.size, host, &seat.interface, PATIENCE)?)
+    let mut group = Group::gloo(store, seat.rank, seat.size, host, &seat.interface, PATIENCE)?;
+    nccl::go_over(&mut group, store, device)?;
+    Ok(group)
 }
 
 /// All ranks, connected and waiting.
@@ -112,7 +114,14 @@ impl World {
         local.share_cores(seat.local_size);
         let (peers, alarm) = (std::mem::take(&mut self.peers), Arc::clone(&self.alarm));
         let (seat, store) = (seat.clone(), Arc::clone(&self.store));
-        Leader::assemble(local, peers, device, Vec::new(), Some(alarm), move || group(&seat, &store))
+        let (brakes, own) = (Arc::clone(&alarm.brakes), device.to_owned());
+        let theirs = Arc::clone(&brakes);
+        let join = move || {
+            let group = group(&seat, &store, &own)?;
+            theirs.take_from(&group);
+            Ok(group)
+        };
+        Leader::assemble(local, peers, device, Vec::new(), Some(alarm), brakes, join)
     }
 
     /// Tells the others why there is no run.
