@@ -185,14 +185,16 @@ mod tests {
     #[test]
     fn telling_somebody_who_takes_nothing_does_not_hold_up_the_end() {
         let (alarm, ends) = alarm();
-        let (here, _there) = pair();
-        let line = Line::new(here, Duration::from_secs(1)).unwrap();
+        let (here, there) = pair();
+        let line = Line::new(here, Duration::from_secs(4)).unwrap();
         let caller = line.caller();
         alarm.add(line.caller());
         // Fills the connection, and holds the line until it is given up.
         let frame = big();
         let full = std::thread::spawn(move || caller.send(&frame).is_err());
-        std::thread::sleep(SHORT * 4);
+        while there.peek(&mut [0; 4096]).unwrap() < 4096 {
+            std::thread::sleep(SHORT / 10);
+        }
         let ringing = Arc::clone(&alarm);
         let ring = std::thread::spawn(move || ringing.ring("rank 1 is lost"));
         assert!(alarm.watched(|| ends.recv_timeout(Duration::from_secs(20))).is_ok());

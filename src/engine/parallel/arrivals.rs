@@ -210,7 +210,8 @@ pub mod tests {
         let (found, _) = wait(&[&silent, &silent, &stranger, &two, &silent, &one]);
         let found = found.unwrap();
         assert!(found.len() == 2 && found[0].starts_with("rank 1 (process 7 on there"), "{found:?}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        // One after the other they would take 5 s each.
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
     }
 
     #[test]

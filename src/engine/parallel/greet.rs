@@ -118,12 +118,12 @@ mod tests {
         let drip = std::thread::spawn(move || {
             // A length of 256, then a byte at a time.
             let _ = there.write_all(&[0, 1, 0, 0]);
-            while there.write_all(b" ").is_ok() && began.elapsed() < Duration::from_secs(5) {
+            while there.write_all(b" ").is_ok() && began.elapsed() < Duration::from_secs(60) {
                 std::thread::sleep(Duration::from_millis(40));
             }
         });
         assert_eq!(heard(&mut greeting).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(began.elapsed() < Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(40));
         drop(greeting);
         drip.join().unwrap();
     }

@@ -130,7 +130,7 @@ pub mod tests {
         assert!(line.send(&big()).is_err());
         assert!(line.send(&Frame::Bye).is_err());
         assert!(wire::read(&mut receiving).is_err(), "the line is over in both directions");
-        assert!(began.elapsed() < heartbeat * 8, "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut frames = std::iter::from_fn(|| Some(wire::read(&mut there)));
         let odd = frames.find(|f| !matches!(f, Ok(Frame::Beat))).unwrap();

@@ -127,6 +127,6 @@ mod tests {
         let began = Instant::now();
         assert!(matches!(answers.recv(), Ok(Answer::Echo(words)) if words == "rank 0 has gone"));
         thread.join().unwrap();
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(60));
     }
 }
