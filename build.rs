@@ -122,9 +122,12 @@ fn compile_nccl(libtorch: &Libtorch) {
 /// The header folders of CUDA and NCCL, where all that is needed is there.
 fn cuda_headers(include: &Path) -> Option<Vec<PathBuf>> {
     // `site-packages/torch/include`, as it is behind the links.
-    let site = include.canonicalize().ok()?.parent()?.parent()?.join("nvidia");
+    let include = include.canonicalize().ok()?;
+    let site = include.parent().filter(|torch| torch.ends_with("torch"))?.with_file_name("nvidia");
+    let there = std::fs::read_dir(&site).ok()?;
+    // Not of a folder that is missing: cargo would take it as changed each time.
     println!("cargo::rerun-if-changed={}", site.display());
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(site).ok()?.flatten().map(|e| e.path().join("include")).collect();
+    let mut folders: Vec<PathBuf> = there.flatten().map(|e| e.path().join("include")).collect();
     folders.sort();
     folders.extend(folders.clone().iter().map(|f| f.join("cccl")));
     folders.retain(|f| f.is_dir());

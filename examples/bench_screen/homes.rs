@@ -8,12 +8,14 @@ use frostline::core::run::{RunHome, RunId};
 
 use crate::terminal::{Result, command};
 
-/// A run that takes some thousand steps a second.
-pub const LIVE: &str = r#"
+/// A run that takes some thousand steps a second; the wider its hidden layers, the fewer.
+pub fn live(hidden: &str) -> String {
+    format!(
+        r#"
 name = "live"
 [model]
 arch = "mlp"
-hidden = [64]
+hidden = {hidden}
 [data]
 source = "digits"
 workers = 0
@@ -25,7 +27,9 @@ threads = 1
 validate_every_epochs = 1000000
 [checkpoint]
 every_epochs = 1000000
-"#;
+"#
+    )
+}
 
 const SHORT: &str = r#"
 name = "short"

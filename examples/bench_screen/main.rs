@@ -125,15 +125,15 @@ const TRAIN: [(&str, Shown); 2] = [("l", Shown::Without(FOCUS)), ("h", Shown::Wi
 /// What the pane beside the layers says of the first line.
 const ROOT: &str = "the whole model";
 
-/// Everything that needs a run: keys while it trains, a slow line, a line that stands still.
-fn live(folder: &Path, still: Duration) -> Result<()> {
+/// A screen with a run that trains in its process, and keys on it.
+fn watched(folder: &Path, hidden: &str) -> Result<Terminal> {
     std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("live.toml"), homes::LIVE)?;
+    std::fs::write(folder.join("live.toml"), homes::live(hidden))?;
     let mut terminal = Terminal::start(folder, &["train", "live.toml", "--watch"], SIZE.0, SIZE.1)?;
     terminal.wait_for("running live")?;
     std::thread::sleep(Duration::from_secs(3));
-    let rate = |span: Duration| homes::rate(&folder.join("home"), span);
-    println!("a run of {:.0} steps a second trains in this process:", rate(Duration::from_secs(3))?);
+    let rate = homes::rate(&folder.join("home"), Duration::from_secs(3))?;
+    println!("a run of {rate:.0} steps a second trains in this process:");
     terminal.wait_for(FOCUS)?;
     report("key to frame on Train", keys(&mut terminal, &TRAIN)?);
     terminal.keys("2")?;
@@ -141,6 +141,21 @@ fn live(folder: &Path, still: Duration) -> Result<()> {
     report("key to frame on Model", keys(&mut terminal, &[("j", Shown::Without(ROOT)), ("k", Shown::With(ROOT))])?);
     terminal.keys("4")?;
     terminal.wait_for(FOCUS)?;
+    Ok(terminal)
+}
+
+fn leave(mut terminal: Terminal) -> Result<()> {
+    terminal.wait_for("running live")?;
+    terminal.keys("q")?;
+    terminal.keys("y")?;
+    terminal.wait_exit()
+}
+
+/// Everything that needs a run: keys while it trains, a slow line, a line that stands still.
+fn live(folder: &Path, still: Duration) -> Result<()> {
+    leave(watched(&folder.join("wide"), "[768, 768]")?)?;
+    let mut terminal = watched(folder, "[64]")?;
+    let rate = |span: Duration| homes::rate(&folder.join("home"), span);
 
     terminal.speed(Some(SLOW));
     std::thread::sleep(Duration::from_secs(3));
@@ -168,10 +183,7 @@ fn live(folder: &Path, still: Duration) -> Result<()> {
         "  before {before:.0}, stopped {stalled:.0}, after {after:.0}: ratio {:.3}",
         2.0 * stalled / (before + after)
     );
-    terminal.wait_for("running live")?;
-    terminal.keys("q")?;
-    terminal.keys("y")?;
-    terminal.wait_exit()
+    leave(terminal)
 }
 
 /// Times from a key to the end of the first frame that shows what it does, one key after the other.
