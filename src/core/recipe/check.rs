@@ -66,10 +66,8 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Number(limits), Value::Number(x)) if limits.allow(*x) => {}
         (Kind::Number(limits), Value::Whole(i)) if limits.allow(*i as f64) => {}
         (Kind::Choice(choices), Value::Text(text)) => {
-            if !choices.contains(&text.as_str()) {
-                let hint = nearest(text, choices.iter().copied(), 0.7)
-                    .map_or_else(String::new, |near| format!("did you mean {near:?}? "));
-                refuse(format!("{text:?} is not known; {hint}use {}", kind.words()));
+            if let Some(words) = not_among(text, choices, kind) {
+                refuse(words);
             }
         }
         (Kind::List(of, min, max), Value::List(items)) if (*min..=*max).contains(&items.len()) => {
@@ -86,12 +84,28 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
                 }
             }
         }
-        (Kind::Either(kinds), value) => match kinds.iter().find(|kind| same_shape(kind, value)) {
-            Some(kind) => check_value(node, kind, path, problems),
-            None => refuse(expected()),
+        (Kind::Either(kinds), value) => match (kinds.iter().find(|kind| same_shape(kind, value)), value) {
+            // What else would do is said too: who mistypes a number has not meant the word.
+            (Some(Kind::Choice(choices)), Value::Text(text)) => {
+                if let Some(words) = not_among(text, choices, kind) {
+                    refuse(words);
+                }
+            }
+            (Some(kind), _) => check_value(node, kind, path, problems),
+            (None, _) => refuse(expected()),
         },
         _ => refuse(expected()),
     }
+}
+
+/// Why a text is none of the choices of a key that takes `kind`.
+fn not_among(text: &str, choices: &[&str], kind: &Kind) -> Option<String> {
+    if choices.contains(&text) {
+        return None;
+    }
+    let hint = nearest(text, choices.iter().copied(), 0.7);
+    let hint = hint.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
+    Some(format!("{text:?} is not known; {hint}use {}", kind.words()))
 }
 
 fn same_shape(kind: &Kind, value: &Value) -> bool {
