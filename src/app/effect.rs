@@ -197,7 +197,14 @@ pub struct SparkJob {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StartJob {
     /// A new run.
-    Fresh(Box<Recipe>),
+    Fresh {
+        /// With this recipe.
+        recipe: Box<Recipe>,
+        /// Its file.
+        file: PathBuf,
+        /// Checksum of the file's text as the recipe was read from it: another text there is not what the user looks at.
+        checksum: String,
+    },
     /// A run goes on.
     Resume {
         /// The run.

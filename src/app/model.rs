@@ -16,6 +16,7 @@ use super::checkpoint_list::CheckpointList;
 use super::compare_view::CompareView;
 use super::devices::Devices;
 use super::diff_view::Side;
+use super::drafts::KeptDraft;
 use super::effect::{Effect, StartJob};
 use super::folds::Folds;
 use super::keys::Keymap;
@@ -69,6 +70,17 @@ impl Draft {
     /// Whether its plan is another one than its file's.
     pub fn is_unwritten(&self) -> bool {
         self.layers.plan() != self.in_file
+    }
+
+    /// Its edits, to be taken up when the recipe is opened again.
+    pub fn to_keep(&self, time_ms: u64) -> KeptDraft {
+        KeptDraft {
+            path: self.path.clone(),
+            in_file: self.in_file.clone(),
+            rules: self.layers.rules().to_vec(),
+            staged: self.layers.staged().to_vec(),
+            time_ms,
+        }
     }
 }
 

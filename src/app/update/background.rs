@@ -202,15 +202,25 @@ fn draft_read(model: &mut Model, path: PathBuf, result: Result<Box<DraftReady>, 
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         problem.map_or(Ok((ready, layers)), |problem| Err(format!("{name}: freeze.rules: {problem}")))
     });
+    let mut edits = None;
     match result {
         Ok((ready, mut layers)) => {
             let DraftReady { recipe, checksum, kept, .. } = *ready;
+            let open = model.draft.take_if(|open| open.path == path && open.is_unwritten());
+            // A draft that was left with edits is taken up again as it was, if its file is too.
+            if let Some(open) = open {
+                if open.checksum == checksum {
+                    (model.draft, model.subject) = (Some(open), Subject::Draft);
+                    return;
+                }
+                edits = Some(open.to_keep(model.now_ms));
+            }
             layers.set_rates(&recipe.optimizer);
             model.folds.lay_over(&path.display().to_string(), &mut layers);
             let in_file = recipe.freeze.rules.clone();
             model.draft = Some(Draft { path, recipe, layers, kept: (in_file.clone(), Vec::new()), in_file, checksum });
             model.subject = Subject::Draft;
-            if let Some(kept) = kept {
+            if let Some(kept) = edits.or(kept) {
                 super::rules::take_up(model, kept);
             }
         }

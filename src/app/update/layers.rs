@@ -126,13 +126,20 @@ fn start(model: &mut Model) -> Vec<Effect> {
         model.say(Level::Info, "no recipe is open; `n` on the run list offers those of this folder");
         return Vec::new();
     };
+    if let Some(path) = &model.busy.building {
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        model.say(Level::Info, format!("{name} is being opened; start it when its layers are on view"));
+        return Vec::new();
+    }
     if draft.layers.totals().trainable_tensors == 0 {
         model.say(Level::Warning, "nothing would learn; leave at least one parameter trainable");
         return Vec::new();
     }
     let mut recipe = draft.recipe.clone();
     recipe.freeze.rules = draft.layers.all_rules();
+    let (file, checksum) = (draft.path.clone(), draft.checksum.clone());
     let draft = Some((draft.path.clone(), recipe.freeze.rules.clone()));
     let devices = super::devices::write_into(model, &mut recipe);
-    super::train::start_with(model, StartJob::Fresh(Box::new(recipe)), Starting { draft, devices })
+    let job = StartJob::Fresh { recipe: Box::new(recipe), file, checksum };
+    super::train::start_with(model, job, Starting { draft, devices })
 }

@@ -3,7 +3,7 @@
 use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::keys::{Code, Key};
-use crate::app::model::{Model, Subject};
+use crate::app::model::Model;
 use crate::app::overlay::{Confirm, Consent, Input, Overlay, palette_matches};
 use crate::app::place::{Place, Screen};
 use crate::app::run_view::Level;
@@ -118,11 +118,6 @@ fn open(model: &mut Model) -> Vec<Effect> {
             let path = entry.path.clone();
             model.overlays.pop();
             model.screen = Screen::Model;
-            // A draft that was left with edits is taken up again.
-            if model.draft.as_ref().is_some_and(|d| d.path == path && !d.layers.staged().is_empty()) {
-                model.subject = Subject::Draft;
-                return Vec::new();
-            }
             model.busy.building = Some(path.clone());
             vec![Effect::OpenDraft(path)]
         }

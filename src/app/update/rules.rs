@@ -210,13 +210,7 @@ pub(super) fn keep(model: &mut Model) -> Vec<Effect> {
     if !draft.is_unwritten() {
         return vec![Effect::ForgetDraft(draft.path.clone())];
     }
-    vec![Effect::KeepDraft(KeptDraft {
-        path: draft.path.clone(),
-        in_file: draft.in_file.clone(),
-        rules: draft.kept.0.clone(),
-        staged: draft.kept.1.clone(),
-        time_ms,
-    })]
+    vec![Effect::KeepDraft(draft.to_keep(time_ms))]
 }
 
 /// Takes edits up that an earlier session left, and says so.

@@ -49,6 +49,20 @@ pub(super) fn checksum(path: &Path) -> Option<String> {
     fs::read(path).ok().map(|bytes| blake3::hash(&bytes).to_hex().to_string())
 }
 
+/// Refuses a recipe whose file has got another text since it was read: a run would train what nobody sees any more. A file
+/// that is gone says nothing else.
+pub(super) fn unchanged(path: &Path, read: &str) -> Result<(), String> {
+    match checksum(path) {
+        Some(now) if now != read => {
+            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            Err(format!(
+                "{name} has been changed since it was opened; nothing was started. Open it again: your edits are taken up then"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes rules into the recipe, if it is the one that was read; the checksum of its new text.
 fn write(path: &Path, rules: &[String], checksum: &str) -> Result<String, String> {
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -121,8 +135,11 @@ mod tests {
         assert_eq!(Some(new.clone()), checksum(&path));
         assert_eq!(fs::read_to_string(&path).unwrap(), "# mine\n[freeze]\nrules = [\"freeze **\", \"train fc\"] # x\n");
         assert!(write(&path, &rules, &read).unwrap_err().contains("changed since"));
+        assert!(unchanged(&path, &read).unwrap_err().contains("a.toml has been changed since"));
+        unchanged(&path, &new).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(write(&path, &rules, &new).unwrap_err().contains("nothing was written"));
+        unchanged(&path, &new).unwrap();
     }
 
     #[test]

@@ -95,7 +95,10 @@ fn tree(engine: &Shared, recipe: &Recipe) -> Result<Tree, String> {
 
 fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
     Ok(match job {
-        StartJob::Fresh(recipe) => Start::Fresh { recipe: *recipe },
+        StartJob::Fresh { recipe, file, checksum } => {
+            super::drafts::unchanged(&file, &checksum)?;
+            Start::Fresh { recipe: *recipe }
+        }
         StartJob::Fork { run, from, optimizer, sets } => {
             let path = run_dir(places, &run)?.checkpoints().path().join(&from);
             let checkpoint = places.home.find_checkpoint(&path.display().to_string()).map_err(|e| e.to_string())?;

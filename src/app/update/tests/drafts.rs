@@ -26,7 +26,7 @@ fn a_recipe_becomes_a_draft_whose_edits_are_its_rules_at_the_start() {
     assert!(said(&model).contains("nothing would learn"));
     keys(&mut model, "G k k space");
     let effects = keys(&mut model, "t");
-    let [Effect::Start(StartJob::Fresh(recipe))] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Start(StartJob::Fresh { recipe, .. })] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(recipe.freeze.rules, ["freeze conv1", "freeze **", "train fc"]);
     assert_eq!(keys(&mut model, "t"), [], "it is being started already");
 }
@@ -117,4 +117,37 @@ fn of_several_recipes_the_one_that_was_opened_last_counts_and_each_once() {
     keys(&mut model, "g j space");
     update(&mut model, Message::Draft { path: "b.toml".into(), result: ready() });
     assert_eq!(model.layers().unwrap().staged(), ["freeze conv1"], "an answer that comes twice loses no edit");
+}
+
+/// Found by use: the workbench said to open a changed recipe again, and then kept to the text that it had read before.
+#[test]
+fn a_recipe_that_is_opened_again_is_read_again_and_takes_the_edits_up() {
+    let mut model = model();
+    open_draft(&mut model, "a.toml", Recipe::default());
+    model.screen = Screen::Model;
+    keys(&mut model, "g j space");
+    let again = |model: &mut Model, checksum: &str, epochs: u64| {
+        model.screen = Screen::Runs;
+        keys(model, "n");
+        let entry = RecipeEntry { path: "a.toml".into(), summary: Ok("mlp".to_owned()) };
+        update(model, Message::Recipes(vec![entry]));
+        assert_eq!(keys(model, "enter"), [Effect::OpenDraft("a.toml".into())]);
+        assert_eq!(keys(model, "t"), [], "what is on view is not what was asked for");
+        let mut recipe = Recipe::default();
+        recipe.train.epochs = Some(epochs);
+        let checksum = checksum.to_owned();
+        let ready = DraftReady { recipe, tree: sample::tree(), checksum, kept: None };
+        update(model, Message::Draft { path: "a.toml".into(), result: Ok(Box::new(ready)) });
+    };
+    again(&mut model, "", 7);
+    let draft = model.draft.as_ref().unwrap();
+    assert_ne!(draft.recipe.train.epochs, Some(7), "the same text: nothing is to be taken over");
+    assert!(draft.layers.can_undo(), "and the edits can still be taken back");
+    again(&mut model, "changed", 7);
+    let draft = model.draft.as_ref().unwrap();
+    assert_eq!((draft.recipe.train.epochs, draft.layers.staged().join("; ")), (Some(7), "freeze conv1".to_owned()));
+    let effects = keys(&mut model, "t");
+    let [Effect::Start(StartJob::Fresh { recipe, file, checksum })] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((recipe.train.epochs, recipe.freeze.rules.join("; ")), (Some(7), "freeze conv1".to_owned()));
+    assert_eq!((file.to_str(), checksum.as_str()), (Some("a.toml"), "changed"));
 }

@@ -109,7 +109,7 @@ fn devices_are_read_when_they_come_into_view_and_picked_ones_go_into_the_draft_t
     open_draft(&mut model, "flowers.toml", Recipe::default());
     let effects = keys(&mut model, "2 t");
     let started = effects.iter().find_map(|e| match e {
-        Effect::Start(StartJob::Fresh(recipe)) => Some(recipe.train.devices.clone()),
+        Effect::Start(StartJob::Fresh { recipe, .. }) => Some(recipe.train.devices.clone()),
         _ => None,
     });
     assert_eq!(started.unwrap(), ["cuda:0"]);
