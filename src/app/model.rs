@@ -27,7 +27,7 @@ use super::place::{Place, Screen};
 use super::run_list::RunList;
 use super::run_view::{Level, RunView};
 use super::sparks::Sparks;
-use super::values::{Drifted, Seen};
+use super::values::{Drifted, Pair, Seen};
 
 /// How long a toast stands, in milliseconds.
 const TOAST_MS: u64 = 5_000;
@@ -245,6 +245,8 @@ pub struct Model {
     pub marked: Option<Side>,
     /// Checkpoints that were compared last.
     pub drifted: Option<Drifted>,
+    /// The pair that was asked for last.
+    pub drift_asked: Option<Pair>,
     /// The run that tells its gradients' norms.
     pub gradients_of: Option<String>,
     /// What takes a while.
@@ -297,6 +299,7 @@ impl Model {
             facts: None,
             marked: None,
             drifted: None,
+            drift_asked: None,
             gradients_of: None,
             busy: Busy { starting: watch.then(Starting::default), ..Busy::default() },
             leaving: false,

@@ -71,7 +71,7 @@ pub enum Moved {
     By(Option<f64>),
 }
 
-/// What was compared last, and what moved, by path of module or parameter; nothing while it is read or where it could not be.
+/// What was compared last, and what moved, by path of module or parameter; nothing where it could not be read.
 #[derive(Debug, Clone)]
 pub struct Drifted {
     /// What was compared.
@@ -125,9 +125,12 @@ impl Model {
         (before.bytes + after.bytes <= MOST_COMPARED).then_some(pair)
     }
 
-    /// What moved between the two, once that is known.
+    /// What moved between the two, once that is known. Until then a run keeps what was known of the pair before, so that no
+    /// column comes and goes with every checkpoint of a live one.
     pub fn moved(&self) -> Option<&Drifted> {
-        self.drifted.as_ref().filter(|d| !d.moved.is_empty() && Some(&d.pair) == self.wanted_pair().as_ref())
+        let wanted = self.wanted_pair()?;
+        let fits = |of: &Pair| *of == wanted || (self.subject == Subject::Run && of.run == wanted.run);
+        self.drifted.as_ref().filter(|d| !d.moved.is_empty() && fits(&d.pair))
     }
 
     /// How large the gradients of the live run on view are, once it has told.

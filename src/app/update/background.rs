@@ -58,7 +58,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Draft { path, result } => draft_read(model, path, result),
         Message::RulesWritten { path, rules, result } => return super::rules::written(model, &path, rules, result),
         Message::CheckpointTree { run, name, result } => past_read(model, run, name, result),
-        Message::Drift(drifted) if model.drifted.as_ref().is_some_and(|d| d.pair == drifted.pair) => {
+        Message::Drift(drifted) if model.drift_asked.as_ref() == Some(&drifted.pair) => {
             model.drifted = Some(drifted);
         }
         Message::Values { look, stats } => {

@@ -24,8 +24,6 @@ pub use charts::other_runs;
 pub use overlays::palette_offer;
 pub use runs::open_by_id;
 
-use std::collections::HashMap;
-
 use super::action::Action;
 use super::effect::Effect;
 use super::keys::{Code, Key};
@@ -34,7 +32,7 @@ use super::model::{Model, Subject};
 use super::overlay::{Input, Overlay};
 use super::place::{Place, Screen};
 use super::run_view::Level;
-use super::values::{Drifted, Seen};
+use super::values::Seen;
 
 /// Rows a page moves by: the screen less header, borders and footer.
 fn page(model: &Model) -> isize {
@@ -69,10 +67,10 @@ fn look(model: &mut Model) -> Option<Effect> {
 /// Has the newest checkpoints compared while their layers are on view.
 fn drift(model: &mut Model) -> Option<Effect> {
     let pair = model.wanted_pair().filter(|_| model.screen == Screen::Model)?;
-    if model.drifted.as_ref().is_some_and(|d| d.pair == pair) {
+    if model.drift_asked.as_ref() == Some(&pair) {
         return None;
     }
-    model.drifted = Some(Drifted { pair: pair.clone(), moved: HashMap::new() });
+    model.drift_asked = Some(pair.clone());
     Some(Effect::ReadDrift(pair))
 }
 

@@ -21,6 +21,7 @@ use crate::app::model::{Busy, Exporting, Starting};
 use crate::app::overlay::Confirm;
 use crate::app::pointer::{Pointer, Target};
 use crate::app::sample::{self, NOW};
+use crate::app::values::{Drifted, Moved};
 use crate::core::command::Command;
 use crate::core::event::Event;
 use crate::core::freeze::ParamState;

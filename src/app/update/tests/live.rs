@@ -45,3 +45,30 @@ fn the_pace_tells_the_time_left() {
     assert!((view.seconds_left().unwrap() - 8.0).abs() < 1e-9);
     assert_eq!(view.epoch(), Some((3, 10)));
 }
+
+/// Found by use: with every checkpoint of a live run the column went until the new pair was compared, and others took its place.
+#[test]
+fn what_moved_stays_on_view_until_the_next_checkpoint_is_compared() {
+    let mut model = hosting();
+    let run = model.shown.clone().unwrap();
+    let moved = |pair| Message::Drift(Drifted { pair, moved: [("conv1".to_owned(), Moved::Not)].into() });
+    update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(2) });
+    keys(&mut model, "2");
+    assert!(model.moved().is_none());
+    let first = model.wanted_pair().unwrap();
+    update(&mut model, moved(first.clone()));
+    assert_eq!(model.moved().unwrap().pair, first);
+    let effects = update(&mut model, Message::Checkpoints { run: run.clone(), rows: sample::checkpoints(3) });
+    let second = model.wanted_pair().unwrap();
+    assert!(second != first && effects.contains(&Effect::ReadDrift(second.clone())), "{effects:?}");
+    assert_eq!(model.moved().unwrap().pair, first, "what is known is shown as what it is");
+    update(&mut model, moved(first.clone()));
+    update(&mut model, moved(second.clone()));
+    assert_eq!(model.moved().unwrap().pair, second);
+    // Checkpoints that cannot be compared have no column.
+    let effects = update(&mut model, Message::Checkpoints { run, rows: sample::checkpoints(4) });
+    let third = model.wanted_pair().unwrap();
+    assert!(effects.contains(&Effect::ReadDrift(third.clone())));
+    update(&mut model, Message::Drift(Drifted { pair: third, moved: Default::default() }));
+    assert!(model.moved().is_none());
+}
