@@ -153,13 +153,20 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         let lived = view.status.is_live();
         view.refresh(opened);
         if lived && view.status == RunStatus::Crashed {
-            let words = format!("{}: crashed", view.name);
-            model.say(Level::Error, format!("{words}; `r` on the run list goes on from its newest checkpoint"));
-            effects.extend(model.alerts.tells(Kind::Crashed).then_some(Effect::Alert(words)));
+            let name = view.name.clone();
+            effects.extend(crashed(model, &name));
         }
     }
     effects.extend(super::attach::if_live(model));
     effects
+}
+
+/// A run that lived is found without its process: nobody else says so.
+fn crashed(model: &mut Model, name: &str) -> Option<Effect> {
+    let words = format!("{name}: crashed");
+    let key = model.keymap.first(Action::ResumeRun);
+    model.say(Level::Error, format!("{words}; `{key}` on the run list goes on from its newest checkpoint"));
+    model.alerts.tells(Kind::Crashed).then_some(Effect::Alert(words))
 }
 
 fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
@@ -171,9 +178,14 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
         }
     }
     let selected = model.selected_run().map(|r| r.id.clone());
+    let mut lost = Vec::new();
     for run in &runs {
         if let Some(view) = model.views.iter_mut().find(|v| v.id == run.id.to_string() && !v.is_followed()) {
+            let lived = view.status.is_live();
             view.take_summary(run);
+            if lived && view.status == RunStatus::Crashed {
+                lost.push(run.name.clone());
+            }
         }
     }
     for view in &mut model.views {
@@ -186,6 +198,7 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
     let gone_on = |other: &&RunView| runs.iter().any(|r| r.id.as_str() == other.id && r.step > other.step);
     let curves = model.charts.overlaid.iter().filter(gone_on).map(|other| Effect::ReadCurves(other.id.clone()));
     let mut effects: Vec<Effect> = curves.collect();
+    effects.extend(lost.iter().filter_map(|name| crashed(model, name)));
     model.runs = Some(runs);
     effects.extend(model.arrange_runs(selected));
     effects

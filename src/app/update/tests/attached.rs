@@ -35,6 +35,14 @@ fn alerts_are_told_once_and_as_the_settings_ask() {
     let effects = update(&mut model, crashed());
     assert!(matches!(&effects[..], [Effect::Alert(words)] if words.contains("crashed")), "{effects:?}");
     assert_eq!(update(&mut model, crashed()), []);
+    // The run list is read first after a host is gone: found by use, since nobody was told then.
+    let mut listed = attached();
+    update(&mut listed, Message::Parted);
+    let runs = vec![sample::run(1, "new", RunStatus::Crashed)];
+    let effects = update(&mut listed, Message::Runs(Ok(runs)));
+    assert!(matches!(&effects[..], [Effect::Alert(words), ..] if words.contains("new: crashed")), "{effects:?}");
+    assert!(said(&listed).contains("`r` on the run list"), "{}", said(&listed));
+    assert!(!update(&mut listed, crashed()).iter().any(|e| matches!(e, Effect::Alert(_))), "once");
 }
 
 #[test]
