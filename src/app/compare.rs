@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::format::number;
+use super::format::{number, of_metric};
 use crate::core::recipe::Mode;
 use crate::core::run::compare::{LineageDrift, MetricRow, Plan};
 use crate::core::run::{Comparison, RunSummary};
@@ -70,6 +70,7 @@ fn runs(runs: &[RunSummary]) -> Vec<Row> {
     let of = |n: u64, all: u64| if all > 0 { format!("{n}/{all}") } else { n.to_string() };
     let mut rows = vec![
         row("name", &|r| r.name.clone()),
+        row("id", &|r| r.id.to_string()),
         row("status", &|r| r.status.to_string()),
         row("step", &|r| of(r.step, r.steps)),
         row("best", &|r| r.best.map_or_else(|| "-".to_owned(), |best| format!("{} {}", r.monitor, number(best)))),
@@ -79,6 +80,14 @@ fn runs(runs: &[RunSummary]) -> Vec<Row> {
         row("resumed from", &|r| r.lineage.resumed_from.clone().unwrap_or_default()),
         row("forked from", &|r| r.lineage.forked_from.clone().unwrap_or_default()),
     ];
+    // A fork has its parent's name unless it is given another one.
+    let mut names: Vec<&str> = runs.iter().map(|r| r.name.as_str()).collect();
+    names.sort_unstable();
+    let before = names.len();
+    names.dedup();
+    if names.len() == before {
+        rows.retain(|r| r.label != "id");
+    }
     rows.extend(rare.into_iter().filter(|r| r.cells.iter().any(|c| !c.is_empty())));
     rows
 }
@@ -88,6 +97,7 @@ fn metric(row: &MetricRow) -> Vec<Row> {
         let cell = |v: &Option<_>| v.as_ref().and_then(get).unwrap_or_else(|| "-".to_owned());
         row.values.iter().map(cell).collect::<Vec<_>>()
     };
+    let number = of_metric(&row.name);
     let last = Row::new(format!("{} last", row.name), cells(&|v| Some(number(v.last))));
     let Some(mode) = row.mode else { return vec![last] };
     let best = cells(&|v| Some(format!("{} @{}", number(v.best?), v.best_step?)));
@@ -148,6 +158,7 @@ fn value(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::app::sample;
+    use crate::core::run::compare::MetricValue;
 
     fn row<'a>(sections: &'a [Section], label: &str) -> &'a Row {
         sections.iter().flat_map(|s| &s.rows).find(|r| r.label == label).unwrap()
@@ -159,6 +170,28 @@ mod tests {
         assert_eq!(row(&sections, "val/loss best").best, Some(1));
         assert_eq!(row(&sections, "val/top1 best").best, Some(0));
         assert!(sections.iter().flat_map(|s| &s.rows).all(|r| r.label != "lr last"), "which is nobody's result");
+    }
+
+    #[test]
+    fn runs_with_the_same_name_are_told_by_their_ids() {
+        let mut both = sample::comparison(2);
+        let has_ids = |of: &Comparison| sections(of, &[], false)[0].rows.iter().any(|r| r.label == "id");
+        assert!(!has_ids(&both));
+        both.runs[1].name = both.runs[0].name.clone();
+        assert!(has_ids(&both));
+        assert_eq!(row(&sections(&both, &[], false), "id").cells[1], both.runs[1].id.to_string());
+    }
+
+    #[test]
+    fn figures_of_devices_have_their_units() {
+        let value = |last| Some(MetricValue { last, last_step: 9, best: None, best_step: None });
+        let of = MetricRow {
+            name: "device/cpu/memory".to_owned(),
+            mode: None,
+            values: vec![value(2e9)],
+            curves: Vec::new(),
+        };
+        assert_eq!(metric(&of)[0].cells, ["2.00 GB"]);
     }
 
     #[test]

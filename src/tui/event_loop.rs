@@ -256,7 +256,9 @@ impl EventLoop {
                 {
                     self.workers.effect(Effect::OpenRun(id.clone()));
                 }
-                (Screen::Compare, _) => self.workers.effect(Effect::Compare(self.model.compare.runs.clone())),
+                (Screen::Compare, _) if !self.model.compare.runs.is_empty() => {
+                    self.workers.effect(Effect::Compare(self.model.compare.runs.clone()));
+                }
                 (Screen::Checkpoints, Some(_)) => self.refresh_run = Some(now),
                 _ => {}
             }

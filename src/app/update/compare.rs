@@ -67,8 +67,8 @@ pub(super) fn go(model: &mut Model, by: isize) {
 
 /// The runs were read.
 pub(super) fn compared(model: &mut Model, runs: &[String], result: Result<Comparison, String>) {
-    // Else the user compares others by now.
-    if model.compare.runs != runs {
+    // Else the user compares others by now, or none.
+    if model.compare.runs != runs || runs.is_empty() {
         return;
     }
     let said = model.compare.comparison.as_ref().map(|c| c.notes.clone()).unwrap_or_default();

@@ -124,6 +124,16 @@ fn marked_runs_are_compared_in_the_order_of_their_marks() {
     assert!(model.marks.is_empty());
 }
 
+/// Found by use: where nothing can be watched, what is on view is read now and then, and the comparison of no run was a table.
+#[test]
+fn no_runs_are_no_comparison() {
+    let mut model = model();
+    keys(&mut model, "6");
+    update(&mut model, Message::Compared { runs: Vec::new(), result: Ok(Box::default()) });
+    assert!(model.compare.comparison.is_none());
+    assert!(!model.enabled(Action::CompareAll) && !model.enabled(Action::NextMetric));
+}
+
 #[test]
 fn drift_is_measured_when_it_is_asked_for() {
     let mut model = model();
