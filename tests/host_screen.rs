@@ -240,10 +240,11 @@ fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_sc
     screen.wait_for("tensors learn");
     screen.keys("4w");
     // The answer stands longer than the event's line. (A step that has its checkpoint already gets no second one.)
-    screen.wait_for("│step-");
+    screen.wait_for("│a checkpoint of step");
     host.kill().unwrap();
     host.wait().unwrap();
     screen.wait_for("crashed mlp");
+    screen.wait_for("mlp: crashed; `r` on the run list");
     screen.keys("1");
     // The list has learned of it, too.
     screen.wait_for("crashed  mlp");

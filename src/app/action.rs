@@ -292,7 +292,7 @@ table! {
     DiffSort        Diff "diff-sort"          "sort"    ["o"]                "the largest drift first, or the model's order";
     DiffSwap        Diff "diff-swap"          "swap"    ["s"]                "the other way round";
 
-    PopupOpen       Popup "popup-open"        "choose"  ["enter"]            "choose the line";
+    PopupOpen       Popup "popup-open"        "choose"  ["enter" "space"]    "choose the line";
     PopupClose      Popup "popup-close"       "close"   ["esc" "q" "?" "ctrl-c"] "close it";
     PopupUp         Popup "popup-up"          ""        ["k" "up" "ctrl-p"]  "one line up";
     PopupDown       Popup "popup-down"        ""        ["j" "down" "ctrl-n"] "one line down";

@@ -131,6 +131,13 @@ pub(super) fn follow(form: &mut Form) {
     }
 }
 
+/// What is said of a name that ends like none of the formats, as `.onnx`: the other field decides then.
+fn unlike_its_name(form: &Form) -> Option<String> {
+    let path = Path::new(form.field("file"));
+    let end = path.extension().filter(|_| ExportFormat::of_path(path).is_none())?;
+    Some(format!("`.{}` is none of the formats; a .{} file is written.", end.display(), format(form).extension()))
+}
+
 pub(super) fn check(form: &mut Form) {
     form.fields.iter_mut().for_each(|f| f.problem = None);
     (form.problems, form.notes) = (Vec::new(), Vec::new());
@@ -146,6 +153,7 @@ pub(super) fn check(form: &mut Form) {
         Ok(chosen) => chosen,
         Err((label, problem)) => return form.set_problem(label, Some(problem)),
     };
+    form.notes.extend(unlike_its_name(form));
     if format(form) == ExportFormat::Torchscript {
         let whole =
             "a TorchScript file holds the whole model as it was trained; leave this out, or choose another format";
@@ -175,8 +183,10 @@ pub(super) fn check(form: &mut Form) {
             let size: u64 = plan.iter().filter_map(|(i, _)| tensors.get(*i)).map(size).sum();
             let some: Vec<&str> = plan.iter().take(3).map(|(_, name)| name.as_str()).collect();
             let more = if plan.len() > 3 { ", …" } else { "" };
-            form.notes =
-                vec![format!("{} of {all} tensors, {}", plan.len(), bytes(size)), format!("{}{more}", some.join(", "))];
+            form.notes.extend([
+                format!("{} of {all} tensors, {}", plan.len(), bytes(size)),
+                format!("{}{more}", some.join(", ")),
+            ]);
         }
         Err(WeightsError::NoMatch { option, pattern }) => {
             form.set_problem(label(option), Some(format!("`{pattern}` matches none of the {all} tensors")));
@@ -264,5 +274,10 @@ mod tests {
         assert!(problem(&form).1.contains("the whole model"));
         set(&mut form, "file", "weights.v2");
         assert_eq!(form.field("format"), "torchscript", "a name that says nothing leaves the format");
+        set(&mut form, "only", "");
+        set(&mut form, "file", "a.onnx");
+        assert_eq!(form.notes[0], "`.onnx` is none of the formats; a .pt file is written.");
+        set(&mut form, "file", "a");
+        assert!(!form.notes[0].contains("none of the formats"), "{:?}", form.notes);
     }
 }

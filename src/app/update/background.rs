@@ -361,7 +361,7 @@ fn take(model: &mut Model, id: Option<String>, records: &[Record]) -> Vec<Effect
                     layers.end_apply();
                 }
                 match result {
-                    Ok(said) => model.say(Level::Good, said.clone()),
+                    Ok(said) => model.say(Level::Good, in_words(said)),
                     Err(problem) => model.say(Level::Error, problem.clone()),
                 }
             }
@@ -385,6 +385,12 @@ fn take(model: &mut Model, id: Option<String>, records: &[Record]) -> Vec<Effect
         (run.step, run.status) = (view.0.max(run.step), view.1);
     }
     effects
+}
+
+/// An answer in words: that to `save` is the checkpoint's name alone.
+fn in_words(answer: &str) -> String {
+    let step = answer.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok());
+    step.map_or_else(|| answer.to_owned(), |step| format!("a checkpoint of step {step} is written"))
 }
 
 /// The hosted run's thread has ended and its files are complete.

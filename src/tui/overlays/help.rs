@@ -17,7 +17,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, scroll: usize, model: &Model, 
     let others = [Place::Runs, Place::Model, Place::Devices, Place::Train, Place::Checkpoints, Place::Compare];
     let order = [here, Place::Global].into_iter().chain(others.into_iter().filter(|p| *p != here));
     let order = order.chain([Place::Diff, Place::Popup, Place::Prompt, Place::Form, Place::Confirm]);
-    let width = usize::from(area.width.saturating_sub(6)).clamp(10, 84);
+    let width = usize::from(area.width.saturating_sub(6)).clamp(10, 104);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for place in order {
         if !lines.is_empty() {

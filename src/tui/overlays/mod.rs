@@ -31,7 +31,7 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
     match overlay {
         Overlay::Help { scroll } => help::draw(f, area, *scroll, model, look),
         Overlay::Messages { scroll } => messages(f, area, *scroll, model, look),
-        Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, look),
+        Overlay::Recipes { entries, cursor } => recipes(f, area, entries.as_deref(), *cursor, model, look),
         Overlay::ChooseCharts { cursor } => charts::choose(f, area, *cursor, model, look),
         Overlay::OverlayRuns { cursor } => charts::runs(f, area, *cursor, model, look),
         Overlay::Themes { names, cursor, .. } => themes(f, area, names, *cursor, look),
@@ -93,7 +93,7 @@ fn messages(f: &mut Frame<'_>, area: Rect, scroll: usize, model: &Model, look: &
     scrolled(f, area, look, "Messages, newest first", lines, scroll);
 }
 
-fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, cursor: usize, look: &Look) {
+fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, cursor: usize, model: &Model, look: &Look) {
     let title = "New run from a recipe of this folder";
     let say = |f: &mut Frame<'_>, words: &[&str]| {
         let lines = words.iter().map(|w| Line::styled(look.glyphs.plain(w), look.style(Scope::TextDim))).collect();
@@ -101,7 +101,9 @@ fn recipes(f: &mut Frame<'_>, area: Rect, entries: Option<&[RecipeEntry]>, curso
     };
     let Some(entries) = entries else { return say(f, &["looking for recipes…"]) };
     if entries.is_empty() {
-        return say(f, &["No *.toml file is here.", "`T` on the run list writes one to start from."]);
+        let key = model.keymap.first(Action::NewRecipe);
+        let how = format!("`{key}` on the run list writes one to start from.");
+        return say(f, &["No *.toml file is here.", &how]);
     }
     let inner = popup::draw(f, area, look, title, 76, entries.len() as u16);
     let height = usize::from(inner.height);
@@ -142,7 +144,7 @@ fn themes(f: &mut Frame<'_>, area: Rect, names: &[String], cursor: usize, look: 
 
 fn palette(f: &mut Frame<'_>, area: Rect, input: &Input, cursor: usize, model: &Model, look: &Look) {
     let offer = crate::app::palette_offer(model, &input.text);
-    let inner = popup::draw(f, area, look, "Do what?", 70, (offer.len() as u16 + 1).clamp(2, 14));
+    let inner = popup::draw(f, area, look, "Do what?", 104, (offer.len() as u16 + 1).clamp(2, 14));
     field(f, Rect { height: inner.height.min(1), ..inner }, input, look);
     let height = usize::from(inner.height.saturating_sub(1));
     let first = window(cursor, offer.len(), height);

@@ -125,11 +125,13 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     if place == Place::Diff {
         actions.push(Action::PopupClose);
     }
-    // Texts on top have nothing to choose.
-    if matches!(
-        model.overlays.last(),
-        Some(Overlay::Help { .. } | Overlay::Text { .. } | Overlay::Messages { .. } | Overlay::Explain { .. })
-    ) {
+    // Texts on top have nothing to choose, nor has a list without lines.
+    let nothing_to_choose = match model.overlays.last() {
+        Some(Overlay::Help { .. } | Overlay::Text { .. } | Overlay::Messages { .. } | Overlay::Explain { .. }) => true,
+        Some(Overlay::Recipes { entries, .. }) => entries.as_ref().is_none_or(Vec::is_empty),
+        _ => false,
+    };
+    if nothing_to_choose {
         actions.retain(|a| *a != Action::PopupOpen);
     }
     let mut spans = Vec::new();

@@ -42,11 +42,13 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
         return;
     };
     if runs.is_empty() {
-        let key = model.keymap.first(Action::NewRun);
+        let key = |action| model.keymap.first(action);
         let lines = [
             "No runs yet.".to_owned(),
             format!(
-                "Press {key} to start one from a recipe of this folder; `frostline new demo.toml` writes a recipe to begin with."
+                "Press {} to start one from a recipe of this folder, {} to write a recipe to begin with.",
+                key(Action::NewRun),
+                key(Action::NewRecipe)
             ),
             format!("Runs are kept in {}.", model.home),
         ];

@@ -46,6 +46,14 @@ fn the_pace_tells_the_time_left() {
     assert_eq!(view.epoch(), Some((3, 10)));
 }
 
+#[test]
+fn the_answer_to_save_says_what_was_done() {
+    let mut model = hosting();
+    let reply = Event::Reply { id: 1, result: Ok("step-00000120".to_owned()) };
+    update(&mut model, Message::Records(vec![sample::record(120, 0, reply)]));
+    assert_eq!(said(&model), "a checkpoint of step 120 is written");
+}
+
 /// Found by use: with every checkpoint of a live run the column went until the new pair was compared, and others took its place.
 #[test]
 fn what_moved_stays_on_view_until_the_next_checkpoint_is_compared() {
