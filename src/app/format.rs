@@ -65,6 +65,16 @@ pub fn number(v: f64) -> String {
     }
 }
 
+/// A figure in so many cells: with fewer digits where its own words are longer, since one that is cut is another number.
+pub fn within(v: f64, cells: usize, words: fn(f64) -> String) -> String {
+    let whole = words(v);
+    if whole.chars().count() <= cells {
+        return whole;
+    }
+    let shorter = [format!("{v:.1e}"), format!("{v:.0e}")];
+    shorter.into_iter().find(|text| text.len() <= cells).unwrap_or(whole)
+}
+
 /// A part as `97 %`; what is not nothing is at least 1.
 pub fn percent(part: f64) -> String {
     let n = (part * 100.0).round();
@@ -132,6 +142,14 @@ mod tests {
         let parts = [(120_000_000, 500_000_000), (9, 12), (5_000_000, 1_230_000_000), (7, 3), (0, 0)];
         let said = parts.map(|(part, whole)| bytes_of(part, whole));
         assert_eq!(said, ["120 of 500 MB", "9 of 12 B", "0.01 of 1.23 GB", "3 of 3 B", "0 of 0 B"]);
+    }
+
+    /// Found by use: the axis of a rate that had fallen to 1.87e-12 said `1.87e-1`.
+    #[test]
+    fn a_figure_that_does_not_fit_loses_digits_and_not_its_exponent() {
+        let shown = [1.87e-12, -1.87e-5, -2.5e-310, 3.5, 1.25e10, -123.45].map(|v| within(v, 7, number));
+        assert_eq!(shown, ["1.9e-12", "-1.9e-5", "-3e-310", "3.5000", "1.25e10", "-123.45"]);
+        assert_eq!(within(1e9, 7, of_metric("device/cpu/memory")), "1.00 GB");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::text;
+use crate::app::format::within;
 use crate::core::series::{Column, Series, edges};
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
@@ -198,7 +199,8 @@ fn labels(frame: &mut Frame<'_>, area: Rect, look: &Look, scale: &Scale, number:
     for row in 0..area.height {
         let part = 1.0 - f64::from(row) / f64::from((area.height - 1).max(1));
         let shown = row == 0 || row + 1 == area.height || (area.height >= 7 && row == middle);
-        let label = if shown { look.glyphs.plain(&number(scale.value(part))) } else { String::new() };
+        let words = || look.glyphs.plain(&within(scale.value(part), usize::from(LABELS), number));
+        let label = if shown { words() } else { String::new() };
         let line = format!("{}{}", text::fit(&label, usize::from(LABELS), true, ""), look.glyphs.bar);
         frame.render_widget(
             Line::styled(line, look.style(Scope::ChartAxis)),
