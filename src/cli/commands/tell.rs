@@ -88,7 +88,7 @@ pub fn stop(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
     let done = ask(&run, Command::Stop { reason: "frostline stop".to_owned() }, args.wait, CliError::Failed)?;
     let id = run.id();
-    cx.io.say(&format!("run {id}: stopped after {}; go on with: frostline resume {id}", done.words));
+    cx.io.say(&format!("run {id}: stopped with checkpoint {}; go on with: frostline resume {id}", done.words));
     Ok(Done::Ok)
 }
 
