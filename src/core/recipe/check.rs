@@ -21,7 +21,7 @@ pub(super) fn check(document: &Node) -> Vec<Problem> {
     }
     if let (Some(_), Some(steps)) = (document.get("train.epochs"), document.get("train.steps")) {
         let words = "epochs and steps are both given; a run has one end, so leave one of them out";
-        problems.push(Problem::new(steps.place.clone(), "train.steps", words));
+        problems.push(Problem::new(steps.place.clone(), "train.steps", words).lesser());
     }
     problems
 }
@@ -49,15 +49,9 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
                 refuse(words);
             }
         }
-        (Kind::Rule, Value::Text(text)) if !text.trim().is_empty() => match Plan::parse(&[text]) {
-            Ok(_) => {}
-            Err(FreezeError::Syntax { rule, problem }) => refuse(format!("`{rule}`: {problem}")),
-            Err(error) => refuse(error.to_string()),
-        },
-        (Kind::Pattern, Value::Text(text)) if !text.trim().is_empty() => {
-            if let Err(problem) = text.parse::<Pattern>() {
-                refuse(format!("`{text}`: {problem}"));
-            }
+        (Kind::Rule | Kind::Pattern, Value::Text(text)) if !text.trim().is_empty() => {
+            let words = if matches!(kind, Kind::Rule) { wrong_rule(text) } else { wrong_pattern(text) };
+            problems.extend(words.map(|words| Problem::new(node.place.clone(), path, words).lesser()));
         }
         (Kind::Whole(min), Value::Other(_)) => {
             // TOML's whole numbers have 64 bits, sign included.
@@ -96,6 +90,19 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         },
         _ => refuse(expected()),
     }
+}
+
+/// What is wrong with a freeze rule's syntax.
+fn wrong_rule(text: &str) -> Option<String> {
+    Plan::parse(&[text]).err().map(|error| match error {
+        FreezeError::Syntax { rule, problem } => format!("`{rule}`: {problem}"),
+        error => error.to_string(),
+    })
+}
+
+/// What is wrong with a pattern's.
+fn wrong_pattern(text: &str) -> Option<String> {
+    text.parse::<Pattern>().err().map(|problem| format!("`{text}`: {problem}"))
 }
 
 /// Why a text is none of the choices of a key that takes `kind`.

@@ -23,11 +23,17 @@ pub struct Problem {
     pub key: String,
     /// What is wrong and what is allowed.
     pub message: String,
+    /// The recipe can be read in spite of it, and held against the other rules.
+    pub(super) lesser: bool,
 }
 
 impl Problem {
     pub(super) fn new(place: Place, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place, key: key.into(), message: message.into() }
+        Self { place, key: key.into(), message: message.into(), lesser: false }
+    }
+
+    pub(super) fn lesser(self) -> Self {
+        Self { lesser: true, ..self }
     }
 }
 

@@ -95,7 +95,7 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     let mut problems: Vec<Problem> = sets.iter().filter_map(|set| apply_set(&mut document, set).err()).collect();
     rules::make_room(&mut document);
     problems.extend(check::check(&document));
-    if !problems.is_empty() {
+    if problems.iter().any(|p| !p.lesser) {
         return Err(RecipeError::new(file, problems));
     }
     let mut recipe = Recipe::deserialize(document.to_toml())
@@ -107,7 +107,7 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     if checkpoint.every_steps.is_none() && checkpoint.every_epochs.is_none() && checkpoint.every_minutes.is_none() {
         checkpoint.every_epochs = Some(1);
     }
-    let problems = rules::check(&document, &recipe);
+    problems.extend(rules::check(&document, &recipe));
     if !problems.is_empty() {
         return Err(RecipeError::new(file, problems));
     }

@@ -348,6 +348,11 @@ fn mistakes_of_every_sort_are_told_at_once() {
         "{error}"
     );
     assert!(error.to_string().contains("did you mean `freeze`?"), "{error}");
+    // Where the recipe can be read, what does not go together is told with the rest.
+    let text = "name = 'a@3'\n[model]\narch = 'mlp'\n[freeze]\nrules = ['freez **']\n[train]\nepochs = 3\nsteps = 7\n";
+    let error = Recipe::parse(text, "x.toml", Path::new("/"), &[]).unwrap_err();
+    let keys: Vec<&str> = error.problems().iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(keys, ["name", "freeze.rules[0]", "train.steps"], "{error}");
 }
 
 #[test]
