@@ -156,8 +156,11 @@ impl Screen {
 
     pub fn resize(&mut self, rows: u16, cols: u16) {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        // First, and at once with the terminal: what the program draws for the new size must not meet the old one. The emulator
+        // does not bear a single row or column.
+        let mut parser = self.shared.parser.lock().unwrap();
+        parser.screen_mut().set_size(rows.max(2), cols.max(2));
         self.master.as_ref().unwrap().resize(size).unwrap();
-        self.shared.parser.lock().unwrap().screen_mut().set_size(rows.max(1), cols.max(1));
     }
 
     pub fn signal(&self, name: &str) {
