@@ -51,13 +51,24 @@ fn agree(case: &str, r: &Recipe, clip: Option<f64>, factor: f32) {
         scales.push(report.loss_scale.map_or(1.0, |s| s.scale));
         assert_eq!(report.applied, report.grad_norm.is_finite(), "{case}");
     }
-    // Kernels for 16 bits round differently from processor to processor (some add in 16 bits too); errors of that size grow
-    // with the steps.
+    // Kernels for 16 bits round differently from processor to processor; errors of that size grow with the steps.
     assert_close(&format!("{case} losses"), &losses, &reference["losses"], 2e-2);
-    let (first, all) = (&norms[..norms.len() / 2], reference["norms"].as_array().unwrap());
-    assert_close(&format!("{case} first norms"), first, &all[..first.len()].into(), 5e-2);
-    assert_close(&format!("{case} norms"), &norms, &reference["norms"], 0.15);
+    assert_close(&format!("{case} norms"), &norms, &reference["norms"], 5e-2);
     assert_close(&format!("{case} scales"), &scales, &reference["scales"], 0.0);
+}
+
+/// Runs a test of this file in a process of its own with kernels that add in 32 bits, as those did which made the fixture:
+/// oneDNN's for avx512_fp16 add in 16. False in that process.
+fn in_32_bits(test: &str) -> bool {
+    const LIMIT: &str = "ONEDNN_MAX_CPU_ISA";
+    if std::env::var_os(LIMIT).is_some() {
+        return false;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let out = command.args([test, "--exact", "--nocapture"]).env(LIMIT, "AVX512_CORE_BF16").output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && said.contains("1 passed"), "{said}");
+    true
 }
 
 fn nesterov() -> OptimizerSpec {
@@ -82,6 +93,9 @@ fn bf16_autocast_agrees_with_pytorch() {
 
 #[test]
 fn fp16_autocast_and_loss_scaling_agree_with_gradscaler() {
+    if in_32_bits("fp16_autocast_and_loss_scaling_agree_with_gradscaler") {
+        return;
+    }
     agree("mlp-fp16", &recipe("mlp", Precision::Fp16), None, 1.0);
     agree("mlp-fp16-overflow", &recipe("mlp", Precision::Fp16), None, 64.0);
     let mut resnet = recipe("resnet8", Precision::Fp16);
