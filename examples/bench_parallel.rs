@@ -8,18 +8,17 @@
 //! - `2 ranks, threads`: `devices = ["cpu:0", "cpu:1"]`, one thread of libtorch each;
 //! - `2 ranks, processes`: as torchrun starts them.
 
+#[path = "support/trainer.rs"]
+mod trainer;
+
 use std::error::Error;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use frostline::core::recipe::Recipe;
-use frostline::core::run::{MetricsReader, RunHome};
-use frostline::core::tensor::{DType, HostTensor};
 use frostline::engine::Engine;
 use frostline::engine::seat::Seat;
 use frostline::engine::torch::TorchEngine;
-use frostline::session::{Outcome, Session, Start};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -45,7 +44,9 @@ fn main() -> Result<()> {
     }
     let rounds = args.first().map_or(Ok(5), |n| n.parse::<usize>())?;
     let folder = tempfile::tempdir()?;
-    write_data(folder.path())?;
+    let x: Vec<f32> = (0..SAMPLES * 3 * SIDE * SIDE).map(|i| ((i as f32) * 0.37).sin()).collect();
+    let y: Vec<i64> = (0..SAMPLES).map(|i| (i * 7 % CLASSES) as i64).collect();
+    trainer::write_data(folder.path(), &x, &[3, SIDE, SIDE], &y)?;
     let mut times = CASES.map(|_| Vec::new());
     for _ in 0..rounds {
         for (case, times) in CASES.iter().zip(&mut times) {
@@ -95,19 +96,6 @@ fn seconds_a_step(
     Ok(said.first().ok_or("no rank 0")?.trim().parse()?)
 }
 
-fn write_data(folder: &std::path::Path) -> Result<()> {
-    let x: Vec<f32> = (0..SAMPLES * 3 * SIDE * SIDE).map(|i| ((i as f32) * 0.37).sin()).collect();
-    let y = HostTensor {
-        name: "y".to_owned(),
-        dtype: DType::Int64,
-        shape: vec![SAMPLES],
-        data: (0..SAMPLES).flat_map(|i| ((i * 7 % CLASSES) as i64).to_le_bytes()).collect(),
-    };
-    let tensors = [HostTensor::from_f32("x", &[SAMPLES, 3, SIDE, SIDE], &x), y];
-    frostline::core::weights::write_safetensors(&folder.join("data.safetensors"), &tensors, &Default::default(), true)?;
-    Ok(())
-}
-
 /// The body of a process.
 fn take_part(folder: &std::path::Path, devices: &str, threads: &str) -> Result<()> {
     let mut engine: Arc<dyn Engine> = Arc::new(TorchEngine);
@@ -125,21 +113,6 @@ fn take_part(folder: &std::path::Path, devices: &str, threads: &str) -> Result<(
          checkpoint = {{ every_epochs = 1000000 }}\n"
     );
     let recipe = Recipe::parse(&text, "bench.toml", folder, &[])?;
-    let home = RunHome::open(folder.join("home"));
-    let handle = Session::start(engine, &home, Start::Fresh { recipe })?;
-    let run = handle.dir().clone();
-    while !handle.is_over() {
-        handle.wait(Duration::from_millis(500));
-        handle.drain();
-    }
-    if let Outcome::Failed { message, .. } = handle.join() {
-        return Err(message.into());
-    }
-    let (table, _) = MetricsReader::read_all(&run.metrics_path())?;
-    let times: Vec<(u64, u64)> = table.rows().map(|row| (row.step, row.time_ms)).collect();
-    match (times.get((STEPS / 8) as usize), times.last()) {
-        (Some(a), Some(b)) if b.0 > a.0 => println!("{}", (b.1 - a.1) as f64 / 1e3 / (b.0 - a.0) as f64),
-        _ => return Err("no steps".into()),
-    }
+    println!("{}", trainer::seconds_a_step(engine, &recipe, folder)?);
     Ok(())
 }

@@ -3,20 +3,20 @@
 //! `cargo run --release --example overhead [-- ROUNDS]`. Three loops take turns, so that a machine whose speed drifts
 //! slows them alike; medians are printed:
 //!
-//! - `trainer`: a run through [`Session`], with everything it does: loader, metrics file, events, gradient norm, NaN check;
+//! - `trainer`: a run through `Session`, with everything it does: loader, metrics file, events, gradient norm, NaN check;
 //! - `tch loop`: tch's own model, AdamW and `backward_step`, on tensors that lie ready, reading the loss at each step;
 //! - `bare fused`: our model and fused optimizer without the trainer, which shows what the trainer itself costs.
 
+#[path = "support/trainer.rs"]
+mod trainer;
+
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use frostline::core::recipe::Recipe;
-use frostline::core::run::{MetricsReader, RunHome};
-use frostline::core::tensor::{DType, HostTensor};
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, InputSpec, StepInput, Targets};
-use frostline::session::{Outcome, Session, Start};
 use tch::nn::{self, ModuleT, OptimizerConfig};
 use tch::{Device, Tensor};
 
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         let recipe = write_recipe(case, folder.path())?;
         let (mut trainer, mut bare, mut fused) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
-            trainer.push(run_trainer(case, &recipe, folder.path())?);
+            trainer.push(trainer::seconds_a_step(Arc::new(TorchEngine), &recipe, folder.path())?);
             bare.push(on_a_thread(|| run_bare(case))?);
             fused.push(on_a_thread(|| run_fused(case, &recipe))?);
         }
@@ -116,17 +116,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn write_recipe(case: &Case, folder: &std::path::Path) -> Result<Recipe> {
     let (x, y) = samples(case);
-    let n = y.len();
-    let data = folder.join("data.safetensors");
-    let shape = [&[n][..], &case.shape[..]].concat();
-    let y = HostTensor {
-        name: "y".to_owned(),
-        dtype: DType::Int64,
-        shape: vec![n],
-        data: y.iter().flat_map(|v| v.to_le_bytes()).collect(),
-    };
-    let tensors = [HostTensor::from_f32("x", &shape, &x), y];
-    frostline::core::weights::write_safetensors(&data, &tensors, &Default::default(), true)?;
+    trainer::write_data(folder, &x, &case.shape, &y)?;
     let text = format!(
         "{}\n[data]\nsource = \"tensors\"\npath = \"data.safetensors\"\nval_fraction = 0.0\n\
          [train]\nsteps = {}\nbatch_size = {}\ndevices = [\"cpu\"]\nvalidate_every_epochs = 1000000\n\
@@ -134,26 +124,6 @@ fn write_recipe(case: &Case, folder: &std::path::Path) -> Result<Recipe> {
         case.recipe, case.steps, case.batch
     );
     Ok(Recipe::parse(&text, "overhead.toml", folder, &[])?)
-}
-
-/// Seconds a step, by the run's own clock between its first and last step.
-fn run_trainer(case: &Case, recipe: &Recipe, folder: &std::path::Path) -> Result<f64> {
-    let home = RunHome::open(folder.join("home"));
-    let handle = Session::start(Arc::new(TorchEngine), &home, Start::Fresh { recipe: recipe.clone() })?;
-    let run = handle.dir().clone();
-    while !handle.is_over() {
-        handle.wait(Duration::from_millis(500));
-        handle.drain();
-    }
-    if let Outcome::Failed { message, .. } = handle.join() {
-        return Err(message.into());
-    }
-    let (table, _) = MetricsReader::read_all(&run.metrics_path())?;
-    let times: Vec<(u64, u64)> = table.rows().map(|row| (row.step, row.time_ms)).collect();
-    match (times.get((case.steps / 8) as usize), times.last()) {
-        (Some(a), Some(b)) if b.0 > a.0 => Ok((b.1 - a.1) as f64 / 1e3 / (b.0 - a.0) as f64),
-        _ => Err(format!("{}: no steps", case.name).into()),
-    }
 }
 
 fn run_bare(case: &Case) -> Result<f64> {
