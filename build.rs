@@ -7,8 +7,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The C++ side. Not the whole folder is watched: its Rust files need no C++ compiler.
 const FOLDER: &str = "src/engine/ffi";
+/// The shim's C++ files. Not the whole folder is watched: its Rust files need no C++ compiler.
 const SHIM: &[&str] = &[
     "shim.cpp",
     "precision.cpp",
@@ -107,8 +107,8 @@ fn compile_nccl(libtorch: &Libtorch) {
     }
     let library = PathBuf::from(env::var("OUT_DIR").unwrap_or_default()).join("libfrostline_nccl.so");
     let mut command = compiler.get_compiler().to_command();
-    // One of libtorch's vtables would be enough to take all of its debug information along.
-    command.args(["-shared", "-fPIC", "-g0", "-Wl,-s", "-o"]).arg(&library).arg(&source);
+    // The program carries it: without names for a debugger.
+    command.args(["-shared", "-g0", "-Wl,-s", "-o"]).arg(&library).arg(&source);
     match command.status() {
         Ok(status) if status.success() => {
             println!("cargo::rustc-cfg=frostline_nccl");
