@@ -138,12 +138,13 @@ fn understood(line: &[u8]) -> Heard {
     enum Numbered {
         Command { id: u64 },
     }
-    match (decode(line), decode(line)) {
-        (Ok(asked), _) => Heard::Ask(asked),
-        (Err(why), Ok(Numbered::Command { id })) => {
-            Heard::NoCommand(id, format!("the command was not understood: {why}"))
-        }
-        (Err(why), Err(_)) => Heard::Mistake(why),
+    let why = match decode(line) {
+        Ok(asked) => return Heard::Ask(asked),
+        Err(why) => why,
+    };
+    match decode(line) {
+        Ok(Numbered::Command { id }) => Heard::NoCommand(id, format!("the command was not understood: {why}")),
+        Err(_) => Heard::Mistake(why),
     }
 }
 
