@@ -14,6 +14,7 @@ mod form;
 mod keep;
 mod layers;
 mod leave;
+mod live;
 mod overlays;
 mod pointer;
 mod rules;
