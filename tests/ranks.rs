@@ -99,12 +99,23 @@ impl Ranks {
     }
 
     fn frostline(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_frostline"));
-        command.args(args).current_dir(self.folder.path());
+        let mut command = self.with_environment(Command::new(env!("CARGO_BIN_EXE_frostline")));
+        command.args(args);
+        command
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder.path());
         command.env("FROSTLINE_HOME", self.home()).env("FROSTLINE_CONFIG", self.folder.path().join("config"));
         command.env("OMP_NUM_THREADS", "1");
         for name in ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_USE_AGENT_STORE"] {
             command.env_remove(name);
+        }
+        // Of a launcher that runs the tests.
+        for (name, _) in std::env::vars_os() {
+            if ["SLURM_", "OMPI_", "PMI_"].iter().any(|p| name.to_string_lossy().starts_with(p)) {
+                command.env_remove(name);
+            }
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -124,13 +135,17 @@ impl Ranks {
     ) -> Vec<Rank> {
         let start = |rank: usize| {
             let mut command = self.frostline(args);
-            command.env("RANK", rank.to_string()).env("WORLD_SIZE", size.to_string());
-            command.env("LOCAL_RANK", rank.to_string()).env("LOCAL_WORLD_SIZE", size.to_string());
-            command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", self.port.to_string());
-            command.env("FROSTLINE_HEARTBEAT", heartbeat).envs(more(rank));
-            Rank { child: command.spawn().unwrap(), rank }
+            Rank { child: self.place(&mut command, rank, size, heartbeat).envs(more(rank)).spawn().unwrap(), rank }
         };
         (0..size).map(start).collect()
+    }
+
+    /// What torchrun sets for a rank.
+    fn place<'c>(&self, command: &'c mut Command, rank: usize, size: usize, heartbeat: &str) -> &'c mut Command {
+        command.env("RANK", rank.to_string()).env("WORLD_SIZE", size.to_string());
+        command.env("LOCAL_RANK", rank.to_string()).env("LOCAL_WORLD_SIZE", size.to_string());
+        command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", self.port.to_string());
+        command.env("FROSTLINE_HEARTBEAT", heartbeat)
     }
 
     /// The one run, once it has taken so many steps.
@@ -160,6 +175,39 @@ fn files_below(folder: &Path) -> usize {
 
 const LONG: &[&str] =
     &["train", "r.toml", "--quiet", "--set", "train.steps=1000000", "--set", "checkpoint.keep_last=2"];
+
+#[test]
+fn slurm_and_mpi_need_no_variables_of_torchruns() {
+    let ranks = Ranks::new();
+    let port = ranks.port.to_string();
+    let slurm = |rank: usize| {
+        let own =
+            [("SLURM_PROCID", rank.to_string()), ("SLURM_LOCALID", rank.to_string()), ("MASTER_PORT", port.clone())];
+        let step = [("NUM_TASKS", "2"), ("TASKS_PER_NODE", "2"), ("NODELIST", "localhost"), ("ID", "0")];
+        let step = step.map(|(name, value)| (format!("SLURM_STEP_{name}"), value.to_owned()));
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        own.into_iter().chain(step).chain([("SLURM_NODEID".to_owned(), "0".to_owned())]).collect::<Vec<_>>()
+    };
+    let mpi = |rank: usize| {
+        let values = [("RANK", rank.to_string()), ("SIZE", "2".to_owned())];
+        let local = values.clone().map(|(name, value)| (format!("OMPI_COMM_WORLD_LOCAL_{name}"), value));
+        let all = values.map(|(name, value)| (format!("OMPI_COMM_WORLD_{name}"), value));
+        local.into_iter().chain(all).chain([("MASTER_PORT".to_owned(), port.clone())]).collect::<Vec<_>>()
+    };
+    for launcher in [&slurm as &dyn Fn(usize) -> Vec<(String, String)>, &mpi] {
+        let before = files_below(&ranks.home().join("runs"));
+        let start = |rank| {
+            let mut command = ranks.frostline(&["train", "r.toml", "--quiet"]);
+            Rank { child: command.envs(launcher(rank)).spawn().unwrap(), rank }
+        };
+        let mut all = [start(0), start(1)];
+        let (code, out, err) = all[0].end();
+        assert_eq!(code, Some(0), "{err}");
+        assert_eq!(all[1].end(), (Some(0), String::new(), String::new()));
+        let run = RunHome::open(ranks.home()).find(out.trim()).unwrap();
+        assert_eq!((losses(&run).len(), files_below(&ranks.home().join("runs"))), (22, before + 1));
+    }
+}
 
 #[test]
 fn processes_train_as_threads_do_and_resume_on_another_number() {
@@ -246,6 +294,36 @@ fn a_silent_process_is_lost() {
     let (code, _, err) = all[0].end();
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("rank 1 (process") && err.contains("no heartbeat for 1 s"), "{err}");
+}
+
+/// A limit on addresses stands for a device whose memory ends.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rank_whose_memory_ends_is_named_with_the_remedy() {
+    let ranks = Ranks::new();
+    // One activation alone is 0.5 GiB, and a step holds several.
+    let sets = ["model.hidden=[200000]", "train.batch_size=1436", "train.steps=1", "train.accumulate_grad_batches=1"];
+    let more = ["train.probe=false", "data.classes=[]", "optimizer.momentum=0.0"];
+    let sets = sets.iter().chain(&more).flat_map(|s| ["--set", s]);
+    let args: Vec<&str> = ["train", "r.toml", "--quiet"].into_iter().chain(sets).collect();
+    let start = |rank: usize| {
+        let mut command = ranks.frostline(&args);
+        if rank == 1 {
+            let limited = ["-c", "ulimit -v 3145728; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_frostline")];
+            command = ranks.with_environment(Command::new("sh"));
+            command.args(limited).args(&args);
+        }
+        Rank { child: ranks.place(&mut command, rank, 2, "30").spawn().unwrap(), rank }
+    };
+    let mut all = [start(0), start(1)];
+    let (code, _, err) = all[0].end();
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("step 1: out of memory on rank 1 (process") && err.contains("with a batch of 718"), "{err}");
+    assert!(err.contains("checkpoint step-00000000 holds the state before it"), "{err}");
+    let remedy = "--set train.batch_size=718 --set train.accumulate_grad_batches=2";
+    assert!(err.contains(&format!("frostline resume {} {remedy}", ranks.run_at(0).id())), "{err}");
+    let (code, _, err) = all[1].end();
+    assert!(code == Some(1) && err.starts_with("error: rank 1: out of memory"), "{err}");
 }
 
 #[test]

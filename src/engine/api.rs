@@ -27,10 +27,34 @@ pub enum EngineError {
     Failed(String),
     /// The device's memory did not suffice: exit code 1. Weights, buffers and optimizer are as they were before the call.
     #[error("out of memory: {0}")]
-    OutOfMemory(String),
+    OutOfMemory(Shortage),
     /// Another rank was lost: exit code 1. This one holds the state before the step, and can be saved.
     #[error("{0}")]
     Lost(String),
+}
+
+/// What memory did not suffice for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortage {
+    /// Another rank whose memory it was; `None` where it was this one's.
+    pub rank: Option<String>,
+    /// In words, of the allocator.
+    pub what: String,
+}
+
+impl From<String> for Shortage {
+    fn from(what: String) -> Self {
+        Self { rank: None, what }
+    }
+}
+
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.rank {
+            None => f.write_str(&self.what),
+            Some(rank) => write!(f, "{rank}: {}", self.what),
+        }
+    }
 }
 
 /// Samples of one forward pass, in host memory.
@@ -214,11 +238,17 @@ pub trait Engine: Send + Sync {
     }
     /// This engine on several processes, of which this one is rank 0. Waits for the others.
     fn lead(&self, _seat: &Seat) -> Result<Arc<dyn Engine>, EngineError> {
-        Err(EngineError::Refused(format!("{} does not train in several processes; unset WORLD_SIZE", self.name())))
+        Err(EngineError::Refused(format!(
+            "{} does not train in several processes; set WORLD_SIZE=1 to train in each alone",
+            self.name()
+        )))
     }
     /// Takes part in the run of rank 0, until it is over.
     fn follow(&self, _seat: &Seat) -> Result<(), EngineError> {
-        Err(EngineError::Refused(format!("{} does not train in several processes; unset WORLD_SIZE", self.name())))
+        Err(EngineError::Refused(format!(
+            "{} does not train in several processes; set WORLD_SIZE=1 to train in each alone",
+            self.name()
+        )))
     }
     /// Writes the recipe's model with these weights (all of `state_dict()`) as TorchScript, in eval mode. What `to` refuses
     /// is an error in words; whoever wants more than them has `to` keep it.

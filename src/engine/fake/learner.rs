@@ -50,7 +50,7 @@ impl FakeLearner {
     fn room_for(&self, samples: usize) -> Result<(), EngineError> {
         match self.quirks.room {
             Some(most) if samples > most => {
-                Err(EngineError::OutOfMemory(format!("there is room for {most} samples and not for {samples}")))
+                Err(EngineError::OutOfMemory(format!("there is room for {most} samples and not for {samples}").into()))
             }
             _ => Ok(()),
         }
@@ -168,7 +168,7 @@ impl Learner for FakeLearner {
             std::panic::resume_unwind(Box::new(format!("the fake engine panics in step {}", input.step)));
         }
         if self.quirks.no_memory_at == Some(input.step) {
-            return Err(EngineError::OutOfMemory("the fake engine has none left".to_owned()));
+            return Err(EngineError::OutOfMemory("the fake engine has none left".to_owned().into()));
         }
         input.micro.iter().try_for_each(|batch| self.room_for(batch.len()))?;
         if self.recipe.freeze.optimizer_state == OptimizerState::Drop {

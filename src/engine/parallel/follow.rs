@@ -1,6 +1,8 @@
 //! A process that is not rank 0: builds what rank 0 tells it to, serves it until the run is over, and writes nothing.
 
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,8 @@ const WORDS: Duration = Duration::from_secs(5);
 /// In words, where this rank fails. Where another one does, the process ends with the words that rank 0 has for it.
 pub fn follow(seat: &Seat) -> Result<()> {
     let store = store(seat)?;
-    let (line, messages) = connect(seat, &store.get("control", MEET)?)?;
+    let failing = Arc::new(AtomicBool::new(false));
+    let (line, messages) = connect(seat, &store.get("control", MEET)?, &failing)?;
     let say = |answer| drop(line.send(&Frame::Say(answer)));
     let work = || -> Result<()> {
         let Ok(Message { op: Op::Build { recipe, input }, .. }) = messages.recv() else { return Ok(()) };
@@ -40,17 +43,29 @@ pub fn follow(seat: &Seat) -> Result<()> {
         let group = group(seat, &store, learner.device_name()).map_err(perhaps_an_echo)?;
         learner.join(group);
         say(Answer::Done);
-        Rank::new(learner, data.share(seat.rank, seat.size)).serve(|| messages.recv().ok(), say)
+        let mut rank = Rank::new(learner, data.share(seat.rank, seat.size));
+        let done = rank.serve(|| messages.recv().ok(), say);
+        if done.as_ref().is_err_and(is_own) {
+            // The others hear why before the connections close, which ends with the process.
+            rank.learner.abandon();
+        }
+        done
     };
     let done = work();
     if let Err(error) = &done {
+        failing.store(is_own(error), Ordering::Relaxed);
         say(Answer::of(error));
-        if matches!(error, EngineError::Lost(_)) {
-            // Another rank's fault: rank 0 says whose, and that ends this process.
+        if !is_own(error) {
+            // Rank 0 says whose fault it is, and that ends this process.
             wait_for_the_end(&messages);
         }
     }
     done.map_err(|e| EngineError::Failed(format!("rank {}: {e}", seat.rank)))
+}
+
+/// Whether it is no other rank's fault.
+fn is_own(error: &EngineError) -> bool {
+    !matches!(error, EngineError::Lost(_))
 }
 
 fn build(seat: &Seat, recipe: &Recipe, input: &InputSpec) -> Result<(TorchLearner, data::Dataset)> {
@@ -63,7 +78,7 @@ fn build(seat: &Seat, recipe: &Recipe, input: &InputSpec) -> Result<(TorchLearne
 }
 
 /// To where rank 0 has said (`PORT TOKEN`).
-fn connect(seat: &Seat, control: &str) -> Result<(Line, Receiver<Message>)> {
+fn connect(seat: &Seat, control: &str, failing: &Arc<AtomicBool>) -> Result<(Line, Receiver<Message>)> {
     let failed = |e: std::io::Error| {
         EngineError::Failed(format!("rank {}: cannot reach rank 0 at {}: {e}", seat.rank, seat.master))
     };
@@ -82,15 +97,21 @@ fn connect(seat: &Seat, control: &str) -> Result<(Line, Receiver<Message>)> {
     };
     line.send(&Frame::Hello(hello)).map_err(failed)?;
     let (say, messages) = channel();
-    let (heartbeat, rank) = (seat.heartbeat, seat.rank);
-    let body = move || listen(receiving, heartbeat, rank, &say);
+    let (heartbeat, rank, failing) = (seat.heartbeat, seat.rank, Arc::clone(failing));
+    let body = move || listen(receiving, heartbeat, rank, &failing, &say);
     std::thread::Builder::new().name("rank-0".to_owned()).spawn(body).map_err(failed)?;
     Ok((line, messages))
 }
 
 /// The body of the thread that listens to rank 0. What ends the run otherwise than in order ends the process here: the
-/// main thread may wait inside libtorch for a rank that is gone, and there is nothing to be saved.
-fn listen(mut stream: TcpStream, heartbeat: Duration, rank: usize, say: &Sender<Message>) {
+/// main thread may wait inside libtorch for a rank that is gone, and there is nothing to be saved. What this rank does wrong
+/// itself it says itself.
+fn listen(mut stream: TcpStream, heartbeat: Duration, rank: usize, failing: &AtomicBool, say: &Sender<Message>) {
+    let end = |words: &str| {
+        if !failing.load(Ordering::Relaxed) {
+            end(words);
+        }
+    };
     loop {
         match wire::read(&mut stream) {
             Ok(Frame::Do(message)) => {
@@ -99,9 +120,11 @@ fn listen(mut stream: TcpStream, heartbeat: Duration, rank: usize, say: &Sender<
                 }
             }
             Ok(Frame::Bye) => return,
-            Ok(Frame::Abort(words)) => end(&format!("rank {rank}: stopped, because of {words}")),
+            Ok(Frame::Abort(words)) => return end(&format!("rank {rank}: stopped, because of {words}")),
             Ok(_) => {}
-            Err(error) => end(&format!("rank {rank}: stopped, because of rank 0: {}", silence(&error, heartbeat))),
+            Err(error) => {
+                return end(&format!("rank {rank}: stopped, because of rank 0: {}", silence(&error, heartbeat)));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::same_gpu;
 use crate::core::freeze::Resolution;
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
-use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Pass, Snapshot, StepInput, StepReport};
+use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Pass, Shortage, Snapshot, StepInput, StepReport};
 use crate::engine::device;
 use crate::engine::ffi::c10d::Group;
 use crate::engine::torch::TorchLearner;
@@ -97,14 +97,14 @@ impl Leader {
             for (answer, peer) in answers.iter_mut().zip(peers).filter(|(answer, _)| answer.is_none()) {
                 *answer = peer.heard();
             }
-            culprit(&answers).map(|(_, words)| EngineError::Lost(words.to_owned()))
+            culprit(&answers).and_then(|(_, a)| Some(EngineError::Lost(a.fault()?.to_owned())))
         });
         let deadline = Instant::now() + WORDS;
         for (answer, peer) in answers.iter_mut().zip(peers).filter(|(answer, _)| answer.is_none()) {
             *answer = if met.is_ok() { Some(peer.answer()) } else { peer.failure(deadline) };
         }
         match (culprit(&answers), met) {
-            (Some((peer, words)), _) => Err(self.lost(peer, words)),
+            (Some((peer, answer)), _) => Err(self.by_fault_of(peer, answer)),
             (None, Err(error)) => Err(self.failed(error)),
             (None, Ok(group)) => Ok(group),
         }
@@ -119,7 +119,10 @@ impl Leader {
             None => Ok(()),
             Some(gone) => {
                 let said = self.peers.get(gone).and_then(|p| p.failure(Instant::now() + WORDS));
-                Err(self.lost(gone, said.as_ref().and_then(Answer::fault).unwrap_or("it is gone")))
+                Err(match said {
+                    Some(answer) => self.by_fault_of(gone, &answer),
+                    None => self.lost(gone, "it is gone"),
+                })
             }
         }
     }
@@ -134,15 +137,15 @@ impl Leader {
         let answers: Vec<Option<Answer>> = self.answers().into_iter().map(Some).collect();
         match culprit(&answers) {
             None => Ok(answers.into_iter().flatten().collect()),
-            Some((peer, words)) => Err(self.lost(peer, words)),
+            Some((peer, answer)) => Err(self.by_fault_of(peer, answer)),
         }
     }
 
     /// Hears the answers of all others, whether they could do it or not.
     fn all_but_lost(&mut self) -> Result<()> {
-        let lost = |answer: Answer| (!matches!(answer, Answer::Refused(_))).then_some(answer);
+        let lost = |answer: Answer| (!answer.refuses()).then_some(answer);
         let answers: Vec<Option<Answer>> = self.answers().into_iter().map(lost).collect();
-        culprit(&answers).map_or(Ok(()), |(peer, words)| Err(self.lost(peer, words)))
+        culprit(&answers).map_or(Ok(()), |(peer, answer)| Err(self.by_fault_of(peer, answer)))
     }
 
     /// Has everybody do something between two steps. What this rank refuses, all refuse, and nothing is lost by it; where
@@ -151,7 +154,7 @@ impl Leader {
         self.tell(message)?;
         let Err(error) = here(&mut self.local) else { return self.gather().map(drop) };
         let answers = self.answers();
-        match answers.iter().enumerate().find(|(_, a)| !matches!(a, Answer::Refused(_))) {
+        match answers.iter().enumerate().find(|(_, a)| !a.refuses()) {
             None => Err(error),
             Some((peer, answer)) => {
                 let done = format!("it did what rank 0 could not do ({error}); the ranks are no longer alike");
@@ -161,10 +164,21 @@ impl Leader {
     }
 
     fn lost(&mut self, peer: usize, words: &str) -> EngineError {
-        let name = self.peers.get(peer).map_or("another rank", |p| p.name.as_str());
-        let words = format!("{name}: {words}");
+        let words = format!("{}: {words}", self.name_of(peer));
         self.give_up(&words);
         EngineError::Lost(words)
+    }
+
+    /// After the answer of a rank that has failed, or could not do it.
+    fn by_fault_of(&mut self, peer: usize, answer: &Answer) -> EngineError {
+        let Answer::NoRoom(what) = answer else { return self.lost(peer, answer.fault().unwrap_or("it is gone")) };
+        let error = EngineError::OutOfMemory(Shortage { rank: Some(self.name_of(peer)), what: what.clone() });
+        self.give_up(&error.to_string());
+        error
+    }
+
+    fn name_of(&self, peer: usize) -> String {
+        self.peers.get(peer).map_or_else(|| "another rank".to_owned(), |p| p.name.clone())
     }
 
     /// The ranks part, and all others end.
@@ -200,7 +214,7 @@ impl Leader {
         let deadline = Instant::now() + WORDS;
         let failures: Vec<Option<Answer>> = self.peers.iter().map(|p| p.failure(deadline)).collect();
         match culprit(&failures) {
-            Some((peer, words)) => self.lost(peer, words),
+            Some((peer, answer)) => self.by_fault_of(peer, answer),
             None => {
                 let words = format!("the connection to another rank failed: {words}");
                 self.give_up(&words);
@@ -213,7 +227,7 @@ impl Leader {
     pub(super) fn look(&mut self) -> Result<()> {
         let heard: Vec<Option<Answer>> = self.peers.iter().map(Peer::heard).collect();
         match culprit(&heard) {
-            Some((peer, words)) => Err(self.lost(peer, words)),
+            Some((peer, answer)) => Err(self.by_fault_of(peer, answer)),
             None => Ok(()),
         }
     }
@@ -254,10 +268,10 @@ impl Leader {
 }
 
 /// Who has failed first: others fail because of it.
-pub(super) fn culprit(answers: &[Option<Answer>]) -> Option<(usize, &str)> {
+pub(super) fn culprit(answers: &[Option<Answer>]) -> Option<(usize, &Answer)> {
     let faults = || answers.iter().enumerate().filter_map(|(i, a)| Some((i, a.as_ref()?)));
     let own = faults().find(|(_, a)| !matches!(a, Answer::Echo(_)) && a.fault().is_some());
-    own.or_else(|| faults().find(|(_, a)| a.fault().is_some())).and_then(|(i, a)| Some((i, a.fault()?)))
+    own.or_else(|| faults().find(|(_, a)| a.fault().is_some()))
 }
 
 impl Drop for Leader {

@@ -55,16 +55,16 @@ fn here() -> String {
 fn device_of(seat: &Seat, asked: &[String]) -> Result<String, EngineError> {
     let one = |name: &str| device::resolve(&[name.to_owned()]).and_then(|names| first(names, name));
     let (local, size) = (seat.local_rank, seat.local_size);
+    let variable = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     match asked {
         [name] if matches!(name.as_str(), "auto" | "all") => match one("auto")? {
             cpu if cpu.starts_with("cpu") => Ok(cpu),
             _ => {
                 let visible = device::resolve(&["all".to_owned()])?.len();
-                let variable = std::env::var("CUDA_VISIBLE_DEVICES").ok();
                 one(&format!("cuda:{}", gpu_of(local, visible, variable.as_deref())))
             }
         },
-        [name] if name.starts_with("cuda") && size > 1 => Err(EngineError::Refused(format!(
+        [name] if is_shared(name, size, variable.as_deref()) => Err(EngineError::Refused(format!(
             "train.devices = [\"{name}\"]: {size} processes on this machine cannot share one GPU; use [\"all\"], and each takes \
              the GPU with its LOCAL_RANK"
         ))),
@@ -84,8 +84,17 @@ fn device_of(seat: &Seat, asked: &[String]) -> Result<String, EngineError> {
 /// The number of the GPU that a process takes of those that it sees: its own number, or the one that its launcher shows to it
 /// alone (`srun --gpus-per-task=1`). One that all see by chance is not shared: the number is then one that is not there.
 fn gpu_of(local: usize, visible: usize, variable: Option<&str>) -> usize {
-    let single = variable.is_some_and(|list| !list.trim().is_empty() && !list.contains(','));
-    if visible == 1 && single { 0 } else { local }
+    if visible == 1 && shows_one(variable) { 0 } else { local }
+}
+
+/// Whether the name means one GPU to all processes of this machine: not where the launcher shows another one to each.
+fn is_shared(name: &str, size: usize, variable: Option<&str>) -> bool {
+    name.starts_with("cuda") && size > 1 && !shows_one(variable)
+}
+
+/// Whether `CUDA_VISIBLE_DEVICES` has one entry.
+fn shows_one(variable: Option<&str>) -> bool {
+    variable.is_some_and(|list| !list.trim().is_empty() && !list.contains(','))
 }
 
 /// Two of these that are the same GPU, by the driver's names.

@@ -93,6 +93,8 @@ pub enum Answer {
     Refused(String),
     /// It failed, and its rank with it.
     Failed(String),
+    /// Its memory did not suffice, and what for. In a step it failed by that; nothing else is lost by it.
+    NoRoom(String),
     /// It failed because another rank has gone: whose fault it is, that one says.
     Echo(String),
 }
@@ -102,14 +104,20 @@ impl Answer {
     pub fn of(error: &EngineError) -> Self {
         match error {
             EngineError::Lost(words) => Self::Echo(words.clone()),
+            EngineError::OutOfMemory(of) => Self::NoRoom(of.what.clone()),
             other => Self::Failed(other.to_string()),
         }
+    }
+
+    /// Whether all is as it was before the question.
+    pub fn refuses(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NoRoom(_))
     }
 
     /// What could not be done, where it says so.
     pub fn fault(&self) -> Option<&str> {
         match self {
-            Self::Refused(words) | Self::Failed(words) | Self::Echo(words) => Some(words),
+            Self::Refused(words) | Self::Failed(words) | Self::NoRoom(words) | Self::Echo(words) => Some(words),
             _ => None,
         }
     }

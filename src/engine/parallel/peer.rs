@@ -60,7 +60,7 @@ impl Peer {
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match self.answers.recv_timeout(left) {
-                Ok(answer @ (Answer::Failed(_) | Answer::Echo(_))) => return Some(answer),
+                Ok(answer @ (Answer::Failed(_) | Answer::NoRoom(_) | Answer::Echo(_))) => return Some(answer),
                 // To something that was asked before.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return None,

@@ -34,6 +34,7 @@ impl Rank {
                 Ok(_) if silent => {}
                 Ok(said) => answer(said),
                 Err(error) if silent => return Err(error),
+                Err(EngineError::OutOfMemory(of)) => answer(Answer::NoRoom(of.what)),
                 Err(error) => answer(Answer::Refused(error.to_string())),
             }
         }

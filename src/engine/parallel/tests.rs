@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::leader::culprit;
 use super::op::{Answer, Message};
 use super::peer::{Link, Peer};
-use super::{PATIENCE, device_of, gpu_of, same_gpu, threads};
+use super::{PATIENCE, device_of, gpu_of, is_shared, same_gpu, threads};
 use crate::core::recipe::Recipe;
 use crate::core::tensor::HostTensor;
 use crate::engine::api::{EngineError, InputSpec, Learner, Pass, StepInput};
@@ -130,12 +130,32 @@ fn ranks_part_where_one_refuses_what_another_does() {
 }
 
 #[test]
+fn a_rank_whose_memory_ends_is_named_and_the_shortage_stays_one() {
+    let what = "you tried to allocate 4000000000000 bytes";
+    let short = |error: EngineError| {
+        let EngineError::OutOfMemory(of) = error else { panic!("{error:?}") };
+        assert_eq!((of.rank.as_deref(), of.what.as_str()), (Some("rank 1 (cpu:1)"), what));
+    };
+    let mut leader = beside(vec![Answer::Done, Answer::NoRoom(what.to_owned())], alone).unwrap();
+    let weights = leader.local().snapshot().unwrap().weights;
+    short(leader.restore_weights(&weights).unwrap_err());
+    // What closes a step here is the other's fault.
+    let mut leader = beside(vec![Answer::Done, Answer::NoRoom(what.to_owned())], alone).unwrap();
+    leader.step_others().unwrap();
+    short(leader.blame(EngineError::Lost("connection closed".to_owned())));
+    // What no rank has room for, none has done.
+    let mut leader = beside(vec![Answer::Done, Answer::NoRoom(what.to_owned())], alone).unwrap();
+    let bad = [HostTensor::from_f32("no.such.tensor", &[1], &[0.0])];
+    assert!(matches!(leader.restore_weights(&bad), Err(EngineError::Refused(_) | EngineError::Failed(_))));
+}
+
+#[test]
 fn who_failed_first_is_told_by_where_an_error_comes_from_and_not_by_its_words() {
     // As of a file on a network disk.
     let words = "images/1.png: Connection reset by peer (os error 104)";
     let answers = [None, Some(Answer::Echo("closed".to_owned())), Some(failed(words)), Some(Answer::Done)];
-    assert_eq!(culprit(&answers), Some((2, words)));
-    assert_eq!(culprit(&answers[..2]), Some((1, "closed")));
+    assert_eq!(culprit(&answers), Some((2, &failed(words))));
+    assert_eq!(culprit(&answers[..2]), Some((1, &Answer::Echo("closed".to_owned()))));
     assert_eq!(culprit(&answers[3..]), None);
     let mut leader = beside(vec![Answer::Done], alone).unwrap();
     let began = Instant::now();
@@ -208,6 +228,9 @@ fn a_process_takes_the_gpu_with_its_number_or_the_one_that_is_shown_to_it_alone(
     assert_eq!(gpu_of(1, 1, None), 1);
     assert_eq!(gpu_of(1, 1, Some("0,9")), 1);
     assert_eq!(gpu_of(2, 2, Some("0,1")), 2);
+    // A name is one GPU for all of them, unless each is shown its own.
+    assert!(is_shared("cuda:0", 2, None) && is_shared("cuda:1", 2, Some("0,1")));
+    assert!(!is_shared("cuda:0", 2, Some("5")) && !is_shared("cuda:0", 1, None) && !is_shared("cpu", 2, None));
 }
 
 #[test]

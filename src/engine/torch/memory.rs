@@ -5,7 +5,7 @@ use crate::engine::api::EngineError;
 /// libtorch's words as an error: a shortage of memory is told apart, and told without the place in the C++ code.
 pub fn error(words: &str) -> EngineError {
     match shortage(words) {
-        Some(what) => EngineError::OutOfMemory(what),
+        Some(what) => EngineError::OutOfMemory(what.into()),
         None => EngineError::Failed(format!("libtorch: {words}")),
     }
 }

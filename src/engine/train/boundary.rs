@@ -7,6 +7,7 @@ use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::groups::groups;
 use crate::core::recipe::Mode;
+use crate::engine::api::Shortage;
 use crate::engine::{EngineError, EvalSums};
 
 use super::audit;
@@ -21,7 +22,7 @@ pub enum Validated {
     /// A stop broke it off.
     Stopped,
     /// Memory did not suffice, and what for.
-    OutOfMemory(String),
+    OutOfMemory(Shortage),
 }
 
 impl Trainer<'_> {

@@ -2,6 +2,7 @@
 
 use crate::core::fit::{BatchSizes, MemoryEstimate};
 use crate::engine::EngineError;
+use crate::engine::api::Shortage;
 
 use super::build::Built;
 use super::disk::slots;
@@ -56,7 +57,8 @@ impl Built {
     }
 
     /// In words: where memory did not suffice, and for what.
-    pub(super) fn out_of_memory(&self, what: &str) -> String {
-        format!("out of memory on {} with a batch of {} ({what})", self.device(), self.batch_sizes().per_device)
+    pub(super) fn out_of_memory(&self, of: &Shortage) -> String {
+        let place = of.rank.as_deref().unwrap_or(self.device());
+        format!("out of memory on {place} with a batch of {} ({})", self.batch_sizes().per_device, of.what)
     }
 }

@@ -12,6 +12,7 @@ use crate::core::event::{Event, Metrics};
 use crate::core::freeze::ParamState;
 use crate::core::recipe::OnNan;
 use crate::core::run::RunDir;
+use crate::engine::api::Shortage;
 use crate::engine::data::{EpochPlan, Loader};
 use crate::engine::telemetry::Telemetry;
 use crate::engine::{Batch, Engine, EngineError, StepInput, StepReport};
@@ -220,8 +221,8 @@ impl<'a> Trainer<'a> {
             clip_grad_norm: train.clip_grad_norm,
             on_nan: train.on_nan,
         });
-        if let Err(EngineError::OutOfMemory(what)) = &done {
-            return self.out_of_memory(what).map(Some);
+        if let Err(EngineError::OutOfMemory(of)) = &done {
+            return self.out_of_memory(of).map(Some);
         }
         done?;
         if !std::mem::replace(&mut self.room, true) {
@@ -397,15 +398,20 @@ impl<'a> Trainer<'a> {
     }
 
     /// The learner left everything as it was before the step or the validation that memory did not suffice for.
-    pub(super) fn out_of_memory(&mut self, what: &str) -> Result<End, TrainError> {
-        if let Some(end) = self.settle()? {
-            return Ok(end);
-        }
-        self.micro = Vec::new();
-        self.loader = None;
-        let saved = match self.save_surely(Reason::OutOfMemory.as_str())? {
-            Ok(name) => format!("checkpoint {name} holds the state before it"),
-            Err(e) => format!("its state could not be saved: {e}"),
+    pub(super) fn out_of_memory(&mut self, of: &Shortage) -> Result<End, TrainError> {
+        let saved = match self.settle() {
+            Ok(Some(end)) => return Ok(end),
+            Ok(None) => {
+                self.micro = Vec::new();
+                self.loader = None;
+                match self.save_surely(Reason::OutOfMemory.as_str())? {
+                    Ok(name) => format!("checkpoint {name} holds the state before it"),
+                    Err(e) => format!("its state could not be saved: {e}"),
+                }
+            }
+            // Ranks have parted, and what this one holds cannot be trusted.
+            Err(TrainError::Lost(_)) => "the newest checkpoint stands".to_owned(),
+            Err(e) => return Err(e),
         };
         let remedy = match self.built.batch_sizes().halved() {
             Some(half) => format!(
@@ -418,7 +424,7 @@ impl<'a> Trainer<'a> {
             None => "freeze more, choose a smaller model, or another device".to_owned(),
         };
         let step = self.now.at.step + 1;
-        Ok(End::Failed(format!("step {step}: {}; {saved}; {remedy}", self.built.out_of_memory(what))))
+        Ok(End::Failed(format!("step {step}: {}; {saved}; {remedy}", self.built.out_of_memory(of))))
     }
 
     pub(super) fn say(&mut self, event: Event) {

@@ -1,4 +1,7 @@
-//! The place of this process among several that train together, as `torchrun` and `torch.distributed` say it in the environment.
+//! The place of this process among several that train together, as `torchrun` and `torch.distributed` say it in the environment,
+//! or what else started it.
+
+mod launcher;
 
 use std::time::Duration;
 
@@ -56,11 +59,15 @@ impl Seat {
                 ))),
             },
         };
-        let size = number("WORLD_SIZE")?.unwrap_or(1);
+        let launcher = match number("WORLD_SIZE")? {
+            None => launcher::find(&get),
+            Some(_) => None,
+        };
+        let size = number("WORLD_SIZE")?.or(launcher.as_ref().map(|l| l.size)).unwrap_or(1);
         if size <= 1 {
             return Ok(None);
         }
-        let Some(rank) = number("RANK")? else {
+        let Some(rank) = launcher.as_ref().map_or_else(|| number("RANK"), |l| Ok(Some(l.rank)))? else {
             return refuse(format!(
                 "WORLD_SIZE={size} in the environment, but no RANK: set RANK, MASTER_ADDR and MASTER_PORT too, as torchrun \
                  does, or unset WORLD_SIZE to train alone"
@@ -69,16 +76,28 @@ impl Seat {
         if rank >= size {
             return refuse(format!("RANK={rank} in the environment: it must be below WORLD_SIZE={size}"));
         }
-        let (Some(master), Some(port)) = (get("MASTER_ADDR").filter(|m| !m.is_empty()), number("MASTER_PORT")?) else {
-            return refuse(format!(
-                "RANK={rank} and WORLD_SIZE={size} in the environment, but no MASTER_ADDR and MASTER_PORT: set them to where \
-                 rank 0 is and to a free port there"
-            ));
+        let master = get("MASTER_ADDR").filter(|m| !m.is_empty()).or_else(|| launcher.as_ref()?.master.clone());
+        let port = number("MASTER_PORT")?.or(launcher.as_ref().map(|l| l.port));
+        let (Some(master), Some(port)) = (master, port) else {
+            return refuse(match &launcher {
+                Some(l) => format!(
+                    "{} started {size} processes on several machines: set MASTER_ADDR to the machine of its first process \
+                     (WORLD_SIZE=1 lets each train alone)",
+                    l.name
+                ),
+                None => format!(
+                    "RANK={rank} and WORLD_SIZE={size} in the environment, but no MASTER_ADDR and MASTER_PORT: set them to \
+                     where rank 0 is and to a free port there"
+                ),
+            });
         };
         let Ok(port) = u16::try_from(port) else {
             return refuse(format!("MASTER_PORT={port} in the environment: a port is below 65536"));
         };
-        let local_rank = number("LOCAL_RANK")?;
+        let (local_rank, local_size) = match &launcher {
+            Some(l) => (l.local_rank, l.local_size),
+            None => (number("LOCAL_RANK")?, number("LOCAL_WORLD_SIZE")?),
+        };
         let heartbeat = match get(HEARTBEAT) {
             None => Duration::from_secs(30),
             Some(v) => match v.trim().parse::<f64>() {
@@ -93,7 +112,7 @@ impl Seat {
             size,
             local_rank: local_rank.unwrap_or(rank),
             // Where nobody says, all are taken to be on one machine if this one is told to be any on it.
-            local_size: number("LOCAL_WORLD_SIZE")?.unwrap_or(if local_rank.is_some() { 1 } else { size }),
+            local_size: local_size.unwrap_or(if local_rank.is_some() { 1 } else { size }),
             master,
             port,
             agent,
@@ -146,6 +165,26 @@ mod tests {
         assert_eq!((seat.prefix.as_str(), seat.interface.as_str()), ("frostline/2", "eth0"));
         assert_eq!(seat.heartbeat, Duration::from_millis(2500));
         assert!(!seat.is_loopback());
+    }
+
+    #[test]
+    fn a_launchers_own_names_serve_where_nobody_set_torchruns() {
+        let mpi = [
+            ("OMPI_COMM_WORLD_RANK", "2"),
+            ("OMPI_COMM_WORLD_SIZE", "4"),
+            ("OMPI_COMM_WORLD_LOCAL_RANK", "0"),
+            ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
+        ];
+        let words = read(&mpi).unwrap_err();
+        assert!(words.starts_with("Open MPI started 4 processes on several machines: set MASTER_ADDR"), "{words}");
+        let seat = read(&[&mpi[..], &[("MASTER_ADDR", "node1")]].concat()).unwrap().unwrap();
+        assert_eq!((seat.rank, seat.size, seat.local_rank, seat.local_size), (2, 4, 0, 2));
+        assert_eq!((seat.master.as_str(), seat.port), ("node1", 29500));
+        let seat = read(&[&mpi[..], &[("MASTER_ADDR", "node1"), ("MASTER_PORT", "7")]].concat()).unwrap().unwrap();
+        assert_eq!(seat.port, 7);
+        // What is set by hand, or by a torchrun below it, counts alone.
+        assert_eq!(read(&[&mpi[..], &[("WORLD_SIZE", "1")]].concat()), Ok(None));
+        assert!(read(&[&mpi[..], &[("WORLD_SIZE", "2")]].concat()).unwrap_err().contains("no RANK"));
     }
 
     #[test]
