@@ -1,4 +1,4 @@
-//! This process among several that train together, under `torchrun` and the like: rank 0 runs the command, the others take
+//! This process among several that train together, under `torchrun`, Slurm or MPI: rank 0 runs the command, the others take
 //! part in what it does.
 
 use super::context::Context;
@@ -12,8 +12,8 @@ pub fn take_part(args: &FollowArgs, cx: &mut Context<'_>) -> Result<Option<Done>
     let flags = [("--watch", args.watch), ("--detach", args.detach), ("--retries", args.retries.is_some())];
     if let Some((flag, _)) = flags.iter().find(|(_, set)| *set) {
         return Err(CliError::Usage(format!(
-            "{flag} does not go with several processes (WORLD_SIZE={} in the environment): the run belongs to what started \
-             them; leave it out, and look at the run from another terminal",
+            "{flag} does not go with several processes (this is one of {}): the run belongs to what started them; leave it \
+             out, and look at the run from another terminal",
             seat.size
         )));
     }
