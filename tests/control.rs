@@ -163,6 +163,12 @@ fn gradient_norms_are_told_to_whoever_asks_here_and_elsewhere_and_reach_no_file(
 fn a_viewer_hears_what_the_files_hold_and_hanging_up_leaves_the_run_alone() {
     let (_place, handle) = endless();
     let run = handle.dir().clone();
+    // The plan of the start is news until then.
+    let start = Instant::now();
+    while run.summary().step == 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it takes no step");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let viewer = attach(&run).unwrap();
     assert_eq!((viewer.tree(), viewer.host_pid()), (handle.tree(), std::process::id()));
     let from = viewer.standing().unwrap().step;

@@ -114,7 +114,7 @@ impl BatchSizes {
 
     /// Samples of one optimizer step.
     pub fn accumulated(&self) -> u64 {
-        self.global * self.accumulate
+        self.global.saturating_mul(self.accumulate)
     }
 
     /// Half the batch and twice the accumulation: the same samples a step in about half the memory for activations. `None`

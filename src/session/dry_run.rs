@@ -102,6 +102,7 @@ pub fn dry_run(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<D
         warnings: [built.notes.clone(), built.learner.warnings()].concat(),
     };
     facts.warn(recipe);
+    facts.warnings.extend(built.never_comes(steps));
     facts.warnings.extend(disk.shortage(0));
     home.can_be_written()?;
     Ok(facts)

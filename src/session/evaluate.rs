@@ -29,6 +29,8 @@ pub struct Evaluation {
     pub metrics: Metrics,
     /// By class; empty for regression.
     pub per_class: Vec<ClassResult>,
+    /// What the user should know, in words.
+    pub warnings: Vec<String>,
 }
 
 /// One class.
@@ -42,6 +44,35 @@ pub struct ClassResult {
     pub right: u64,
 }
 
+/// What of a checkpoint's recipe an evaluation takes part in: the rest says what model it is, or how it was trained.
+const CHANGEABLE: &[&str] = &[
+    "data",
+    "loss",
+    "train.batch_size",
+    "train.channels_last",
+    "train.cudnn_benchmark",
+    "train.deterministic",
+    "train.devices",
+    "train.precision",
+    "train.seed",
+    "train.threads",
+];
+
+/// Refuses changes that would do nothing, or make another model of the checkpoint's.
+pub(super) fn changeable(sets: &[String]) -> Result<(), TrainError> {
+    let key = |set: &str| set.split_once('=').map_or(set, |(key, _)| key).trim().to_owned();
+    let known = |key: &String| {
+        CHANGEABLE.iter().any(|k| key.strip_prefix(k).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    };
+    match sets.iter().map(|s| key(s)).find(|key| !known(key)) {
+        None => Ok(()),
+        Some(key) => Err(TrainError::Refused(format!(
+            "--set {key}: a checkpoint is evaluated as it was trained; what can be changed is {}",
+            CHANGEABLE.join(", ")
+        ))),
+    }
+}
+
 /// A model with the weights of its source, and the checkpoint if it is one.
 pub(super) fn open(
     engine: &dyn Engine,
@@ -53,16 +84,22 @@ pub(super) fn open(
     match source {
         Source::Recipe(recipe) => Ok((train::weighted(engine, home, &with_sets(recipe)?)?, None)),
         Source::Checkpoint(checkpoint) => {
+            changeable(sets)?;
             let loaded = checkpoint.load()?;
             let mut recipe = with_sets(&loaded.state.recipe)?;
             // The model as it was trained, whatever the data of today has.
             recipe.model.num_classes = recipe.model.num_classes.or(Some(loaded.state.data.outputs).filter(|n| *n > 0));
             archive::unchanged(&recipe, &loaded.state.extra)?;
             let mut built = train::model(engine, &recipe)?;
-            built.learner.restore_weights(&loaded.weights)?;
+            train::restore(&mut *built.learner, &loaded.weights)?;
             Ok((built, Some(loaded)))
         }
     }
+}
+
+/// Of a recipe's model, which nobody has trained.
+pub(super) fn untrained(built: &Built, is_checkpoint: bool) -> Vec<String> {
+    if is_checkpoint { Vec::new() } else { built.untrained().into_iter().collect() }
 }
 
 /// Evaluates on the recipe's validation data; `sets` may choose other data (`data.path=…`).
@@ -77,6 +114,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     train::guarded(|| {
         let (mut built, loaded) = open(engine, home, source, sets)?;
+        let warnings = untrained(&built, loaded.is_some());
         let info = built.data.info();
         if let Some(trained) = loaded.map(|l| l.state.data.class_names).filter(|n| !n.is_empty())
             && trained != info.class_names
@@ -97,6 +135,6 @@ pub fn evaluate(
         }
         let per_class = sums.per_class.iter().zip(names);
         let per_class = per_class.map(|(&(samples, right), name)| ClassResult { name, samples, right }).collect();
-        Ok(Evaluation { samples: sums.samples, metrics: train::evaluate::metrics(&sums), per_class })
+        Ok(Evaluation { samples: sums.samples, metrics: train::evaluate::metrics(&sums), per_class, warnings })
     })
 }

@@ -9,7 +9,7 @@ use crate::engine::{Engine, InputSpec, Learner};
 use crate::engine::{archive, data};
 
 use super::Source;
-use super::evaluate::open;
+use super::evaluate::{changeable, open, untrained};
 
 /// What a model says of inputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Predictions {
     pub classes: Vec<usize>,
     /// Names of the classes, in the order of the outputs; empty for regression.
     pub class_names: Vec<String>,
+    /// What the user should know, in words.
+    pub warnings: Vec<String>,
 }
 
 /// A model that needs no data set any more.
@@ -30,12 +32,14 @@ struct Oracle {
     batch_size: usize,
     preprocessing: serde_json::Value,
     class_names: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Oracle {
     /// From a checkpoint all that is needed is in it, so that its training data may be gone; a recipe has its data.
     fn open(engine: &dyn Engine, home: &RunHome, source: &Source, sets: &[String]) -> Result<Self, TrainError> {
         if let Source::Checkpoint(checkpoint) = source {
+            changeable(sets)?;
             let loaded = checkpoint.load()?;
             let data = loaded.state.data;
             if data.outputs > 0 {
@@ -44,21 +48,23 @@ impl Oracle {
                 archive::unchanged(&recipe, &loaded.state.extra)?;
                 let input = InputSpec { sample_shape: data.sample_shape, outputs: data.outputs };
                 let mut learner = engine.learner(&recipe, &input, &train::one_device(engine, &recipe)?)?;
-                learner.restore_weights(&loaded.weights)?;
+                train::restore(&mut *learner, &loaded.weights)?;
                 return Ok(Self {
                     learner,
                     batch_size: recipe.train.plain_batch_size(),
                     preprocessing: data.preprocessing,
                     class_names: data.class_names,
+                    warnings: Vec::new(),
                 });
             }
         }
-        let (built, _) = open(engine, home, source, sets)?;
+        let (built, loaded) = open(engine, home, source, sets)?;
         let info = built.data.info();
         Ok(Self {
             batch_size: built.recipe.train.plain_batch_size(),
             preprocessing: info.preprocessing.clone(),
             class_names: info.class_names.clone(),
+            warnings: untrained(&built, loaded.is_some()),
             learner: built.learner,
         })
     }
@@ -84,7 +90,7 @@ pub fn predict(
         let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
         let regression = oracle.class_names.is_empty();
         let classes = if regression { Vec::new() } else { values.chunks_exact(width).map(best).collect() };
-        Ok(Predictions { names, outputs, classes, class_names: oracle.class_names })
+        Ok(Predictions { names, outputs, classes, class_names: oracle.class_names, warnings: oracle.warnings })
     })
 }
 

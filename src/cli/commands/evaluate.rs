@@ -25,7 +25,7 @@ pub struct Args {
     /// Show each class
     #[arg(long)]
     pub per_class: bool,
-    /// Print one JSON document: samples, metrics, per_class
+    /// Print one JSON document: samples, metrics, per_class, warnings
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -40,6 +40,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let (source, sets) = source(&args.what, &args.sets, cx)?;
     let engine = cx.engine()?;
     let result = session::evaluate(&*engine, cx.home(), &source, &sets)?;
+    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
     if args.json {
         return cx.print_json(&result).map(|()| Done::Ok);
     }

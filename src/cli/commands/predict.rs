@@ -40,6 +40,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let (source, sets) = source(&args.what, &args.sets, cx)?;
     let engine = cx.engine()?;
     let result = session::predict(&*engine, cx.home(), &source, &args.inputs, &sets)?;
+    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
     predictions::write(&result, format, &args.output, args.force)?;
     cx.io.say(&format!("wrote {}: {}", args.output.display(), plural(result.names.len(), "prediction")));
     Ok(Done::Ok)

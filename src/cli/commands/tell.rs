@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::core::command::Command;
 use crate::core::control::Standing;
-use crate::core::freeze::Rule;
+use crate::core::freeze::Plan;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
 use crate::session::{self, AskError};
@@ -104,9 +104,7 @@ pub fn save(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 /// `freeze`.
 pub fn freeze(args: &FreezeArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
     // A rule that is none is told here, whether the run lives or not.
-    for rule in &args.rules {
-        rule.parse::<Rule>()?;
-    }
+    Plan::parse(&args.rules)?;
     let run = cx.home().find(&args.run)?;
     let done = ask(&run, Command::Freeze { rules: args.rules.clone() }, args.wait, CliError::Refused)?;
     cx.io.say(&format!("run {}: {}", run.id(), done.words));

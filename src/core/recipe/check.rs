@@ -44,6 +44,10 @@ fn check_value(node: &Node, kind: &'static Kind, path: &str, problems: &mut Vec<
         (Kind::Text, Value::Text(_)) | (Kind::Bool, Value::Bool(_)) => {}
         (Kind::Word, Value::Text(text)) if !text.trim().is_empty() => {}
         (Kind::Whole(min), Value::Whole(i)) if i >= min => {}
+        (Kind::Within(min, max), Value::Whole(i)) if (min..=max).contains(&i) => {}
+        (Kind::Within(_, max), Value::Whole(i)) if i > max => {
+            refuse(format!("expected a whole number of at most {max}, found {}", node.describe()));
+        }
         (Kind::Time, Value::Text(text)) => {
             if let Err(words) = text.parse::<When>() {
                 refuse(words);
@@ -120,7 +124,7 @@ fn same_shape(kind: &Kind, value: &Value) -> bool {
         (kind, value),
         (Kind::Text | Kind::Word | Kind::Choice(_) | Kind::Time | Kind::Rule | Kind::Pattern, Value::Text(_))
             | (Kind::Bool, Value::Bool(_))
-            | (Kind::Whole(_), Value::Whole(_))
+            | (Kind::Whole(_) | Kind::Within(..), Value::Whole(_))
             | (Kind::Number(_), Value::Whole(_) | Value::Number(_))
             | (Kind::List(..), Value::List(_))
             | (Kind::Table(_), Value::Table(_))

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Pattern,
     /// Any one of these.
     Either(&'static [Kind]),
+    /// A whole number from the first to the second.
+    Within(i64, i64),
 }
 
 /// Limits of a number; the bounds themselves are allowed where not open.
@@ -61,6 +63,12 @@ const fn limits(from: f64, from_open: bool, to: f64, to_open: bool) -> Limits {
 }
 
 const MANY: usize = usize::MAX;
+/// More than any machine has samples, or values in a row; products of two of these are still numbers.
+const COUNT: Kind = Kind::Within(1, 1_000_000_000);
+/// What JPEG can hold.
+const SIDE: Kind = Kind::Within(1, 65_535);
+/// Far above the cores of a machine. More would end the process without a word, when the system gives no further thread.
+const THREADS: Kind = Kind::Within(0, 1024);
 const POSITIVE: Kind = Kind::Number(limits(0.0, true, f64::INFINITY, true));
 const NOT_NEGATIVE: Kind = Kind::Number(limits(0.0, false, f64::INFINITY, true));
 const FRACTION: Kind = Kind::Number(limits(0.0, false, 1.0, false));
@@ -85,13 +93,13 @@ pub(super) const RECIPE: &[Field] = &[
 
 const MODEL: &[Field] = &[
     f("arch", Kind::Word),
-    f("num_classes", Kind::Whole(1)),
+    f("num_classes", COUNT),
     f("weights", Kind::Word),
     f("load", Kind::Table(LOAD)),
-    f("hidden", Kind::List(&Kind::Whole(1), 0, MANY)),
+    f("hidden", Kind::List(&COUNT, 0, MANY)),
     f("dropout", BELOW_ONE),
     f("stochastic_depth", BELOW_ONE),
-    f("width", Kind::Whole(1)),
+    f("width", COUNT),
 ];
 
 const LOAD: &[Field] = &[
@@ -108,12 +116,12 @@ const DATA: &[Field] = &[
     only("path", Kind::Word, "source", &["image-folder", "cifar10", "mnist", "tensors"]),
     f("classes", Kind::List(&Kind::Either(&[Kind::Whole(0), Kind::Word]), 0, MANY)),
     f("val_fraction", BELOW_ONE),
-    f("image_size", Kind::Whole(1)),
-    f("resize_size", Kind::Whole(1)),
+    f("image_size", SIDE),
+    f("resize_size", SIDE),
     f("interpolation", Kind::Choice(&["bilinear", "bicubic"])),
     f("normalize", Kind::Either(&[Kind::Choice(&["imagenet", "none"]), Kind::Table(NORMALIZE)])),
     f("augment", Kind::List(&Kind::Choice(AUGMENT), 0, MANY)),
-    f("workers", Kind::Whole(0)),
+    f("workers", THREADS),
     f("on_bad_image", Kind::Choice(&["skip", "stop"])),
 ];
 
@@ -184,8 +192,8 @@ const LR_SCHEDULE: &[Field] = &[
 const TRAIN: &[Field] = &[
     f("epochs", Kind::Whole(1)),
     f("steps", Kind::Whole(1)),
-    f("batch_size", Kind::Either(&[Kind::Whole(1), Kind::Choice(&["auto"])])),
-    f("accumulate_grad_batches", Kind::Whole(1)),
+    f("batch_size", Kind::Either(&[COUNT, Kind::Choice(&["auto"])])),
+    f("accumulate_grad_batches", COUNT),
     f("clip_grad_norm", POSITIVE),
     f("precision", Kind::Choice(&["fp32", "tf32", "bf16", "fp16"])),
     f("channels_last", Kind::Bool),
@@ -198,7 +206,7 @@ const TRAIN: &[Field] = &[
     f("probe", Kind::Bool),
     f("audit_after_steps", Kind::Whole(0)),
     f("deterministic", Kind::Bool),
-    f("threads", Kind::Whole(0)),
+    f("threads", THREADS),
     f("early_stopping_patience", Kind::Whole(0)),
     f("validate_every_epochs", Kind::Whole(1)),
     f("validate_every_steps", Kind::Whole(1)),
@@ -257,7 +265,8 @@ impl Kind {
         match self {
             Self::Text | Self::Word | Self::Rule | Self::Pattern => "a text in quotes".to_owned(),
             Self::Bool => "true or false".to_owned(),
-            Self::Whole(min) => format!("a whole number of at least {min}"),
+            // Nobody comes near the upper end but by a slip, which is told of by itself.
+            Self::Whole(min) | Self::Within(min, _) => format!("a whole number of at least {min}"),
             Self::Number(limits) => limits.words(),
             Self::Choice(choices) => {
                 let quoted: Vec<_> = choices.iter().map(|c| format!("{c:?}")).collect();

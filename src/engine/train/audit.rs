@@ -105,7 +105,7 @@ impl Verdict {
             format!("{} moved though the freeze plan says that it must not; do not trust this run", some(&self.leaked))
         });
         let lazy = (!self.lazy.is_empty()).then(|| {
-            format!("{} learned in every step and is bit-equal to step 0: its gradients were zero", some(&self.lazy))
+            format!("{} learned in every step and is bit-equal to step 0: its gradients were zero, or its rate too small to change a bit", some(&self.lazy))
         });
         let all: Vec<String> = leaked.into_iter().chain(lazy).collect();
         (!all.is_empty()).then(|| format!("audit: {}", all.join("; ")))

@@ -182,6 +182,7 @@ fn at_step_zero(mut built: Built, owned: Owned, resume_at: Option<u64>) -> Resul
     if let Some(report) = &built.loaded {
         warnings.extend((!report.is_strict()).then(|| format!("model.weights: {}", report.summary())));
     }
+    warnings.extend(built.never_comes(total));
     warnings.extend(built.learner.warnings());
     warnings.extend(built.memory().shortage(built.device(), &built.batch_sizes()));
     warnings.extend(Disk::of(&built, total, run.path()).shortage(0));
@@ -232,7 +233,7 @@ pub fn resume(
     warnings.extend(passed.into_iter().map(|p| format!("{p}; the run goes on from step {step}")));
     archive::unchanged(&meta.recipe, &loaded.state.extra)?;
     let mut built = build::model(engine, &meta.recipe)?;
-    built.learner.restore_weights(&loaded.weights)?;
+    build::restore(&mut *built.learner, &loaded.weights)?;
     built.learner.restore_optimizer(&loaded.optimizer, &engine_extra(&loaded.state))?;
     warnings.extend(changed_data(&built, &loaded.state));
     warnings.extend(changed_device(&built, &loaded.state));

@@ -1,15 +1,18 @@
 //! From a recipe to what a trainer needs: data, model on its device, pretrained weights, freeze plan. Everything that can
 //! be wrong with a recipe shows itself here, before a run exists.
 
+use std::collections::HashSet;
+
 use crate::core::freeze::{Plan, Resolution, Schedule};
-use crate::core::recipe::{AUTO_BATCH, Recipe};
+use crate::core::recipe::{AUTO_BATCH, LossKind, Recipe};
 use crate::core::run::RunHome;
+use crate::core::tensor::HostTensor;
 use crate::core::weights::LoadReport;
 use crate::engine::data::{self, Dataset, EpochPlan, Loader};
-use crate::engine::{Engine, InputSpec, Learner, Pass};
+use crate::engine::{Engine, InputSpec, Learner, Pass, archive};
 
 use super::plan::Starved;
-use super::{Position, TrainError, pretrained};
+use super::{Position, TrainError, pretrained, words};
 
 /// A recipe come to life.
 pub struct Built {
@@ -60,12 +63,56 @@ impl Built {
         Ok(self.data.val(batch_size))
     }
 
+    /// Whether the data's targets are what the loss takes.
+    fn loss_fits(&self) -> Result<(), TrainError> {
+        let (kind, regression) = (self.recipe.loss.kind, self.data.info().regression);
+        let words = match kind {
+            LossKind::CrossEntropy if regression => {
+                "\"cross-entropy\" needs classes, but the data has values; use \"mse\", \"l1\" or \"smooth-l1\""
+            }
+            LossKind::Mse | LossKind::L1 | LossKind::SmoothL1 if !regression => {
+                "\"mse\", \"l1\" and \"smooth-l1\" need values to learn, but the data has classes; use \"cross-entropy\""
+            }
+            _ => return Ok(()),
+        };
+        Err(TrainError::Refused(format!("loss.kind: {words}")))
+    }
+
+    /// What of the model is as it was drawn, in words, where nobody has asked for it to learn.
+    pub fn untrained(&self) -> Option<String> {
+        let Some(report) = &self.loaded else {
+            let script = self.recipe.model.arch.starts_with(archive::PREFIX);
+            return (!script).then(|| "model.weights is not set: the weights are random".to_owned());
+        };
+        let fresh: Vec<&str> = report.missing.iter().chain(&report.new_head).map(String::as_str).collect();
+        (!fresh.is_empty()).then(|| format!("not loaded and random: {}", words::some_of(&fresh)))
+    }
+
     /// Optimizer steps of one epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         let train = &self.recipe.train;
         let batches = self.data.batches_per_epoch(train.batch_size, train.drop_last) as u64;
         batches.div_ceil(train.accumulate_grad_batches.max(1) as u64)
     }
+}
+
+/// A checkpoint's weights, all of them, for the model that they were taken from.
+///
+/// # Errors
+/// `Refused` where the model has tensors that the checkpoint lacks: they would stay as they were drawn.
+pub fn restore(learner: &mut dyn Learner, weights: &[HostTensor]) -> Result<(), TrainError> {
+    let there: HashSet<&str> = weights.iter().map(|t| t.name.as_str()).collect();
+    let tree = learner.tree();
+    let all = tree.parameters.iter().chain(&tree.buffers).map(|t| t.name.as_str());
+    let missing: Vec<&str> = all.filter(|name| !there.contains(name)).collect();
+    if !missing.is_empty() {
+        return Err(TrainError::Refused(format!(
+            "the checkpoint lacks {} of the model's tensors ({}): it was written by another model",
+            missing.len(),
+            words::some_of(&missing)
+        )));
+    }
+    Ok(learner.restore_weights(weights)?)
 }
 
 /// Opens the data and builds the model; no weights are loaded and everything is trainable.
@@ -176,6 +223,7 @@ pub fn weighted(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<
 /// [`weighted`], then the recipe's freeze rules: ready for step 0. `Refused` if nothing would learn.
 pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result<Built, TrainError> {
     let mut built = weighted(engine, home, recipe)?;
+    built.loss_fits()?;
     let plan = Plan::parse(&recipe.freeze.starting_rules())?;
     if recipe.train.batch_size == AUTO_BATCH {
         built.find_batch_size(&plan)?;
@@ -184,4 +232,29 @@ pub fn trainable(engine: &dyn Engine, home: &RunHome, recipe: &Recipe) -> Result
     built.put(plan.clone(), &Position::default())?;
     built.foresee(&plan)?;
     Ok(built)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fake::FakeEngine;
+
+    #[test]
+    fn a_checkpoint_of_another_model_is_no_half_of_this_one() {
+        let recipe = Recipe::parse(
+            "model = { arch = 'resnet8' }\ndata = { source = 'digits', workers = 0 }\ntrain = { epochs = 1, devices = ['cpu'] }",
+            "test.toml",
+            std::path::Path::new("."),
+            &[],
+        )
+        .unwrap();
+        let mut learner = model(&FakeEngine::new(1), &recipe).unwrap().learner;
+        let mut weights = learner.snapshot().unwrap().weights;
+        restore(&mut *learner, &weights).unwrap();
+        let gone = weights.remove(1).name;
+        let words = restore(&mut *learner, &weights).unwrap_err().to_string();
+        let expected =
+            format!("the checkpoint lacks 1 of the model's tensors (`{gone}`): it was written by another model");
+        assert_eq!(words, expected);
+    }
 }

@@ -24,7 +24,7 @@ impl Built {
     pub(super) fn memory_with(&self, peak: Option<u64>, samples: u64) -> MemoryEstimate {
         let sample = 4 * self.data.info().sample_shape.iter().product::<usize>() as u64;
         let mut memory = MemoryEstimate::counted(self.learner.tree(), &self.resolution, slots(self), samples);
-        memory.activations += samples * sample;
+        memory.activations = memory.activations.saturating_add(samples.saturating_mul(sample));
         if let Some(peak) = peak {
             memory = memory.measured(peak);
         }

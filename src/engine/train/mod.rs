@@ -17,6 +17,7 @@ mod devices;
 mod disk;
 mod error;
 pub mod evaluate;
+mod foreseen;
 mod gradients;
 mod host;
 mod memory;
@@ -32,7 +33,7 @@ mod watch;
 mod words;
 
 pub use begin::{Begun, Job, fork, fresh, resume, total_steps};
-pub use build::{Built, model, one_device, trainable, weighted};
+pub use build::{Built, model, one_device, restore, trainable, weighted};
 pub use bus::{Bus, Dense, Reader};
 pub use disk::{Disk, slots};
 pub use error::TrainError;

@@ -73,7 +73,7 @@ impl Trainer<'_> {
         self.written(true);
         match self.store.load(&name) {
             Ok(best) => {
-                self.built.learner.restore_weights(&best.weights)?;
+                super::build::restore(&mut *self.built.learner, &best.weights)?;
                 self.built.learner.restore_optimizer(&best.optimizer, &engine_extra(&best.state))?;
                 let monitor = &self.built.recipe.checkpoint.monitor;
                 let metrics = best.state.metrics.into_iter().filter(|(n, _)| n.starts_with("val/") || n == monitor);

@@ -42,7 +42,7 @@ impl Position {
     /// The step that ends the run, if it has so many epochs.
     pub fn end_of(&self, epochs: u64, steps_per_epoch: u64) -> u64 {
         let began = self.step - self.step_in_epoch.min(self.step);
-        began + epochs.saturating_sub(self.epoch) * steps_per_epoch
+        began.saturating_add(epochs.saturating_sub(self.epoch).saturating_mul(steps_per_epoch))
     }
 }
 
