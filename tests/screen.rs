@@ -259,6 +259,27 @@ fn watching_a_recipe_starts_it_and_a_resize_storm_breaks_nothing() {
 }
 
 #[test]
+fn the_first_key_after_a_resize_is_seen_at_once() {
+    let folder = Folder::new();
+    let mut screen = folder.screen();
+    screen.wait_for("No runs yet");
+    for (i, (rows, cols)) in [(24, 90), (30, 100), (40, 120), (20, 60)].into_iter().cycle().take(24).enumerate() {
+        screen.resize(rows, cols);
+        // Long after the resize, or with it: each has its own way to be lost.
+        if i < 4 {
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        screen.keys("?");
+        screen.wait_for(" Keys (");
+        screen.resize(rows + 1, cols);
+        screen.keys("q");
+        screen.wait_gone(" Keys (");
+    }
+    screen.keys("q");
+    screen.wait_exit();
+}
+
+#[test]
 fn where_no_screen_can_be_drawn_the_headless_commands_are_named() {
     let folder = Folder::new();
     let mut screen = Screen::start(folder.path(), &[("TERM", "dumb")]);

@@ -2,14 +2,19 @@
 //!
 //! crossterm's reader spins at 100 % when the terminal disappears, so the descriptor is watched for that first. Where it
 //! is in the middle of an escape sequence at that moment, [`super::terminal::abandon`] gives it something to wait on.
+//!
+//! crossterm watches the terminal edge-triggered, and SIGWINCH beside it. Where one look finds both, it tells of the new size
+//! and forgets that there is something to read: a key would lie there until the next one comes. So it looks as soon as the
+//! signal does, before a key can be typed; and where keys lie there all the same, the terminal is made to tell of them again.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGWINCH};
 use signal_hook::iterator::Signals;
 
@@ -45,12 +50,17 @@ pub struct Keyboard {
 
 /// Starts reading the keyboard. `send` returns false when nobody listens any more.
 pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Keyboard> {
-    let (wake, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (wake, alive) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let (resized, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // crossterm's own handler first: the signal runs them in this order, and it is to know of the size when it is asked.
+    let _ = crossterm::event::poll(Duration::ZERO);
+    signal_hook::low_level::pipe::register(SIGWINCH, tell)?;
     let work = move || {
-        while wait(&wake) {
+        while let Some(has_bytes) = wait(&wake, &resized) {
+            let mut came = false;
             loop {
                 match crossterm::event::poll(Duration::ZERO) {
-                    Ok(true) => {}
+                    Ok(true) => came = true,
                     Ok(false) => break,
                     Err(_) => {
                         send(Input::HungUp);
@@ -64,6 +74,11 @@ pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Key
                     return;
                 }
             }
+            // It read nothing of what is there.
+            if has_bytes && !came && is_readable() {
+                super::terminal::nudge();
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
         // Either the screen is closed, and nobody listens, or the terminal is gone.
         send(Input::HungUp);
@@ -72,24 +87,40 @@ pub fn keyboard(send: impl Fn(Input) -> bool + Send + 'static) -> io::Result<Key
     Ok(Keyboard { _alive: alive })
 }
 
-/// Waits for something to read; false when the terminal is gone or the screen is closed.
-fn wait(wake: &OwnedFd) -> bool {
+/// Waits for something to read, which is true, or for another size; `None` when the terminal is gone or the screen is closed.
+fn wait(wake: &OwnedFd, resized: &OwnedFd) -> Option<bool> {
     loop {
         let stdin = io::stdin();
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(wake, PollFlags::empty())];
+        let mut fds = [
+            PollFd::new(&stdin, PollFlags::IN),
+            PollFd::new(wake, PollFlags::empty()),
+            PollFd::new(resized, PollFlags::IN),
+        ];
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(Errno::INTR) => continue,
-            Err(_) => return false,
+            Err(_) => return None,
         }
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         if fds[0].revents().intersects(gone) || !fds[1].revents().is_empty() {
-            return false;
+            return None;
         }
-        if fds[0].revents().contains(PollFlags::IN) {
-            return true;
+        let (has_bytes, is_resized) = (fds[0].revents().contains(PollFlags::IN), !fds[2].revents().is_empty());
+        if is_resized {
+            // Signals that came together are one.
+            while rustix::io::read(resized, &mut [0; 64]).is_ok_and(|n| n > 0) {}
+        }
+        if has_bytes || is_resized {
+            return Some(has_bytes);
         }
     }
+}
+
+/// Whether the terminal holds something to read at this moment.
+fn is_readable() -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0) && fds[0].revents() == PollFlags::IN
 }
 
 /// Starts taking signals.

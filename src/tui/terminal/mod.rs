@@ -182,6 +182,18 @@ pub fn resume() {
     }
 }
 
+/// Has the terminal tell again that there is something to read, for a reader that was told and did not read: setting its modes,
+/// the same ones, wakes all who wait for it.
+pub fn nudge() {
+    // Under the lock nobody gives the terminal back in between.
+    let slot = lock();
+    if slot.is_some()
+        && let Ok(modes) = rustix::termios::tcgetattr(io::stdin())
+    {
+        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &modes);
+    }
+}
+
 /// A panic of the drawing thread restores the terminal before its message is printed. Panics of other threads (a
 /// trainer's is caught and told by the session) go to the log and leave the screen alone.
 fn install_hook() {
