@@ -98,6 +98,7 @@ fn model() -> Result<Model, Box<dyn std::error::Error>> {
         epochs: 1,
         best: None,
         monitor: "val/loss".to_owned(),
+        mode: Mode::Min,
         created,
         updated: created,
         tags: Vec::new(),

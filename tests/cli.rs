@@ -126,7 +126,11 @@ fn ls_filters_sorts_and_keeps_its_field_names() {
     assert_eq!(names(&["-hot"]), ["recipe"]);
     assert_eq!(names(&["hot|recipe", "--sort", "created"]), ["recipe", "hot"]);
     assert_eq!(names(&["--sort", "-created"]), ["hot", "recipe"]);
-    assert_eq!(bench.run(&["ls", "besst<0.3"]).code, 2);
+    for wrong in ["besst<0.3", "best<abc", "status:nonsense", "cfg.optimzer.lr=1"] {
+        assert_eq!(bench.run(&["ls", wrong]).code, 2, "{wrong}");
+    }
+    let typo = bench.run(&["ls", "--home", "nowhere"]);
+    assert!(typo.code == 0 && typo.out.is_empty() && typo.err.contains("nowhere does not exist"), "{}", typo.err);
     assert!(bench.run(&["ls"]).out.starts_with("id"));
 }
 

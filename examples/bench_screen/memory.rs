@@ -105,6 +105,7 @@ fn summary(created: jiff::Timestamp, i: u64) -> RunSummary {
         epochs: 1,
         best: Some(0.5),
         monitor: "val/loss".to_owned(),
+        mode: Mode::Min,
         created,
         updated: created,
         tags: vec!["demo".to_owned()],

@@ -6,7 +6,7 @@ use super::message::CheckpointRow;
 use super::model::Model;
 use super::order::Order;
 use super::run_view::{Health, RunView};
-use crate::core::filter::{FilterError, Query, Record, SortBy, Value, contains};
+use crate::core::filter::{Fields, FilterError, Query, Record, SortBy, Value, contains};
 use crate::core::recipe::Mode;
 
 /// Orders that a key goes through. `best` is the monitored metric, the best first.
@@ -14,6 +14,12 @@ const ORDERS: &[&str] = &["-step", "best", "-size", "kept", "state"];
 
 /// Fields besides the metrics.
 const FIELDS: [&str; 8] = ["step", "epoch", "best", "size", "created", "kept", "why", "state"];
+
+/// Those that hold words.
+const WORDS: [&str; 4] = ["created", "kept", "why", "state"];
+
+/// What is known of a checkpoint's bytes.
+const STATES: [&str; 4] = ["unchecked", "checking", "verified", "damaged"];
 
 /// Metrics whose names have no `/`.
 const METRICS: [&str; 3] = ["lr", "grad_norm", "samples_per_s"];
@@ -43,9 +49,29 @@ fn check_field(field: &str) -> Result<(), FilterError> {
     Err(FilterError::unknown(field, &FIELDS, "metrics (val/loss, lr…)"))
 }
 
+/// The fields of a list of checkpoints.
+struct OfCheckpoints;
+
+impl Fields for OfCheckpoints {
+    fn field(&self, field: &str) -> Result<(), FilterError> {
+        check_field(field)
+    }
+
+    fn value(&self, field: &str, value: &str, whole: bool) -> Result<(), FilterError> {
+        if whole && !WORDS.contains(&field) {
+            return FilterError::unless_number(field, value);
+        }
+        if field == "state" && !STATES.iter().any(|s| if whole { *s == value } else { contains(s, value) }) {
+            let hint = format!("known are {}", STATES.join(", "));
+            return Err(FilterError::Value { field: field.to_owned(), value: value.to_owned(), hint });
+        }
+        Ok(())
+    }
+}
+
 /// Reads a filter of checkpoints.
 pub fn parse(text: &str) -> Result<Query, FilterError> {
-    Query::parse(text, &check_field)
+    Query::parse(text, &OfCheckpoints)
 }
 
 impl CheckpointList {

@@ -82,6 +82,7 @@ pub fn run(n: u64, name: &str, status: RunStatus) -> RunSummary {
         epochs: 10,
         best: (n > 0).then(|| 1.0 / (n as f64 + 1.0)),
         monitor: "val/loss".to_owned(),
+        mode: crate::core::recipe::Mode::Min,
         created,
         updated: created,
         tags: if n.is_multiple_of(2) { vec!["baseline".to_owned()] } else { Vec::new() },

@@ -15,6 +15,8 @@ pub struct Context<'a> {
     /// Where to speak.
     pub io: &'a mut Io,
     home: RunHome,
+    /// The user said which.
+    home_is_given: bool,
     source: Option<EngineSource>,
     engine: Option<Arc<dyn Engine>>,
     led: bool,
@@ -25,12 +27,26 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// `home` is the `--home` flag.
     pub fn new(io: &'a mut Io, home: Option<PathBuf>, engine: EngineSource, args: Vec<OsString>) -> Self {
-        Self { io, home: RunHome::locate(home.as_deref()), source: Some(engine), engine: None, led: false, args }
+        let home_is_given = home.is_some() || std::env::var_os("FROSTLINE_HOME").is_some_and(|v| !v.is_empty());
+        Self {
+            io,
+            home: RunHome::locate(home.as_deref()),
+            home_is_given,
+            source: Some(engine),
+            engine: None,
+            led: false,
+            args,
+        }
     }
 
     /// The run home.
     pub fn home(&self) -> &RunHome {
         &self.home
+    }
+
+    /// The run home that the user named, where there is no such folder: a slip of the pen, or nothing was trained yet.
+    pub fn missing_home(&self) -> Option<PathBuf> {
+        (self.home_is_given && !self.home.path().exists()).then(|| self.home.path().to_owned())
     }
 
     /// The engine, made at the first call.

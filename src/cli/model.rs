@@ -60,13 +60,24 @@ pub fn subject(
         return Ok(Subject { tree, rules: Vec::new() });
     }
     of_checkpoint(what, cx).map_err(|e| {
-        let zoo = engine.architectures();
-        let near = zoo.iter().map(|a| (strsim::jaro_winkler(a, what), a)).max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = near
-            .filter(|n| n.0 > 0.8)
-            .map_or_else(|| format!("the zoo has {}", zoo.join(", ")), |n| format!("did you mean `{}`?", n.1));
+        let hint = near_architectures(&engine.architectures(), what);
         CliError::Refused(format!("`{what}` is no architecture ({hint}), no recipe and no checkpoint ({e})"))
     })
+}
+
+/// The names of the zoo that are like a word; where none is, the first ones and how many there are.
+fn near_architectures(zoo: &[String], what: &str) -> String {
+    /// Names that are given.
+    const FEW: usize = 3;
+    let mut near: Vec<(f64, &String)> =
+        zoo.iter().map(|a| (strsim::jaro_winkler(a, what), a)).filter(|n| n.0 > 0.8).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let quoted: Vec<String> = near.iter().take(FEW).map(|n| format!("`{}`", n.1)).collect();
+    match (quoted.is_empty(), zoo.len().saturating_sub(FEW)) {
+        (false, _) => format!("did you mean {}?", quoted.join(" or ")),
+        (true, 0) => format!("the zoo has {}", zoo.join(", ")),
+        (true, more) => format!("the zoo has {} and {more} more, see docs/models.md", zoo[..FEW].join(", ")),
+    }
 }
 
 /// Whether a weights file is meant: by its ending, or as the folder of a sharded one.

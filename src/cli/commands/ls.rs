@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::{Listing, when};
 use crate::core::recipe::Recipe;
+use crate::core::run::edit::short_name;
 use crate::core::run::{Filter, RunSummary, SortKey};
 
 /// Arguments of `frostline ls`.
@@ -41,6 +42,9 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         sort.sort(&mut runs, |run| (&run.0, &run.1));
     }
     let runs: Vec<&RunSummary> = runs.into_iter().map(|(summary, _)| summary).collect();
+    if let Some(path) = cx.missing_home() {
+        cx.io.say(&format!("warning: the run home {} does not exist (yet)", path.display()));
+    }
     if args.json {
         return cx.print_json(&runs).map(|()| Done::Ok);
     }
@@ -49,17 +53,24 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     } else {
         "no run passes the filter"
     };
+    // Values of different metrics in one column say of which they are.
+    let mixed = runs.iter().any(|r| r.monitor != runs[0].monitor);
+    let best = |r: &RunSummary| match r.best.map(number) {
+        Some(best) if mixed => format!("{} {best}", r.monitor),
+        Some(best) => best,
+        None => "-".to_owned(),
+    };
     let mut listing =
         Listing::new(cx.io, &["id", "name", "status", ">step", ">epoch", ">best", "created", "tags"], empty);
     for r in &runs {
         let of = |n: u64, all: u64| if all > 0 { format!("{n}/{all}") } else { n.to_string() };
         listing.row([
             r.id.to_string(),
-            r.name.clone(),
+            short_name(&r.name),
             r.status.to_string(),
             of(r.step, r.steps),
             of(r.epoch, r.epochs),
-            r.best.map_or_else(|| "-".to_owned(), number),
+            best(r),
             when(r.created),
             r.tags.join(","),
         ]);

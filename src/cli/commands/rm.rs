@@ -6,6 +6,7 @@ use crate::app::format::bytes;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::plural;
+use crate::core::run::edit::short_name;
 use crate::core::run::{CheckpointRef, RunDir};
 
 /// Arguments of `frostline rm`.
@@ -33,7 +34,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         }
     }
     for run in &runs {
-        let name = run.meta().map(|m| m.name).unwrap_or_default();
+        let name = run.meta().map(|m| short_name(&m.name)).unwrap_or_default();
         let checkpoints = run.checkpoints().list();
         let size: u64 = checkpoints.iter().map(|c| c.bytes).sum();
         cx.io.say(&format!("run {} ({name}): {}, {}", run.id(), plural(checkpoints.len(), "checkpoint"), bytes(size)));

@@ -376,6 +376,9 @@ impl CheckpointStore {
             let target = aside.join(numbered(&name, (1..).find(free).unwrap_or(u32::MAX)));
             let from = self.path.join(&name);
             io::rename(&from, &target).map_err(CheckpointError::io("set aside", &from))?;
+            // The pin was on this one, which nothing prunes any more, and not on what gets its name next. A disk that takes
+            // no pin is no reason not to go on.
+            let _ = self.pin(&name, false);
             moved.push(target);
         }
         if !moved.is_empty() {

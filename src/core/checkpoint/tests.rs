@@ -221,6 +221,17 @@ fn later_checkpoints_are_set_aside_and_none_is_lost() {
 }
 
 #[test]
+fn a_pin_does_not_pass_to_the_checkpoint_that_gets_the_name_of_one_set_aside() {
+    let (_dir, store) = store();
+    for step in [10, 20] {
+        store.pin(&write(&store, step).name, true).unwrap();
+    }
+    store.set_aside_after(10).unwrap();
+    write(&store, 20);
+    assert_eq!(store.list().iter().map(|i| i.pinned).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn removing_takes_the_whole_folder() {
     let (_dir, store) = store();
     let info = write(&store, 10);

@@ -83,9 +83,36 @@ pub enum FilterError {
     /// A field or sign with nothing after it.
     #[error("`{0}` says nothing after its sign")]
     Empty(String),
+    /// A value that the field never has.
+    #[error("`{value}` is no {field}; {hint}")]
+    Value {
+        /// The field.
+        field: String,
+        /// What was written.
+        value: String,
+        /// What it can be.
+        hint: String,
+    },
+}
+
+/// Which fields there are, and what they can be: what a filter asks for beyond that is an error and not a list without lines.
+pub trait Fields {
+    /// Whether there is such a field.
+    fn field(&self, field: &str) -> Result<(), FilterError>;
+    /// Whether the field can have this value; `whole` where it is compared, and not looked for in the value.
+    fn value(&self, field: &str, value: &str, whole: bool) -> Result<(), FilterError>;
 }
 
 impl FilterError {
+    /// A value for a field that holds numbers has to be one.
+    pub fn unless_number(field: &str, value: &str) -> Result<(), Self> {
+        if value.parse::<f64>().is_ok() {
+            return Ok(());
+        }
+        let hint = "it is compared with a number, as 0.3 or 1e-3".to_owned();
+        Err(Self::Value { field: format!("value of {field}"), value: value.to_owned(), hint })
+    }
+
     /// No such field; a close one is named, or all of them. `others` says what there is besides.
     pub fn unknown(field: &str, known: &[&str], others: &str) -> Self {
         let score = |name: &str| strsim::jaro_winkler(field, name);
@@ -99,8 +126,8 @@ impl FilterError {
 }
 
 impl Query {
-    /// Reads a filter; `check` says which fields there are.
-    pub fn parse(text: &str, check: &dyn Fn(&str) -> Result<(), FilterError>) -> Result<Self, FilterError> {
+    /// Reads a filter.
+    pub fn parse(text: &str, check: &dyn Fields) -> Result<Self, FilterError> {
         let mut any = vec![Vec::new()];
         for token in tokens(text)? {
             match token {
@@ -192,10 +219,7 @@ fn plain(chars: &[(char, bool)]) -> String {
 }
 
 impl Term {
-    fn parse(
-        mut chars: &[(char, bool)],
-        check: &dyn Fn(&str) -> Result<(), FilterError>,
-    ) -> Result<Option<Self>, FilterError> {
+    fn parse(mut chars: &[(char, bool)], check: &dyn Fields) -> Result<Option<Self>, FilterError> {
         let negated = chars.len() > 1 && chars[0] == ('-', false);
         if negated {
             chars = &chars[1..];
@@ -212,13 +236,17 @@ impl Term {
                 if value.is_empty() { Err(FilterError::Empty(plain(chars))) } else { Ok(value) }
             };
             if rest[0].0 == ':' {
-                check(&field)?;
-                return term(Test::Contains(field, value(1)?.to_lowercase()));
+                check.field(&field)?;
+                let value = value(1)?.to_lowercase();
+                check.value(&field, &value, false)?;
+                return term(Test::Contains(field, value));
             }
             let starts = |op: &str| op.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&(c, false)));
             if let Some((sign, op)) = OPS.iter().find(|(sign, _)| starts(sign)) {
-                check(&field)?;
-                return term(Test::Compare(field, *op, value(sign.len())?));
+                check.field(&field)?;
+                let value = value(sign.len())?;
+                check.value(&field, &value, true)?;
+                return term(Test::Compare(field, *op, value));
             }
         }
         match plain(chars).to_lowercase() {

@@ -26,6 +26,7 @@ pub use model::*;
 pub use optimizer::*;
 pub use rewrite::with_freeze_rules;
 pub use schedule::*;
+pub use schema::{has_key, nearest_key};
 pub use train::*;
 
 use serde::{Deserialize, Serialize};

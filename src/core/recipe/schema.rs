@@ -303,6 +303,26 @@ pub(super) fn find(key: &str) -> Option<&'static Field> {
     found
 }
 
+/// Whether a recipe can have this dotted key; an element of a list by its number, as `optimizer.groups.0.lr`.
+pub fn has_key(key: &str) -> bool {
+    fn below(kind: &Kind, parts: &[&str]) -> bool {
+        let [part, rest @ ..] = parts else { return true };
+        match kind {
+            Kind::Table(fields) => fields.iter().any(|f| f.key == *part && below(&f.kind, rest)),
+            Kind::List(of, ..) => part.parse::<usize>().is_ok() && below(of, rest),
+            Kind::Either(kinds) => kinds.iter().any(|kind| below(kind, parts)),
+            _ => false,
+        }
+    }
+    below(&Kind::Table(RECIPE), &key.split('.').collect::<Vec<_>>())
+}
+
+/// The key of a recipe that is most like this one, if one is like it at all.
+pub fn nearest_key(key: &str) -> Option<String> {
+    let all = all_keys();
+    super::check::nearest(key, all.iter().map(|(key, _)| key.as_str()), 0.8).map(str::to_owned)
+}
+
 /// Every dotted key that takes a value, in the table's order.
 pub(super) fn all_keys() -> Vec<(String, &'static Field)> {
     fn walk(prefix: &str, fields: &'static [Field], out: &mut Vec<(String, &'static Field)>) {

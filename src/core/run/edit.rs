@@ -53,18 +53,30 @@ impl RunDir {
     }
 }
 
+/// Characters that a name may have.
+const LONGEST: usize = 100;
+
+/// A name as a listing shows it: a recipe may give a longer one than a user may.
+pub fn short_name(name: &str) -> String {
+    match name.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.to_owned(),
+    }
+}
+
 /// The name without blanks around it, if a run can have it: what means something in `RUN` and `RUN@step` cannot.
 pub fn checked_name(name: &str) -> Result<String, StoreError> {
     let name = name.trim();
     let problem = match name {
         "" => "is empty",
         "last" => "means the newest run",
+        _ if name.chars().count() > LONGEST => "has more than 100 characters",
         _ if name.contains(['@', '/']) || name.chars().any(char::is_control) => {
             "holds a character with a meaning of its own (@, / or a control character)"
         }
         _ => return Ok(name.to_owned()),
     };
-    Err(StoreError::Refused(format!("the name {name:?} {problem}; choose another")))
+    Err(StoreError::Refused(format!("the name {:?} {problem}; choose another", short_name(name))))
 }
 
 impl TagEdit {
@@ -192,5 +204,13 @@ mod tests {
         for name in ["", "  ", "last", "a@b", "a/b", "a\nb"] {
             assert!(checked_name(name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_name_has_an_end() {
+        assert_eq!(checked_name(&"é".repeat(100)).unwrap().chars().count(), 100);
+        let error = checked_name(&"é".repeat(5_000)).unwrap_err().to_string();
+        assert!(error.contains("more than 100 characters") && error.len() < 400, "{error}");
+        assert_eq!(short_name("a"), "a");
     }
 }

@@ -35,12 +35,12 @@ pub enum StoreError {
     Ambiguous {
         /// What was asked for.
         what: String,
-        /// The runs, `id (name)`.
+        /// The runs, `id (name, status, age)`.
         candidates: Vec<String>,
     },
     /// Another process hosts the run.
     #[error(
-        "run {run} belongs to process {pid} on {host}, which is still alive; wait for its end, or stop it with `kill {pid}` (it writes a checkpoint)"
+        "run {run} belongs to process {pid} on {host}, which is still alive; wait for its end, or stop it with `frostline stop {run}` (it writes a checkpoint)"
     )]
     Owned {
         /// The run's id.

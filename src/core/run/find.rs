@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::edit::short_name;
 use super::{RunDir, RunHome, RunId, StoreError};
 use crate::core::checkpoint::{
     CheckpointError, CheckpointStore, LoadedCheckpoint, TrainState, load_path, load_weights, load_weights_watched,
@@ -161,12 +162,26 @@ fn ambiguous(what: &str, runs: &[RunDir]) -> StoreError {
     let mut candidates: Vec<String> = runs
         .iter()
         .take(NAMED)
-        .map(|r| r.meta().map_or_else(|_| r.id().to_string(), |m| format!("{} ({})", r.id(), m.name)))
+        .map(|r| {
+            let run = r.summary();
+            let now = jiff::Timestamp::now();
+            format!("{} ({}, {}, {})", run.id, short_name(&run.name), run.status, age(now, run.created))
+        })
         .collect();
     if runs.len() > NAMED {
         candidates.push(format!("{} more", runs.len() - NAMED));
     }
     StoreError::Ambiguous { what: what.to_owned(), candidates }
+}
+
+/// How long ago, roughly.
+fn age(now: jiff::Timestamp, then: jiff::Timestamp) -> String {
+    match now.as_second().saturating_sub(then.as_second()) {
+        ..60 => "just now".to_owned(),
+        s @ 60..3600 => format!("{} min ago", s / 60),
+        s @ 3600..172_800 => format!("{} h ago", s / 3600),
+        s => format!("{} d ago", s / 86_400),
+    }
 }
 
 fn not_found(what: &str, names: &[(String, RunDir)]) -> String {
@@ -219,7 +234,8 @@ mod tests {
         let (_dir, home, runs) = home_with(&["flowers", "flowers"]);
         for what in ["20", "flowers"] {
             let error = home.find(what).unwrap_err().to_string();
-            assert!(runs.iter().all(|r| error.contains(r.id().as_str())), "{error}");
+            let told = |r: &RunDir| error.contains(&format!("{} (flowers, crashed, just now)", r.id()));
+            assert!(runs.iter().all(told), "{error}");
         }
     }
 

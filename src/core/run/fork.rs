@@ -12,5 +12,19 @@ pub fn forked(mut recipe: Recipe, state: &TrainState, label: &str) -> Recipe {
     recipe.optimizer.lr = state.base_lr;
     recipe.model.weights = Some(label.to_owned());
     recipe.model.load = LoadSpec::default();
+    // Somebody's judgement of the parent, which nobody has made of the fork yet.
+    recipe.note.clear();
     recipe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fork_keeps_tags_and_begins_without_a_note() {
+        let recipe = Recipe { tags: vec!["flowers".into()], note: "the best so far".into(), ..Recipe::default() };
+        let fork = forked(recipe, &TrainState::default(), "20261125-014503-k3f9@120");
+        assert_eq!((fork.tags, fork.note.as_str()), (vec!["flowers".to_owned()], ""));
+    }
 }

@@ -129,16 +129,36 @@ impl RunHome {
     /// Removes a run with all that is in its folder. Refused while a live process owns it.
     pub fn remove(&self, run: &RunDir) -> Result<(), StoreError> {
         let _lock = run.lock()?;
+        // What cannot be taken away whole stays whole, and listed.
+        can_be_emptied(run.path())?;
         let doomed = io::temp_beside(run.path());
         fs::rename(run.path(), &doomed).map_err(StoreError::io("remove", run.path()))?;
         let runs = self.runs_path();
         io::fsync_dir(&runs).map_err(StoreError::io("flush", &runs))?;
         match fs::remove_dir_all(&doomed) {
             // Somebody's sweep was at it too.
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", &doomed)(e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                // What is left of it is to be seen.
+                let _ = fs::rename(&doomed, run.path());
+                Err(StoreError::io("remove", run.path())(e))
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// Whether everything below a folder could be removed, as far as permissions tell.
+fn can_be_emptied(folder: &Path) -> Result<(), StoreError> {
+    let refused = |e: std::io::Error| StoreError::io("remove", folder)(e);
+    #[cfg(unix)]
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|e| refused(e.into()))?;
+    for entry in fs::read_dir(folder).map_err(refused)?.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            can_be_emptied(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs that are worth a thread.
@@ -185,6 +205,28 @@ mod tests {
         drop(lock);
         home.remove(&run).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_that_cannot_be_removed_stays_where_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        // Permissions do not hold root up.
+        if rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let home = RunHome::open(dir.path());
+        let run = home.create(&Recipe::default(), Lineage::default()).unwrap();
+        let inner = run.path().join("checkpoints/step-00000001");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("state.json"), "").unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o555)).unwrap();
+        let error = home.remove(&run).unwrap_err().to_string();
+        assert!(error.contains("step-00000001") && inner.join("state.json").exists(), "{error}");
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).unwrap();
+        home.remove(&run).unwrap();
+        assert!(home.runs().unwrap().is_empty());
     }
 
     #[cfg(unix)]

@@ -23,6 +23,10 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Queued, Self::Running, Self::Paused, Self::Finished, Self::Stopped, Self::Failed, Self::Crashed];
+
     /// The word that listings show.
     pub fn as_str(self) -> &'static str {
         match self {

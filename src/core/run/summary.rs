@@ -28,6 +28,9 @@ pub struct RunSummary {
     pub best: Option<f64>,
     /// The monitored metric.
     pub monitor: String,
+    /// Whether small or large values of it are better.
+    #[serde(default)]
+    pub mode: Mode,
     /// When it was created, RFC 3339.
     pub created: jiff::Timestamp,
     /// When it last said something, RFC 3339.
@@ -81,6 +84,7 @@ impl RunSummary {
             problem,
             name: head.name,
             monitor: head.monitor,
+            mode: head.mode,
             created: head.created,
             tags: head.tags,
             note: head.note,

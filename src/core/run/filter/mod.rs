@@ -10,9 +10,9 @@ mod value;
 
 pub(super) use value::{Lookup, lookup};
 
-use super::RunSummary;
-use crate::core::filter::{FilterError, Query, Record, Value, contains};
-use crate::core::recipe::Recipe;
+use super::{RunStatus, RunSummary};
+use crate::core::filter::{Fields, FilterError, Query, Record, Value, contains};
+use crate::core::recipe::{Recipe, has_key, nearest_key};
 
 /// Fields besides `cfg.*`.
 const FIELDS: [&str; 16] = [
@@ -20,11 +20,46 @@ const FIELDS: [&str; 16] = [
     "created", "updated", "message",
 ];
 
+/// Those that hold numbers.
+const NUMBERS: [&str; 5] = ["step", "steps", "epoch", "epochs", "best"];
+
 pub(super) fn check_field(field: &str) -> Result<(), FilterError> {
-    if FIELDS.contains(&field) || field.strip_prefix("cfg.").is_some_and(|rest| !rest.is_empty()) {
+    if FIELDS.contains(&field) {
         return Ok(());
     }
-    Err(FilterError::unknown(field, &FIELDS, "cfg.<recipe key>"))
+    let Some(key) = field.strip_prefix("cfg.").filter(|key| !key.is_empty()) else {
+        return Err(FilterError::unknown(field, &FIELDS, "cfg.<recipe key>"));
+    };
+    if has_key(key) {
+        return Ok(());
+    }
+    let hint = nearest_key(key).map_or_else(
+        || "docs/recipe.md has the keys of a recipe".to_owned(),
+        |near| format!("no recipe has this key; did you mean `cfg.{near}`?"),
+    );
+    Err(FilterError::Field { field: field.to_owned(), hint })
+}
+
+/// The fields of the run list.
+struct OfRuns;
+
+impl Fields for OfRuns {
+    fn field(&self, field: &str) -> Result<(), FilterError> {
+        check_field(field)
+    }
+
+    fn value(&self, field: &str, value: &str, whole: bool) -> Result<(), FilterError> {
+        if whole && NUMBERS.contains(&field) {
+            return FilterError::unless_number(field, value);
+        }
+        let names = RunStatus::ALL.map(RunStatus::as_str);
+        let is_one = |name: &&str| if whole { name.eq_ignore_ascii_case(value) } else { contains(name, value) };
+        if field == "status" && !names.iter().any(is_one) {
+            let hint = format!("known are {}", names.join(", "));
+            return Err(FilterError::Value { field: field.to_owned(), value: value.to_owned(), hint });
+        }
+        Ok(())
+    }
 }
 
 /// A parsed filter. The empty one lets everything through.
@@ -34,7 +69,7 @@ pub struct Filter(Query);
 impl Filter {
     /// Reads a filter.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        Query::parse(text, &check_field).map(Self)
+        Query::parse(text, &OfRuns).map(Self)
     }
 
     /// The text it was read from.

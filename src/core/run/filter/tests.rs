@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::recipe::Recipe;
+use crate::core::recipe::{Mode, Recipe};
 use crate::core::run::{Lineage, RunId, RunStatus, SortKey};
 
 fn run(name: &str, best: Option<f64>, tags: &[&str]) -> RunSummary {
@@ -18,6 +18,7 @@ fn run(name: &str, best: Option<f64>, tags: &[&str]) -> RunSummary {
         epochs: 5,
         best,
         monitor: "val/loss".into(),
+        mode: Mode::Min,
         created,
         updated: created,
         tags: tags.iter().map(|t| (*t).to_owned()).collect(),
@@ -76,7 +77,7 @@ fn the_language_does_what_it_says() {
         "cfg.train.batch_size<=32",
         "-best>1",
         "cfg.freeze.rules=[]",
-        "cfg.no.such!=1",
+        "cfg.model.width!=1",
         "note:'a good'",
     ];
     for f in yes {
@@ -95,10 +96,9 @@ fn the_language_does_what_it_says() {
         "-\"good one\"",
         "\"head flowers\"",
         "\"birds|flowers\"",
-        "cfg.no.such=1",
+        "cfg.model.width=1",
         "flowers -tag:v10",
         "birds | name:x",
-        "best<small",
     ];
     for f in no {
         assert!(!passes(f), "should not pass: {f}");
@@ -112,6 +112,19 @@ fn mistakes_are_named() {
     assert!(words("xyz>3").contains("cfg.<recipe key>"));
     assert!(words("\"open").contains("no end"));
     assert!(words("best<").contains("nothing after"));
+    assert!(words("best<abc").starts_with("`abc` is no value of best; it is compared with a number"));
+    assert!(words("step=x").contains("with a number") && Filter::parse("step:1").is_ok());
+    for filter in ["status:nonsense", "status=fin", "-status:x"] {
+        assert!(words(filter).contains("known are queued, running, paused, finished"), "{filter}: {}", words(filter));
+    }
+    assert_eq!(
+        words("cfg.optimzer.lr=1"),
+        "unknown field `cfg.optimzer.lr`; no recipe has this key; did you mean `cfg.optimizer.lr`?"
+    );
+    for key in ["cfg.optimizer.groups.0.lr>1", "cfg.optimizer:adam", "cfg.data.normalize.mean:0"] {
+        assert!(Filter::parse(key).is_ok(), "{key}");
+    }
+    assert!(Filter::parse("cfg.optimizer.groups.x.lr>1").is_err() && SortKey::parse("cfg.optimzer.lr").is_err());
     assert!(SortKey::parse("-bset").unwrap_err().to_string().contains("`best`"));
 }
 
@@ -134,6 +147,21 @@ fn runs_without_a_value_sort_last_either_way() {
         SortKey::parse(key).unwrap().sort(&mut list, |r| (*r, &recipe));
         assert_eq!(list.iter().map(|r| r.name.as_str()).collect::<String>(), order, "{key}");
     }
+}
+
+#[test]
+fn by_best_the_better_ones_come_first_and_other_metrics_stand_apart() {
+    let mut runs = [("a", 0.5), ("b", 0.9), ("c", 0.1), ("d", 0.7)].map(|(name, best)| run(name, Some(best), &[]));
+    for of_accuracy in [0, 1] {
+        (runs[of_accuracy].monitor, runs[of_accuracy].mode) = ("val/top1".into(), Mode::Max);
+    }
+    let recipe = Recipe::default();
+    let order = |key: &str| {
+        let mut list: Vec<&RunSummary> = runs.iter().collect();
+        SortKey::parse(key).unwrap().sort(&mut list, |r| (*r, &recipe));
+        list.iter().map(|r| r.name.as_str()).collect::<String>()
+    };
+    assert_eq!((order("best"), order("-best")), ("cdba".to_owned(), "dcab".to_owned()));
 }
 
 proptest! {
