@@ -211,6 +211,8 @@ pub enum StartJob {
         run: String,
         /// From this checkpoint; the newest good one when `None`.
         from: Option<String>,
+        /// What makes it longer, `train.epochs=20`.
+        sets: Vec<String>,
     },
     /// A new run from step 0 with a checkpoint's weights.
     Fork {

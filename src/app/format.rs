@@ -105,6 +105,11 @@ pub fn of_metric(name: &str) -> fn(f64) -> String {
     }
 }
 
+/// Whether a metric is a part of a whole, from 0 to 1.
+pub fn is_part(metric: &str) -> bool {
+    metric.starts_with("device/") && metric.ends_with("/load")
+}
+
 /// Seconds as `4 s`, `3:07`, `2:05:00`, `3 d 4 h`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
@@ -116,6 +121,23 @@ pub fn duration(seconds: f64) -> String {
         60..3600 => format!("{}:{:02}", s / 60, s % 60),
         3600..172_800 => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
         _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// What part of a whole, in percent: what is not all is not rounded to 100, and what is something not to 0.
+pub fn share(part: u64, whole: u64, digits: usize) -> String {
+    let unit = 10f64.powi(i32::try_from(digits).unwrap_or(0));
+    let percent = 100.0 * part as f64 / whole.max(1) as f64;
+    let least = if part > 0 { 1.0 / unit } else { 0.0 };
+    let most = if part < whole { 100.0 - 1.0 / unit } else { 100.0 };
+    format!("{:.digits$}%", percent.clamp(least, most))
+}
+
+/// A point in time in a sentence: `just now`, `5 min ago`.
+pub fn ago(now_ms: u64, then_ms: u64) -> String {
+    match age(now_ms, then_ms).as_str() {
+        "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
     }
 }
 
@@ -133,6 +155,16 @@ pub fn age(now_ms: u64, then_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_all_or_nothing_where_they_are() {
+        let of = |part, whole| share(part, whole, 1);
+        assert_eq!(
+            [of(0, 9), of(1, 9_999), of(77_700, 77_701), of(3, 3), of(0, 0)],
+            ["0.0%", "0.1%", "99.9%", "100.0%", "0.0%"]
+        );
+        assert_eq!((share(199, 200, 0), share(1, 400, 0)), ("99%".to_owned(), "1%".to_owned()));
+    }
 
     #[test]
     fn sizes_and_counts_keep_three_digits() {
@@ -182,6 +214,7 @@ mod tests {
     fn times_read_like_a_clock() {
         assert_eq!([3.6, 187.0, 7500.0, 273_600.0, f64::NAN].map(duration), ["4 s", "3:07", "2:05:00", "3 d 4 h", "?"]);
         assert_eq!(age(10_000_000, 9_990_000), "now");
+        assert_eq!([9_990_000, 10_000_000 - 600_000].map(|then| ago(10_000_000, then)), ["just now", "10 min ago"]);
         assert_eq!(age(10_000_000, 10_000_000 - 600_000), "10 min");
     }
 }

@@ -24,6 +24,7 @@ pub mod message;
 pub mod model;
 pub mod order;
 pub mod overlay;
+pub mod palette;
 pub mod place;
 pub mod pointer;
 pub mod run_list;
@@ -31,10 +32,11 @@ pub mod run_view;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod sparks;
+pub mod toast;
 mod update;
 pub mod values;
 
 pub use effect::Effect;
 pub use message::Message;
 pub use model::Model;
-pub use update::{open_by_id, other_runs, palette_offer, update};
+pub use update::{open_by_id, other_runs, update};

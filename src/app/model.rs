@@ -1,6 +1,5 @@
 //! The whole state of the screen.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use crate::core::alerts::Alerts;
@@ -27,27 +26,8 @@ use super::place::{Place, Screen};
 use super::run_list::RunList;
 use super::run_view::{Level, RunView};
 use super::sparks::Sparks;
+use super::toast::{Toast, Toasts};
 use super::values::{Drifted, Pair, Seen};
-
-/// How long a toast stands, in milliseconds.
-const TOAST_MS: u64 = 5_000;
-/// How long a warning or an error stands.
-const LOUD_TOAST_MS: u64 = 12_000;
-/// Messages that are kept for the list of them.
-const MESSAGES: usize = 500;
-
-/// Something said to the user; it stands for a while, and then in the list of messages.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Toast {
-    /// How loud.
-    pub level: Level,
-    /// The words.
-    pub text: String,
-    /// When, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// Whether it still stands on the screen.
-    pub standing: bool,
-}
 
 /// A recipe that is not started yet.
 #[derive(Debug, Clone)]
@@ -186,7 +166,7 @@ pub struct Model {
     /// What lies on top, the last one uppermost.
     pub overlays: Vec<Overlay>,
     /// What was said, oldest first.
-    pub toasts: VecDeque<Toast>,
+    pub toasts: Toasts,
     /// The run home's folder, for the empty state.
     pub home: String,
     /// The run home; `None` while it is read for the first time.
@@ -269,7 +249,7 @@ impl Model {
             alerts: Alerts::default(),
             screen: if watch { Screen::Train } else { Screen::Runs },
             overlays: Vec::new(),
-            toasts: VecDeque::new(),
+            toasts: Toasts::default(),
             home,
             runs: None,
             runs_problem: None,
@@ -469,38 +449,18 @@ impl Model {
 
     /// Says something to the user.
     pub fn say(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
-        let at_ms = self.now_ms;
-        // The same words again stand once.
-        self.toasts.iter_mut().filter(|t| t.text == text).for_each(|t| t.standing = false);
-        if self.toasts.len() == MESSAGES {
-            self.toasts.pop_front();
-        }
-        self.toasts.push_back(Toast { level, text, at_ms, standing: true });
+        self.toasts.push(Toast { level, text: text.into(), at_ms: self.now_ms, standing: true, until_resumed: None });
     }
 
-    /// Takes down toasts that stood long enough; true when one fell.
-    pub fn expire_toasts(&mut self) -> bool {
-        let now = self.now_ms;
-        let mut fell = false;
-        for toast in self.toasts.iter_mut().filter(|t| t.standing) {
-            let life = if matches!(toast.level, Level::Info | Level::Good) { TOAST_MS } else { LOUD_TOAST_MS };
-            if now >= toast.at_ms + life {
-                toast.standing = false;
-                fell = true;
-            }
-        }
-        fell
-    }
-
-    /// Toasts that stand, oldest first.
-    pub fn standing_toasts(&self) -> impl DoubleEndedIterator<Item = &Toast> {
-        self.toasts.iter().filter(|t| t.standing)
+    /// Says something that has no point any more once the run goes on.
+    pub fn say_until_resumed(&mut self, level: Level, text: String, run: &str) {
+        let until_resumed = Some(run.to_owned());
+        self.toasts.push(Toast { level, text, at_ms: self.now_ms, standing: true, until_resumed });
     }
 
     /// Whether the time itself changes what is shown, so that a tick a second is wanted.
     pub fn wants_ticks(&self) -> bool {
-        self.standing_toasts().next().is_some() || self.hosted.is_some() || self.attached.is_some()
+        self.toasts.standing().next().is_some() || self.hosted.is_some() || self.attached.is_some()
     }
 
     /// Whether the run on view can be told something: it is trained in this process, or in one that this is connected to.
@@ -531,7 +491,7 @@ impl Model {
             Action::FilterRuns | Action::SortRuns | Action::ReverseRuns => {
                 self.runs.as_ref().is_some_and(|runs| !runs.is_empty())
             }
-            Action::ResumeRun => self.selected_run().is_some_and(|r| can_resume(r.status)) && !self.hosts_a_live_run(),
+            Action::ResumeRun => self.selected_run().is_some_and(|r| can_go_on(r.status)) && !self.hosts_a_live_run(),
             Action::ToggleFreeze | Action::NoGrad | Action::FreezeRule => {
                 self.layers().is_some() && (draft || (live && self.subject == Subject::Run))
             }
@@ -553,7 +513,7 @@ impl Model {
             action if action.info().place == Place::Train => self.shown().is_some(),
             Action::Resume => {
                 self.selected_checkpoint().is_some()
-                    && self.shown().is_some_and(|v| can_resume(v.status))
+                    && self.shown().is_some_and(|v| can_go_on(v.status))
                     && !self.hosts_a_live_run()
             }
             Action::ForkWith => self.selected_checkpoint().is_some() && !self.hosts_a_live_run(),
@@ -586,7 +546,12 @@ impl Model {
     }
 }
 
-/// Whether a run with this status can go on (a finished one may, when it is made longer; that is the command line's).
+/// Whether a run with this status can go on, a finished one when it is made longer.
+fn can_go_on(status: RunStatus) -> bool {
+    can_resume(status) || status == RunStatus::Finished
+}
+
+/// Whether a run with this status can go on as it is.
 pub fn can_resume(status: RunStatus) -> bool {
     matches!(status, RunStatus::Stopped | RunStatus::Failed | RunStatus::Crashed)
 }

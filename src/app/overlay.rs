@@ -1,6 +1,5 @@
 //! What lies on top of a screen: a stack of these, the last one has the keyboard.
 
-use super::action::Action;
 use super::diff_view::DiffView;
 use super::effect::{ExportJob, RecipeJob, StartJob};
 use super::form::Form;
@@ -122,6 +121,8 @@ pub enum Purpose {
     TagRuns(Vec<String>),
     /// A run's note.
     NoteRun(String),
+    /// How long a finished run is to become.
+    Lengthen(String),
     /// The base learning rate of the live run.
     SetLr,
     /// Which rows of the layer tree are shown; the filter that was in force before, and where the cursor was.
@@ -260,35 +261,6 @@ impl Input {
     }
 }
 
-/// Actions whose name or words have all the typed characters in order.
-pub fn palette_matches(query: &str, offered: &[Action]) -> Vec<Action> {
-    let query: Vec<char> = query.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
-    let mut scored: Vec<(usize, Action)> = offered
-        .iter()
-        .filter_map(|action| {
-            let info = action.info();
-            let name = spread(&query, info.name);
-            let text = spread(&query, info.text).map(|s| s + 20);
-            Some((name.into_iter().chain(text).min()?, *action))
-        })
-        .collect();
-    scored.sort_by_key(|(score, _)| *score);
-    scored.into_iter().map(|(_, action)| action).collect()
-}
-
-/// How far apart the characters lie in the text; `None` when they are not all there, in order.
-fn spread(query: &[char], text: &str) -> Option<usize> {
-    let mut wanted = query.iter().peekable();
-    let (mut first, mut last) = (None, 0);
-    for (i, c) in text.chars().flat_map(char::to_lowercase).enumerate() {
-        if wanted.peek() == Some(&&c) {
-            wanted.next();
-            (first, last) = (first.or(Some(i)), i);
-        }
-    }
-    wanted.peek().is_none().then(|| last - first.unwrap_or(0) + first.unwrap_or(0).min(5))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,15 +282,5 @@ mod tests {
         input.go(2);
         input.clear_before();
         assert_eq!((input.text.as_str(), input.cursor), ("lé a ", 0));
-    }
-
-    #[test]
-    fn the_palette_finds_by_letters_in_order_and_best_first() {
-        let offered = [Action::Quit, Action::Pause, Action::Save, Action::Evaluate];
-        assert_eq!(palette_matches("pau", &offered)[0], Action::Pause);
-        assert_eq!(palette_matches("evl", &offered)[0], Action::Evaluate);
-        assert!(!palette_matches("evl", &offered).contains(&Action::Save));
-        assert_eq!(palette_matches("zzz", &offered), []);
-        assert_eq!(palette_matches("", &offered).len(), 4);
     }
 }

@@ -403,11 +403,11 @@ impl EventLoop {
         if let Message::HandedOver(Ok(pid)) = message {
             self.handed_over = self.run.clone().map(|run| (run, pid));
         }
-        let was: usize = self.model.standing_toasts().count();
+        let was: usize = self.model.toasts.standing().count();
         let is_time = matches!(message, Message::Now(_));
         let effects = update(&mut self.model, message);
         // Time alone changes the picture only where a toast fell or a clock is shown.
-        self.dirty |= is_time && (was != self.model.standing_toasts().count());
+        self.dirty |= is_time && (was != self.model.toasts.standing().count());
         self.perform(effects);
     }
 

@@ -5,7 +5,6 @@ use crate::app::checkpoint_list;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::overlay::{Ask, Input, Overlay, Purpose};
-use crate::app::run_view::Level;
 use crate::core::run::{Filter, RunEdit, TagEdit};
 
 /// Puts a text field on top.
@@ -25,6 +24,7 @@ fn preview(model: &mut Model) {
         Purpose::RenameRun(run) => super::keep::preview_name(model, run, text),
         Purpose::TagRuns(runs) => super::keep::preview_tags(model, runs, text),
         Purpose::NoteRun(_) => super::keep::preview_note(text),
+        Purpose::Lengthen(run) => super::lengthen::preview(model, run, text),
         Purpose::SetLr => super::train::preview_lr(model, text),
         Purpose::FilterLayers { .. } => super::rules::preview_filter(model, text),
         Purpose::FreezeRule => super::rules::preview(model, text),
@@ -60,8 +60,8 @@ pub(super) fn changed(model: &mut Model) -> Vec<Effect> {
 /// Enter.
 pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
     let Some(Overlay::Ask(ask)) = model.overlays.pop() else { return Vec::new() };
-    if let Err(problem) = &ask.preview {
-        model.say(Level::Warning, problem.clone());
+    if ask.preview.is_err() {
+        // It stands below the field.
         model.overlays.push(Overlay::Ask(ask));
         return Vec::new();
     }
@@ -74,6 +74,7 @@ pub(super) fn accept(model: &mut Model) -> Vec<Effect> {
             // The preview would have said so.
             Err(_) => Vec::new(),
         },
+        Purpose::Lengthen(run) => super::lengthen::start(model, run, text),
         Purpose::SetLr => super::train::set_lr(model, text),
         Purpose::FreezeRule => super::rules::stage(model, text),
         // In force since it was typed.

@@ -152,7 +152,7 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
         view.refresh(opened);
         if lived && view.status == RunStatus::Crashed {
             let name = view.name.clone();
-            effects.extend(crashed(model, &name));
+            effects.extend(crashed(model, &id, &name));
         }
     }
     effects.extend(super::attach::if_live(model));
@@ -160,10 +160,11 @@ fn opened(model: &mut Model, result: Result<Box<OpenedRun>, String>) -> Vec<Effe
 }
 
 /// A run that lived is found without its process: nobody else says so.
-fn crashed(model: &mut Model, name: &str) -> Option<Effect> {
+fn crashed(model: &mut Model, run: &str, name: &str) -> Option<Effect> {
     let words = format!("{name}: crashed");
     let key = model.keymap.first(Action::ResumeRun);
-    model.say(Level::Error, format!("{words}; `{key}` on the run list goes on from its newest checkpoint"));
+    let way_out = format!("{words}; `{key}` on the run list goes on from its newest checkpoint");
+    model.say_until_resumed(Level::Error, way_out, run);
     model.alerts.tells(Kind::Crashed).then_some(Effect::Alert(words))
 }
 
@@ -182,7 +183,7 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
             let lived = view.status.is_live();
             view.take_summary(run);
             if lived && view.status == RunStatus::Crashed {
-                lost.push(run.name.clone());
+                lost.push((run.id.to_string(), run.name.clone()));
             }
         }
     }
@@ -191,12 +192,13 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
             view.name.clone_from(&run.name);
         }
     }
+    runs.iter().filter(|r| r.status.is_live()).for_each(|r| model.toasts.resumed(r.id.as_str()));
     model.marks.retain(|id| runs.iter().any(|r| r.id.as_str() == id));
     // Runs drawn over the one on view may go on too.
     let gone_on = |other: &&RunView| runs.iter().any(|r| r.id.as_str() == other.id && r.step > other.step);
     let curves = model.charts.overlaid.iter().filter(gone_on).map(|other| Effect::ReadCurves(other.id.clone()));
     let mut effects: Vec<Effect> = curves.collect();
-    effects.extend(lost.iter().filter_map(|name| crashed(model, name)));
+    effects.extend(lost.iter().filter_map(|(id, name)| crashed(model, id, name)));
     model.runs = Some(runs);
     effects.extend(model.arrange_runs(selected));
     effects
@@ -296,7 +298,7 @@ pub(super) fn fail(model: &mut Model, title: &str, problem: &str) {
         model.say(Level::Error, format!("{title}: {}", problem.lines().next().unwrap_or_default()));
         let lines = problem.lines().map(str::to_owned).collect();
         model.overlays.push(Overlay::Text { title: title.to_owned(), lines, scroll: 0 });
-        model.toasts.iter_mut().for_each(|t| t.standing = false);
+        model.toasts.clear();
     } else {
         model.say(Level::Error, problem);
     }

@@ -15,6 +15,7 @@ use crate::app::run_view::{Health, Level};
 use crate::core::checkpoint::policy::Guard;
 use crate::core::filter::Query;
 use crate::core::recipe::Recipe;
+use crate::core::run::RunStatus;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let Some(view) = model.shown() else {
@@ -237,7 +238,11 @@ fn resume(model: &mut Model, run: String, name: String, step: u64) -> Vec<Effect
         return Vec::new();
     }
     let newest = model.shown().and_then(|v| v.checkpoints.as_ref()?.last().map(|r| r.step));
-    let job = StartJob::Resume { run, from: Some(name) };
+    let is_finished = model.shown().is_some_and(|v| v.status == RunStatus::Finished);
+    if is_finished && newest == Some(step) && !model.hosts_a_live_run() {
+        return super::lengthen::ask(model, &run);
+    }
+    let job = StartJob::Resume { run, from: Some(name), sets: Vec::new() };
     if newest.is_some_and(|n| n > step) && !model.hosts_a_live_run() {
         let lines = vec![
             format!("Later checkpoints (up to step {}) are set aside, none is deleted.", newest.unwrap_or(step)),

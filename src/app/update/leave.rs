@@ -27,7 +27,7 @@ pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
         }
     } else {
         Confirm {
-            title: format!("{} is live here. Stop it and leave?", run.name),
+            title: format!("Stop it and leave? {} is live here.", run.name),
             lines: vec![
                 "It finishes its step and writes a checkpoint first; `resume` goes on from there.".to_owned(),
                 "Or leave it running: a process in the background goes on from that checkpoint; `attach` finds it."

@@ -26,6 +26,7 @@ pub(super) fn started(model: &mut Model, result: Result<Box<StartedRun>, String>
             }
             let id = view.id.clone();
             model.hosted = Some(id.clone());
+            model.toasts.resumed(&id);
             super::form::close(model, is_fork);
             super::devices::taken(model, &starting.devices);
             // One that was opened or edited since is not what the run has.

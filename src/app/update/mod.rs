@@ -14,6 +14,7 @@ mod form;
 mod keep;
 mod layers;
 mod leave;
+mod lengthen;
 mod live;
 mod overlays;
 mod pointer;
@@ -22,7 +23,6 @@ mod runs;
 mod train;
 
 pub use charts::other_runs;
-pub use overlays::palette_offer;
 pub use runs::open_by_id;
 
 use super::action::Action;
@@ -90,7 +90,7 @@ fn apply(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Now(ms) => {
             model.now_ms = ms;
-            model.expire_toasts();
+            model.toasts.expire(ms);
             Vec::new()
         }
         Message::Resize { width, height } => {
@@ -198,32 +198,33 @@ fn copy(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Copy(text)]
 }
 
-/// Esc: takes down toasts, then a filter of the layers, then staged edits, then goes back to the run list.
+/// Esc: closes what is open on the screen, a filter first. Toasts go with it; where nothing is open they go alone, before
+/// staged edits are forgotten or the run list is gone back to.
 fn back(model: &mut Model) -> Vec<Effect> {
-    if model.standing_toasts().next().is_some() {
-        model.toasts.iter_mut().for_each(|t| t.standing = false);
-        return Vec::new();
-    }
+    let toasts = model.toasts.clear();
     if model.screen == Screen::Model
         && let Some(layers) = model.layers_mut().filter(|l| l.filter().is_some())
     {
         let _ = layers.set_filter("");
         return Vec::new();
     }
-    if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
-        return layers::act(model, Action::Discard);
-    }
     if model.screen == Screen::Train && charts::back(model) {
         return Vec::new();
+    }
+    if model.screen == Screen::Checkpoints && checkpoints::back(model) {
+        return Vec::new();
+    }
+    if toasts {
+        return Vec::new();
+    }
+    if model.screen == Screen::Model && model.layers().is_some_and(|l| !l.staged().is_empty()) {
+        return layers::act(model, Action::Discard);
     }
     if model.screen == Screen::Model && model.subject == Subject::Checkpoint {
         model.subject = Subject::Run;
         return show(model, Screen::Checkpoints);
     }
     if model.screen == Screen::Devices && model.devices.unpick() {
-        return Vec::new();
-    }
-    if model.screen == Screen::Checkpoints && checkpoints::back(model) {
         return Vec::new();
     }
     if model.screen == Screen::Runs {

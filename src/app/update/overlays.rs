@@ -4,8 +4,9 @@ use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::keys::{Code, Key};
 use crate::app::model::Model;
-use crate::app::overlay::{Confirm, Consent, Input, Overlay, palette_matches};
-use crate::app::place::{Place, Screen};
+use crate::app::overlay::{Confirm, Consent, Input, Overlay};
+use crate::app::palette;
+use crate::app::place::Screen;
 use crate::app::run_view::Level;
 use crate::core::command::Command;
 
@@ -131,18 +132,21 @@ fn accept(model: &mut Model) -> Vec<Effect> {
     }
     match model.overlays.pop() {
         Some(Overlay::Palette { input, cursor }) => {
-            let chosen = palette_offer(model, &input.text).get(cursor).copied();
-            chosen.map_or_else(Vec::new, |action| super::act(model, action))
+            let chosen = palette::offer(model, &input.text).get(cursor).copied();
+            chosen.map_or_else(Vec::new, |action| do_anywhere(model, action))
         }
         _ => Vec::new(),
     }
 }
 
-/// What the palette offers for a text, best first.
-pub fn palette_offer(model: &Model, query: &str) -> Vec<Action> {
-    let mut offered = model.offered(model.screen.place());
-    offered.extend(model.offered(Place::Global).into_iter().filter(|a| *a != Action::Palette));
-    palette_matches(query, &offered)
+/// Does an action; one of another screen there, where it can be done without a look at it first.
+fn do_anywhere(model: &mut Model, action: Action) -> Vec<Effect> {
+    let Some(screen) = palette::elsewhere(model, action) else { return super::act(model, action) };
+    let mut effects = super::show(model, screen);
+    if palette::is_done_unseen(action) && model.enabled(action) {
+        effects.extend(super::act(model, action));
+    }
+    effects
 }
 
 fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effect> {
@@ -173,7 +177,7 @@ fn consent(model: &mut Model, which: fn(Confirm) -> Option<Consent>) -> Vec<Effe
 /// Keys that a text field takes itself; `None` leaves the key to the table.
 pub(super) fn edit(model: &mut Model, key: Key) -> Option<Vec<Effect>> {
     let matches = match model.overlays.last() {
-        Some(Overlay::Palette { input, .. }) => palette_offer(model, &input.text).len(),
+        Some(Overlay::Palette { input, .. }) => palette::offer(model, &input.text).len(),
         _ => 0,
     };
     let input = match model.overlays.last_mut()? {

@@ -3,7 +3,7 @@
 use crate::app::action::Action;
 use crate::app::drafts::KeptDraft;
 use crate::app::effect::Effect;
-use crate::app::format::count;
+use crate::app::format::{ago, count, share};
 use crate::app::layers::Totals;
 use crate::app::model::{Draft, Model, Subject};
 use crate::app::overlay::Purpose;
@@ -60,9 +60,9 @@ pub(super) fn preview(model: &Model, text: &str) -> Result<Vec<String>, String> 
 }
 
 fn learning(totals: &Totals) -> String {
-    let percent = 100.0 * totals.trainable_elements as f64 / totals.elements.max(1) as f64;
+    let percent = share(totals.trainable_elements, totals.elements, 1);
     let (learn, all) = (count(totals.trainable_elements), count(totals.elements));
-    format!("{learn} of {all} learn ({percent:.1}%), {}/{} tensors", totals.trainable_tensors, totals.tensors)
+    format!("{learn} of {all} learn ({percent}), {}/{} tensors", totals.trainable_tensors, totals.tensors)
 }
 
 pub(super) fn stage(model: &mut Model, text: &str) -> Vec<Effect> {
@@ -222,19 +222,19 @@ pub(super) fn take_up(model: &mut Model, kept: KeptDraft) {
     let same = kept.in_file == draft.in_file;
     let n = kept.staged.len();
     let s = if n == 1 { "" } else { "s" };
-    let when = crate::app::format::age(model.now_ms, kept.time_ms);
+    let when = ago(model.now_ms, kept.time_ms);
     let said = match draft.layers.take_up(same.then_some(kept.rules.as_slice()), &kept.staged) {
         Ok(()) if same => {
-            format!("your edits of {file} from {when} ago are taken up ({n} staged rule{s}); `{forget}` drops them")
+            format!("your edits of {file} from {when} are taken up ({n} staged rule{s}); `{forget}` drops them")
         }
         Ok(()) => format!(
-            "your edits of {file} from {when} ago are taken up after the rules that its file has got since; `{forget}` drops them"
+            "your edits of {file} from {when} are taken up after the rules that its file has got since; `{forget}` drops them"
         ),
         Err(problem) => {
             let rules = kept.staged.join("; ");
             return model.say(
                 Level::Warning,
-                format!("your edits of {file} from {when} ago do not fit it any more ({rules}): {problem}"),
+                format!("your edits of {file} from {when} do not fit it any more ({rules}): {problem}"),
             );
         }
     };

@@ -6,7 +6,7 @@ use crate::app::model::{Model, Subject, can_resume};
 use crate::app::overlay::{Overlay, Purpose};
 use crate::app::place::Screen;
 use crate::app::run_view::Level;
-use crate::core::run::Filter;
+use crate::core::run::{Filter, RunStatus};
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
@@ -125,11 +125,14 @@ pub fn open_by_id(model: &mut Model, id: String) -> Vec<Effect> {
 fn resume(model: &mut Model) -> Vec<Effect> {
     let Some(run) = model.selected_run() else { return Vec::new() };
     let (id, status) = (run.id.to_string(), run.status);
+    if status == RunStatus::Finished && model.enabled(Action::ResumeRun) {
+        return super::lengthen::ask(model, &id);
+    }
     if !can_resume(status) {
         model.say(Level::Info, format!("{} is {status}: there is nothing to resume", run_name(model)));
         return Vec::new();
     }
-    super::train::start(model, StartJob::Resume { run: id, from: None })
+    super::train::start(model, StartJob::Resume { run: id, from: None, sets: Vec::new() })
 }
 
 fn run_name(model: &Model) -> String {

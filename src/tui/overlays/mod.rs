@@ -20,6 +20,7 @@ use crate::app::action::Action;
 use crate::app::format::age;
 use crate::app::message::RecipeEntry;
 use crate::app::overlay::{Ask, Confirm, Input, Overlay};
+use crate::app::palette;
 use crate::app::place::Screen;
 use crate::app::pointer::Target;
 
@@ -62,7 +63,7 @@ pub fn draw(f: &mut Frame<'_>, area: Rect, overlay: &Overlay, model: &Model, loo
 /// A box with lines, from `scroll` on as far as there is something to scroll.
 fn scrolled(f: &mut Frame<'_>, area: Rect, look: &Look, title: &str, lines: Vec<Line<'_>>, scroll: usize) {
     let width = lines.iter().map(Line::width).max().unwrap_or(0) as u16;
-    let room = usize::from(area.height.saturating_sub(2)).max(1);
+    let room = usize::from(popup::room(area)).max(1);
     let first = scroll.min(lines.len().saturating_sub(room));
     let title = if lines.len() > room {
         format!("{title} ({}-{} of {})", first + 1, (first + room).min(lines.len()), lines.len())
@@ -143,10 +144,15 @@ fn themes(f: &mut Frame<'_>, area: Rect, names: &[String], cursor: usize, look: 
 }
 
 fn palette(f: &mut Frame<'_>, area: Rect, input: &Input, cursor: usize, model: &Model, look: &Look) {
-    let offer = crate::app::palette_offer(model, &input.text);
+    let offer = palette::offer(model, &input.text);
     let inner = popup::draw(f, area, look, "Do what?", 104, (offer.len() as u16 + 1).clamp(2, 14));
     field(f, Rect { height: inner.height.min(1), ..inner }, input, look);
     let height = usize::from(inner.height.saturating_sub(1));
+    if offer.is_empty() && height > 0 {
+        let at = Rect { y: inner.y + 1, height: 1, ..inner };
+        let words = format!(" {}", palette::nothing(model, &input.text));
+        f.render_widget(Line::styled(words, look.style(Scope::TextFaint)), at);
+    }
     let first = window(cursor, offer.len(), height);
     for (i, action) in offer.iter().enumerate().skip(first).take(height) {
         let base = if i == cursor { look.style(Scope::Selection) } else { Style::new() };
@@ -163,11 +169,12 @@ fn action_line(action: Action, width: usize, model: &Model, look: &Look, base: S
     let e = look.glyphs.ellipsis;
     let left = 16.min(width);
     let name = if width >= 60 { 18 } else { 0 };
+    let place = palette::elsewhere(model, action).map_or_else(String::new, |s| format!("{}: ", s.title()));
     Line::from_iter([
         Span::styled(text::fit(&keys.join(" "), left, false, e), look.style(Scope::HintKey).patch(base)),
         Span::styled(text::fit(action.info().name, name, false, e), look.style(Scope::Text).patch(base)),
         Span::styled(
-            text::fit(&format!(" {}", action.info().text), width - left - name, false, e),
+            text::fit(&format!(" {place}{}", action.info().text), width - left - name, false, e),
             look.style(Scope::TextDim).patch(base),
         ),
     ])
@@ -183,13 +190,19 @@ fn confirm(f: &mut Frame<'_>, area: Rect, ask: &Confirm, model: &Model, look: &L
     if area.height > lines.len() as u16 + 4 {
         lines.push(Line::default());
     }
-    let mut keys = Vec::new();
     let other = ask.other.as_ref().map(|_| Action::ConfirmOther);
-    for action in [Some(Action::ConfirmYes), other, Some(Action::ConfirmNo)].into_iter().flatten() {
-        keys.push(Span::styled(model.keymap.first(action), look.style(Scope::HintKey)));
-        keys.push(Span::styled(format!(" {}   ", action.info().text), look.style(Scope::TextDim)));
+    let answers = [Some(Action::ConfirmYes), other, Some(Action::ConfirmNo)].into_iter().flatten();
+    let answers = answers.map(|action| {
+        let key = Span::styled(model.keymap.first(action), look.style(Scope::HintKey));
+        [key, Span::styled(format!(" {}   ", action.info().text), look.style(Scope::TextDim))]
+    });
+    let answers: Vec<[Span<'_>; 2]> = answers.collect();
+    // Where they have no room beside each other, each has a line.
+    if answers.iter().flatten().map(Span::width).sum::<usize>() <= usize::from(area.width.saturating_sub(6)) {
+        lines.push(Line::from_iter(answers.into_iter().flatten()));
+    } else {
+        lines.extend(answers.into_iter().map(Line::from_iter));
     }
-    lines.push(Line::from(keys));
     scrolled(f, area, look, &ask.title, lines, usize::MAX);
 }
 

@@ -178,6 +178,7 @@ fn draw_chart(f: &mut Frame<'_>, area: Rect, view: &CompareView, runs: &[RunSumm
         band: None,
         marks: Vec::new(),
         number: of_metric(&metric.name),
+        limits: None,
     };
     chart.draw(f, area, look);
 }

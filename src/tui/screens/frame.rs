@@ -162,23 +162,29 @@ pub(super) fn footer(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) 
     f.render_widget(Line::from(spans), area);
 }
 
-/// The newest standing toasts, at the right below the header, where a single line hides nothing.
+/// The newest standing toasts, at the right of the last lines before the footer: what a screen says first stands above.
 pub(super) fn toasts(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let most = usize::from(area.height / 3).clamp(1, 4);
     let width = usize::from(area.width).saturating_sub(2).min(100);
     if width < 8 || area.height == 0 {
         return;
     }
+    // The newest one lowest.
     let mut lines: Vec<(String, ratatui::style::Style)> = Vec::new();
-    for toast in model.standing_toasts().rev() {
+    for toast in model.toasts.standing().rev() {
         let style = look.level(toast.level);
         let wrapped = text::wrap(&look.glyphs.plain(&toast.text), width - 2);
+        if !lines.is_empty() && lines.len() + wrapped.len() > most {
+            break;
+        }
         let widest = wrapped.iter().map(|l| text::width(l)).max().unwrap_or(0);
-        lines.extend(wrapped.into_iter().map(|l| (text::fit(&l, widest, false, ""), style)));
+        let own = wrapped.into_iter().take(most).map(|l| (text::fit(&l, widest, false, ""), style));
+        lines.splice(0..0, own);
     }
-    for (i, (line, style)) in lines.iter().take(most).enumerate() {
+    let top = area.bottom().saturating_sub(lines.len() as u16);
+    for (i, (line, style)) in lines.iter().enumerate() {
         let wide = (text::width(line) as u16 + 2).min(area.width);
-        let at = Rect { x: area.right() - wide, y: area.y + i as u16, width: wide, height: 1 };
+        let at = Rect { x: area.right() - wide, y: top + i as u16, width: wide, height: 1 };
         f.render_widget(Clear, at);
         let mark = Span::styled(look.glyphs.bar, *style);
         f.render_widget(Line::from_iter([mark, Span::styled(format!("{line} "), *style)]), at);

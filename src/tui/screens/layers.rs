@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use super::empty;
 use crate::app::Model;
 use crate::app::action::Action;
-use crate::app::format::{count, number};
+use crate::app::format::{count, number, share};
 use crate::app::layers::{FrostLine, Layers, NodeKind, NodeState, Row};
 use crate::app::model::Subject;
 use crate::app::pointer::Target;
@@ -88,12 +88,12 @@ fn draw_summary(f: &mut Frame<'_>, area: Rect, model: &Model, layers: &Layers, l
         (_, _, Some(view)) => (view.name.clone(), view.status.to_string()),
         _ => (String::new(), String::new()),
     };
-    let percent = 100.0 * totals.trainable_elements as f64 / totals.elements.max(1) as f64;
+    let percent = share(totals.trainable_elements, totals.elements, 1);
     let mut parts = vec![
         (format!(" {name}"), Scope::Title),
         (format!(" {what}"), Scope::TextDim),
         (
-            format!("  {} of {} learn ({percent:.1}%)", count(totals.trainable_elements), count(totals.elements)),
+            format!("  {} of {} learn ({percent})", count(totals.trainable_elements), count(totals.elements)),
             if totals.trainable_tensors == 0 { Scope::Error } else { Scope::StateTrainable },
         ),
     ];
@@ -321,7 +321,7 @@ fn state_label(row: &Row<'_>, width: usize, look: &Look) -> (String, Style) {
         other => state(other, look),
     };
     let word = match row.state {
-        NodeState::Mixed => format!("mixed {:.0}%", 100.0 * row.trainable as f64 / row.elements.max(1) as f64),
+        NodeState::Mixed => format!("mixed {}", share(row.trainable, row.elements, 0)),
         _ if row.staged && row.in_force != NodeState::Mixed => {
             format!("{} {word}", look.glyphs.arrow)
         }

@@ -39,10 +39,9 @@ pub fn draw(f: &mut Frame<'_>, model: &Model, look: &Look) {
     for overlay in &model.overlays {
         overlays::draw(f, area, overlay, model, look);
     }
-    // On a low screen there is no line to spare: the last line but the footer is the least of the picture.
-    let below_header = Rect { y: parts.header.bottom(), height: area.bottom() - parts.header.bottom(), ..area };
+    // On a low screen one line is all there is to spare.
     let last = Rect { y: parts.body.bottom().saturating_sub(1), height: parts.body.height.min(1), ..area };
-    frame::toasts(f, if area.height >= 12 { below_header } else { last }, model, look);
+    frame::toasts(f, if area.height >= 12 { parts.body } else { last }, model, look);
 }
 
 /// What to do next, in the middle of an empty screen.

@@ -10,10 +10,20 @@ use crate::app::pointer::Target;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
 
+/// Whether there is no room for a border.
+fn is_bare(area: Rect) -> bool {
+    area.width < 24 || area.height < 7
+}
+
+/// Lines that a box in this area has at most.
+pub fn room(area: Rect) -> u16 {
+    area.height.saturating_sub(if is_bare(area) { 1 } else { 2 })
+}
+
 /// Draws a box of at most this inner size in the middle and gives what is inside. Where there is no room for a
 /// border, the whole area is the inside.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look, title: &str, width: u16, height: u16) -> Rect {
-    let bare = area.width < 24 || area.height < 7;
+    let bare = is_bare(area);
     let (w, h) = if bare {
         (area.width, area.height)
     } else {
@@ -25,7 +35,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, look: &Look, title: &str, width: 
     if outer.is_empty() {
         return outer;
     }
-    let title = text::cut(title, usize::from(w.saturating_sub(4)), look.glyphs.ellipsis);
+    let room = if bare { w } else { w.saturating_sub(4) };
+    let title = text::cut(title, usize::from(room), look.glyphs.ellipsis);
     if bare {
         let line = Line::from(Span::styled(title, look.style(Scope::Title)));
         frame.render_widget(line, Rect { height: 1, ..outer });

@@ -104,7 +104,7 @@ fn resolve(places: &Places, job: StartJob) -> Result<Start, String> {
             let checkpoint = places.home.find_checkpoint(&path.display().to_string()).map_err(|e| e.to_string())?;
             Start::Fork { checkpoint, optimizer, sets }
         }
-        StartJob::Resume { run, from } => Start::Resume { run: run_dir(places, &run)?, from, sets: Vec::new() },
+        StartJob::Resume { run, from, sets } => Start::Resume { run: run_dir(places, &run)?, from, sets },
     })
 }
 

@@ -177,7 +177,8 @@ fn the_learning_rate_is_asked_for_checked_and_told() {
     keys(&mut model, "r ctrl-u");
     type_text(&mut model, "3e-x");
     assert_eq!(keys(&mut model, "enter"), []);
-    assert!(said(&model).contains("no learning rate"), "{}", said(&model));
+    let Some(Overlay::Ask(ask)) = model.overlays.last() else { panic!("{:?}", model.overlays) };
+    assert!(ask.preview.clone().unwrap_err().contains("no learning rate"), "{:?}", ask.preview);
     assert_eq!(keys(&mut model, "backspace 4 enter"), [Effect::Send(Command::SetLr { lr: 3e-4 })]);
     update(&mut model, Message::Records(vec![sample::record(401, 0, Event::LrChanged { lr: 3e-4 })]));
     assert_eq!(model.shown().unwrap().lr, 3e-4);

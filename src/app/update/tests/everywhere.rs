@@ -185,13 +185,63 @@ fn the_palette_does_what_it_names() {
 }
 
 #[test]
+fn the_palette_finds_the_actions_of_all_screens_and_goes_there() {
+    let mut model = hosting();
+    keys(&mut model, "1 :");
+    type_text(&mut model, "pause");
+    assert_eq!(keys(&mut model, "enter"), [Effect::Send(Command::Pause)]);
+    assert_eq!(model.screen, Screen::Train, "what it did is seen");
+    // With a line that nobody has looked at nothing is done.
+    keys(&mut model, "1 :");
+    type_text(&mut model, "toggle-freeze");
+    keys(&mut model, "enter");
+    assert_eq!((model.screen, model.layers().unwrap().staged().len()), (Screen::Model, 0));
+    // Nor is what cannot be done.
+    let mut idle = self::model();
+    keys(&mut idle, ":");
+    type_text(&mut idle, "export");
+    keys(&mut idle, "enter");
+    assert_eq!((idle.screen, idle.overlays.len()), (Screen::Checkpoints, 0));
+}
+
+#[test]
+fn the_palette_puts_what_is_called_so_first_and_says_why_it_is_empty() {
+    use crate::app::palette::{elsewhere, nothing, offer};
+    let mut model = hosting();
+    keys(&mut model, "4");
+    let found = offer(&model, "export");
+    assert_eq!((found[0], elsewhere(&model, found[0])), (Action::Export, Some(Screen::Checkpoints)));
+    assert_eq!(offer(&model, "")[0].info().place, Place::Train, "those of the screen first");
+    assert_eq!(offer(&model, "zzz"), []);
+    assert_eq!(nothing(&model, "zzz"), "no action is called that");
+    keys(&mut model, "1");
+    model.runs = Some(Vec::new());
+    model.arrange_runs(None);
+    assert_eq!(nothing(&model, "delete-runs"), "delete-runs: not now");
+}
+
+#[test]
+fn esc_closes_what_is_open_and_takes_toasts_alone_where_nothing_is() {
+    let mut model = hosting();
+    keys(&mut model, "2 j space");
+    model.say(Level::Info, "hello");
+    keys(&mut model, "?");
+    keys(&mut model, "esc");
+    assert!(model.overlays.is_empty() && model.toasts.standing().next().is_some(), "what is on top first");
+    keys(&mut model, "esc");
+    assert!(model.toasts.standing().next().is_none() && !model.layers().unwrap().staged().is_empty());
+    keys(&mut model, "esc");
+    assert!(model.layers().unwrap().staged().is_empty());
+}
+
+#[test]
 fn toasts_fall_after_a_while_and_stay_in_the_messages() {
     let mut model = model();
     model.say(Level::Info, "hello");
-    update(&mut model, Message::Now(NOW + 4_999));
-    assert_eq!(model.standing_toasts().count(), 1);
-    update(&mut model, Message::Now(NOW + 5_000));
-    assert_eq!((model.standing_toasts().count(), model.toasts.len()), (0, 1));
+    update(&mut model, Message::Now(NOW + 1_699));
+    assert_eq!(model.toasts.standing().count(), 1);
+    update(&mut model, Message::Now(NOW + 1_700));
+    assert_eq!((model.toasts.standing().count(), model.toasts.len()), (0, 1));
     assert!(!model.wants_ticks(), "an idle screen asks for no wake-up");
 }
 

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::Model;
 use crate::app::charts::{Axis, Chart, Charts, Drag, Grid};
-use crate::app::format::{duration, number, of_metric};
+use crate::app::format::{duration, is_part, number, of_metric};
 use crate::app::pointer::Target;
 use crate::app::run_view::RunView;
 use crate::core::series::Series;
@@ -106,6 +106,7 @@ fn one<'a>(
         band: band.map(|(from, to)| (axis.of_step(view, from), axis.of_step(view, to))),
         marks: marks(axis, view, chart, look),
         number: of_metric(chart.metrics.first().map_or("", String::as_str)),
+        limits: chart.metrics.iter().all(|m| is_part(m)).then_some((0.0, 1.0)),
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Chart<'a> {
     pub marks: Vec<Mark>,
     /// How its values are written.
     pub number: fn(f64) -> String,
+    /// Least and largest value that it can have, where there are such.
+    pub limits: Option<(f64, f64)>,
 }
 
 /// Cells of the values beside a chart.
@@ -85,7 +87,7 @@ impl Chart<'_> {
         let mut dots = Dots::new(plot, look.glyphs.chart);
         let columns: Vec<Columns> = self.curves.iter().map(|c| self.columns(c, dots.width)).collect();
         let ranges = columns.iter().flat_map(|c| c.behind.iter().chain([&c.curve])).map(Vec::as_slice);
-        let Some(scale) = Scale::of(ranges, self.log, self.cut_outliers) else {
+        let Some(scale) = Scale::of(ranges, self.log, self.cut_outliers).map(|s| s.within(self.limits)) else {
             let empty = self.curves.iter().all(|c| c.series.is_empty());
             let text = match (empty, self.log) {
                 (true, _) => "no values yet",
@@ -273,6 +275,7 @@ mod tests {
             band: None,
             marks: vec![mark],
             number: crate::app::format::number,
+            limits: None,
         };
         terminal
             .draw(|f| {
@@ -289,6 +292,7 @@ mod tests {
                 band: None,
                 marks: Vec::new(),
                 number: crate::app::format::number,
+                limits: None,
                 ..chart_ends(&chart)
             };
             let mut other = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -310,6 +314,7 @@ mod tests {
             band: None,
             marks: Vec::new(),
             number: crate::app::format::number,
+            limits: None,
             x: chart.x,
             ends: chart.ends.clone(),
             log: chart.log,

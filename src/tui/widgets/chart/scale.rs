@@ -42,6 +42,16 @@ impl Scale {
         Some(Self { log, low, high, cut })
     }
 
+    /// No further than values can go; those that lie beyond all the same are shown.
+    #[must_use]
+    pub fn within(self, limits: Option<(f64, f64)>) -> Self {
+        let Some((least, most)) = limits.filter(|_| !self.log) else { return self };
+        // The room around a flat line is all that may lie outside.
+        let middle = f64::midpoint(self.low, self.high);
+        let (low, high) = (self.low.max(least.min(middle)), self.high.min(most.max(middle)));
+        if low < high { Self { low, high, ..self } } else { self }
+    }
+
     /// Where a value lies, 0 at the bottom to 1 at the top, beyond where it is cut off.
     pub fn part(&self, value: f64) -> f64 {
         let value = match self.log {
@@ -126,6 +136,16 @@ mod tests {
         assert!((s.part(1.0) - 0.5).abs() < 1e-12 && s.part(0.0) < 0.0);
         let none = Series::from_points([(0.0, -1.0), (1.0, 0.0)]);
         assert_eq!(Scale::of([&none.columns(&[0.0, 1.0])[..]], true, true), None);
+    }
+
+    #[test]
+    fn a_part_of_a_whole_has_no_more_than_all_on_its_scale() {
+        let load = Some((0.0, 1.0));
+        let full = scale([1.0, 1.0], false, true).within(load);
+        assert_eq!((full.value(1.0), full.part(1.0)), (1.0, 1.0));
+        assert_eq!(scale([0.0, 0.0], false, true).within(load).value(0.0), 0.0);
+        assert_eq!(scale([0.2, 0.8], false, true).within(load), scale([0.2, 0.8], false, true));
+        assert_eq!(scale([3.0, 3.0], false, true).within(load).part(3.0), 1.0, "what cannot be is shown all the same");
     }
 
     #[test]
