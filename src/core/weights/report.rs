@@ -64,7 +64,7 @@ impl LoadReport {
             parts.insert(0, "no tensor matches".into());
         }
         let hint = match self.hints.as_slice() {
-            [] if self.mismatched.is_empty() => {
+            [] if self.mismatched.is_empty() && !self.matched.is_empty() => {
                 "; load what fits with model.load.strict = false, or use model.load.drop and rename".to_owned()
             }
             [] => "; is it another model's file? model.load.drop leaves tensors out".to_owned(),
