@@ -36,9 +36,18 @@ std::vector<Tensor> list(Tensor* const* tensors, size_t n) {
   return out;
 }
 
-// c10d keeps a record of what groups do (its flight recorder) in maps of the process that no lock guards: ranks that
-// are threads of one process break them now and then. It is read in Python alone, and a size of 0 turns it off.
-__attribute__((constructor)) void no_flight_recorder() { setenv("TORCH_FR_BUFFER_SIZE", "0", 1); }
+// What c10d reads from the environment, set before any thread is there: nobody may read it while it is written.
+__attribute__((constructor)) void set_environment() {
+  // c10d keeps a record of what groups do (its flight recorder) in maps of the process that no lock guards: ranks that
+  // are threads of one process break them now and then. It is read in Python alone, and a size of 0 turns it off.
+  setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
+  // Where a group over NCCL fails, its communicators end and the process does not: it has a checkpoint to name and a
+  // terminal to restore (PyTorch's defaults are to abort it, and to throw in a thread where nobody catches). Whether ranks
+  // live is watched over elsewhere. A user's own settings stand.
+  setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2", /*overwrite=*/0);
+  setenv("TORCH_NCCL_ENABLE_MONITORING", "0", /*overwrite=*/0);
+  setenv("TORCH_NCCL_RETHROW_CUDA_ERRORS", "0", /*overwrite=*/0);
+}
 
 // `fl_nccl_add` of nccl.cpp, once its library is loaded.
 char* (*add_nccl)(Group*, StorePtr*, int, int64_t) = nullptr;

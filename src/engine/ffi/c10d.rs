@@ -253,6 +253,15 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(20);
 
+    #[test]
+    fn what_c10d_reads_from_the_environment_is_set_before_anything_runs() {
+        let set = |name: &str| std::env::var(format!("TORCH_{name}")).unwrap();
+        assert_eq!(set("FR_BUFFER_SIZE"), "0");
+        for name in ["NCCL_ASYNC_ERROR_HANDLING", "NCCL_ENABLE_MONITORING", "NCCL_RETHROW_CUDA_ERRORS"] {
+            assert!(!set(name).is_empty(), "{name}");
+        }
+    }
+
     /// Runs `body` as `size` ranks on threads.
     fn ranks<T: Send + 'static>(size: usize, body: fn(Group) -> T) -> Vec<T> {
         let store = Arc::new(Store::local().unwrap());

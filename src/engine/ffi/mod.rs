@@ -7,6 +7,7 @@
 
 pub mod c10d;
 mod c10d_raw;
+pub mod exit;
 pub mod memory;
 pub mod nccl;
 pub mod precision;

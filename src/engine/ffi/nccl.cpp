@@ -1,8 +1,6 @@
 // PyTorch's back end over NCCL for a group's tensors on GPUs. A library of its own (build.rs), since it is linked to
 // libtorch_cuda.so, which not every machine has: it is loaded at run time, after that one.
 
-#include <cstdlib>
-
 #include "c10d.h"
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -10,14 +8,11 @@
 
 extern "C" {
 
-// What a group exchanges of the memory of GPU `device` goes over NCCL from now on. Waits for all ranks.
+// What a group exchanges of the memory of GPU `device` goes over NCCL from now on. Waits for all ranks. How it fails is set
+// in c10d.cpp (`set_environment`).
 char* fl_nccl_add(fl::Group* group, fl::StorePtr* store, int device, int64_t timeout) {
   return fl::guarded([&] {
     using Nccl = c10d::ProcessGroupNCCL;
-    // Where a group fails, its communicators end and the process does not: it has a checkpoint to name (PyTorch's default
-    // is to abort it). Whether ranks live is watched over elsewhere. A user's own settings stand.
-    setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2", /*overwrite=*/0);
-    setenv("TORCH_NCCL_ENABLE_MONITORING", "0", /*overwrite=*/0);
     auto options = Nccl::Options::create();
     options->timeout = fl::ms(timeout);
     // Gloo's keys are in the store already.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::line::Caller;
 use super::nccl::Brakes;
 use super::wire::Frame;
+use crate::engine::ffi::exit;
 
 /// How long rank 0 may take to notice by itself, before the loss is said.
 const GRACE: Duration = Duration::from_secs(10);
@@ -131,10 +132,10 @@ impl Alarm {
     }
 }
 
-/// Ends the process as failed.
+/// Ends the process as failed, while another thread may wait inside libtorch.
 pub fn end(words: &str) -> ! {
     let _ = writeln!(std::io::stderr(), "error: {words}");
-    std::process::exit(1)
+    exit::at_once(1)
 }
 
 #[cfg(test)]
