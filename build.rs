@@ -44,6 +44,7 @@ fn main() {
 }
 
 struct Libtorch {
+    root: PathBuf,
     lib: PathBuf,
     include: PathBuf,
 }
@@ -73,7 +74,8 @@ fn find_libtorch() -> Result<Libtorch, String> {
             ));
         }
     }
-    Ok(Libtorch { lib, include: part("LIBTORCH_INCLUDE").join("include") })
+    let include = part("LIBTORCH_INCLUDE").join("include");
+    Ok(Libtorch { root, lib, include })
 }
 
 /// The RPATH of binaries, tests, benches and examples.
@@ -99,7 +101,19 @@ fn compile_shim(libtorch: &Libtorch) {
 fn compile_nccl(libtorch: &Libtorch) {
     let source = Path::new(FOLDER).join("nccl.cpp");
     println!("cargo::rerun-if-changed={}", source.display());
-    let Some(headers) = cuda_headers(&libtorch.include) else { return };
+    let headers = match cuda_headers(libtorch) {
+        Ok(headers) => headers,
+        Err(missing) => {
+            // Beside the real file, as the program looks for it.
+            let real = libtorch.lib.join("libtorch_cpu.so").canonicalize().unwrap_or_default();
+            if real.with_file_name("libtorch_cuda.so").exists() {
+                println!(
+                    "cargo::warning=NCCL is left out ({missing} is missing; `make cuda` fetches headers): several GPUs will talk by Gloo"
+                );
+            }
+            return;
+        }
+    };
     let mut compiler = compiler(libtorch);
     compiler.define("USE_CUDA", None).define("USE_C10D_NCCL", None);
     for folder in headers {
@@ -119,21 +133,28 @@ fn compile_nccl(libtorch: &Libtorch) {
     }
 }
 
-/// The header folders of CUDA and NCCL, where all that is needed is there.
-fn cuda_headers(include: &Path) -> Option<Vec<PathBuf>> {
-    // `site-packages/torch/include`, as it is behind the links.
-    let include = include.canonicalize().ok()?;
-    let site = include.parent().filter(|torch| torch.ends_with("torch"))?.with_file_name("nvidia");
-    let there = std::fs::read_dir(&site).ok()?;
-    // Not of a folder that is missing: cargo would take it as changed each time.
-    println!("cargo::rerun-if-changed={}", site.display());
-    let mut folders: Vec<PathBuf> = there.flatten().map(|e| e.path().join("include")).collect();
+/// The header folders of CUDA and NCCL, or the header that is in none of them.
+fn cuda_headers(libtorch: &Libtorch) -> Result<Vec<PathBuf>, &'static str> {
+    // `site-packages/nvidia` beside `site-packages/torch/include`, as that is behind the links; and what the set-up has put
+    // into the link folder of a PyTorch that lacks some.
+    let include = libtorch.include.canonicalize().unwrap_or_default();
+    let beside = include.parent().filter(|torch| torch.ends_with("torch")).map(|torch| torch.with_file_name("nvidia"));
+    let mut folders = Vec::new();
+    for place in beside.into_iter().chain([libtorch.root.join("nvidia")]) {
+        let Ok(there) = std::fs::read_dir(&place) else { continue };
+        // Not of a folder that is missing: cargo would take it as changed each time.
+        println!("cargo::rerun-if-changed={}", place.display());
+        folders.extend(there.flatten().map(|e| e.path().join("include")));
+    }
     folders.sort();
     folders.extend(folders.clone().iter().map(|f| f.join("cccl")));
     folders.retain(|f| f.is_dir());
     let needed =
         ["nccl.h", "cuda_runtime.h", "crt/host_config.h", "nv/target", "cublas_v2.h", "cusparse.h", "cusolverDn.h"];
-    needed.iter().all(|header| folders.iter().any(|f| f.join(header).is_file())).then_some(folders)
+    match needed.into_iter().find(|header| !folders.iter().any(|f| f.join(header).is_file())) {
+        Some(missing) => Err(missing),
+        None => Ok(folders),
+    }
 }
 
 /// A compiler with the flags with which torch-sys compiles its own.

@@ -11,6 +11,8 @@ The cache folder is FROSTLINE_LIBTORCH_CACHE, else XDG_CACHE_HOME/frostline, els
     libtorch-2.11.0-x86_64/link/   lib, include, build-version: links into site/, without the CUDA
                                    back end, which the program loads at run time where it is
     borrowed-<hash>/               the same links, into a libtorch that somebody else installed
+    cuda-headers-2.11.0-x86_64/    headers that the back end over NCCL needs and such a libtorch lacks,
+                                   which `nvidia` in the link folder leads to
 
 `.libtorch` and the RPATH of the programs name such a link folder. Python 3.8, no packages.
 """
@@ -31,6 +33,8 @@ from pathlib import Path
 
 VERSION = "2.11.0"
 PROJECT = Path(__file__).resolve().parent.parent
+# Of those that build.rs asks for, the ones that PyTorch's own dependencies do not bring, and the wheels that do.
+CUDA_HEADERS = {"crt/host_config.h": "nvidia-cuda-crt", "nv/target": "nvidia-cuda-cccl"}
 WHEEL_LISTS = {"cpu": "libtorch-cpu.txt", "cuda": "libtorch-cuda.txt"}
 # Bytes free that a fetch needs at its worst moment: the largest wheel beside what is unpacked.
 ROOM = {"cpu": 1_300_000_000, "cuda": 5_500_000_000}
@@ -403,6 +407,58 @@ def folder_size(folder):
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
 
 
+# ---------------------------------------------------------------- the back end over NCCL
+
+
+def missing_headers(link):
+    """The names of the wheels whose headers are neither beside the libtorch behind `link` nor in `link`/nvidia."""
+    places = (link.joinpath("include").resolve().parent.with_name("nvidia"), link / "nvidia")
+    folders = [f for place in places for pattern in ("*/include", "*/include/cccl") for f in place.glob(pattern)]
+    return [wheel for header, wheel in CUDA_HEADERS.items() if not any((f / header).is_file() for f in folders)]
+
+
+def add_headers(link):
+    """Gives a link folder the headers that its libtorch lacks, so that the back end over NCCL can be compiled."""
+    missing = missing_headers(link)
+    if not missing:
+        return
+    runtime = link.joinpath("include").resolve().parent.with_name("nvidia") / "cu13/include/cuda_runtime.h"
+    if not runtime.is_file():
+        # Of another CUDA, or no wheel at all: headers of 13.0 beside it would not do.
+        say(f"NCCL is left out, and several GPUs will talk by Gloo: no {runtime}; `make cuda FETCH=1` fetches a copy that has it")
+        return
+    shared = cache_folder() / f"cuda-headers-{VERSION}-{machine()}"
+    with locked(shared.name):
+        for name, requirement in wheels("cuda"):
+            wheel = name.split("==")[0]
+            if wheel not in missing:
+                continue
+            if not (shared / name).exists():
+                say(f"fetching {name}: headers for NCCL, which the PyTorch in use lacks")
+                stage = shared / f"{name}.partial"
+                unpack(download(pip_command(), requirement, stage / "wheel"), stage / "site", "cuda")
+                os.replace(stage / "site", shared / name)
+                shutil.rmtree(stage)
+            place = link / "nvidia" / wheel
+            place.parent.mkdir(exist_ok=True)
+            if not os.path.lexists(place):
+                place.symlink_to(shared / name / "nvidia/cu13")
+    # build.rs watches this file.
+    os.utime(link / "build-version")
+
+
+def provide_headers(link, options, chosen_before):
+    """Headers for NCCL where they are of use; without a word from the user the first time alone, since it costs a while offline."""
+    if not has_cuda(link) or options.cpu or not (options.cuda or (driver_is_present() and not chosen_before)):
+        return
+    try:
+        add_headers(link)
+    except SetupError as error:
+        if options.cuda:
+            raise
+        say(f"without NCCL for now, since {error}; `make cuda` tries again")
+
+
 # ---------------------------------------------------------------- the choice
 
 
@@ -447,7 +503,9 @@ def main():
     options = parser.parse_args()
     try:
         link = choose(options)
+        chosen_before = same_folder(PROJECT / ".libtorch", link)
         point_project_at(link)
+        provide_headers(link, options, chosen_before)
     except SetupError as error:
         say(f"error: {error}")
         return 1
