@@ -19,7 +19,7 @@ PYTHON_REF := $(or $(FROSTLINE_PYTHON),.python-ref/bin/python)
 SETUP = LIBTORCH='$(USER_LIBTORCH)' sh scripts/setup.sh $(if $(FETCH),--fetch)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cuda python build run demo test check bench pictures gpu-check fixtures install clean
+.PHONY: help setup cuda python build run demo test check bench pictures gpu-check gpu-bundle fixtures install clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,9 +59,11 @@ bench: setup python ## time the trainer, several ranks, frozen steps, freeze pla
 pictures: build ## make the README's pictures again, from real screens
 	$(CARGO) run --release $(CARGO_FLAGS) --example pictures
 
-gpu-check: build ## check on the GPU what the tests cannot check without one (PYTHON=… has PyTorch 2.11 for CUDA)
-	$(CARGO) build --release $(CARGO_FLAGS) --example throughput
-	CARGO_TARGET_DIR='$(TARGET_DIR)' python3 -B scripts/gpu_checks.py $(if $(PYTHON),--python '$(PYTHON)')
+gpu-check: gpu-bundle ## check on the GPU what the tests cannot check without one (PYTHON=… has PyTorch 2.11 for CUDA)
+	python3 -B scripts/gpu_checks.py --bin '$(TARGET_DIR)/gpu-bundle' $(if $(PYTHON),--python '$(PYTHON)')
+
+gpu-bundle: setup ## put these checks into one folder, for a machine with a GPU and without Rust (docs/gpu.md)
+	@CARGO='$(CARGO)' sh scripts/gpu_bundle.sh '$(TARGET_DIR)' $(CARGO_FLAGS)
 
 fixtures: python ## write the reference fixtures again, with Python's PyTorch
 	$(PYTHON_REF) scripts/fixtures.py
