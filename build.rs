@@ -13,6 +13,8 @@ const SHIM: &[&str] = &[
     "shim.cpp",
     "precision.cpp",
     "memory.cpp",
+    "transfer.cpp",
+    "kept.cpp",
     "script_load.cpp",
     "script_run.cpp",
     "script_describe.cpp",

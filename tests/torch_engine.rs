@@ -269,12 +269,31 @@ fn a_step_with_nan_is_not_applied_and_the_parameters_are_named() {
         step(&mut *l, 0);
         let before = params(&mut *l);
         l.step(&StepInput { clip_grad_norm: Some(1.0), ..input(1, &[poisoned()]) }).unwrap();
-        assert!(!l.drain(true).unwrap()[0].applied);
-        assert!(l.non_finite().unwrap().contains(&l.tree().parameters[0].name.clone()));
+        let report = l.drain(true).unwrap().pop().unwrap();
+        assert!(!report.applied && report.non_finite.contains(&l.tree().parameters[0].name));
         // Under `stop` nothing after it is applied either, however late the report is read.
         l.step(&input(2, &[batch(2)])).unwrap();
         assert!(!l.drain(true).unwrap()[0].applied);
         assert!(params(&mut *l) == before, "{arch} {spec}: state changed");
+    }
+}
+
+#[test]
+fn the_parameters_that_are_named_are_those_of_the_reported_step() {
+    // A large model and a small one: their norms are taken in different ways.
+    for arch in ["mlp", "resnet8"] {
+        let mut r = recipe(arch);
+        r.model.width = 32;
+        let mut l = learner(&r);
+        for (n, b) in [batch(0), poisoned(), batch(2)].into_iter().enumerate() {
+            l.step(&StepInput { on_nan: OnNan::Skip, ..input(n as u64, &[b]) }).unwrap();
+        }
+        // The gradients at hand are the last step's by now.
+        let reports = l.drain(true).unwrap();
+        let named: Vec<usize> = reports.iter().map(|r| r.non_finite.len()).collect();
+        assert_eq!(named, [0, l.tree().parameters.len(), 0], "{arch}");
+        let names: Vec<&String> = l.tree().parameters.iter().map(|p| &p.name).collect();
+        assert!(reports[1].non_finite.iter().eq(names));
     }
 }
 

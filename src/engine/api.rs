@@ -148,6 +148,9 @@ pub struct StepReport {
     pub applied: bool,
     /// With loss scaling alone.
     pub loss_scale: Option<LossScale>,
+    /// Where that is why it was not applied: names of the parameters whose gradient was not finite. None where the loss
+    /// alone was not.
+    pub non_finite: Vec<String>,
 }
 
 /// Loss scaling in one step.
@@ -285,12 +288,10 @@ pub trait Learner: Send {
     }
     /// Puts a resolved freeze plan into force between two steps. Keeps the optimizer state of all parameters.
     fn apply_freeze(&mut self, plan: &Resolution) -> Result<(), EngineError>;
-    /// Forward, backward and update in train mode. On a GPU the report may come later, from [`Learner::drain`].
+    /// Forward, backward and update in train mode. On a GPU the report comes a step or two later, from [`Learner::drain`].
     fn step(&mut self, input: &StepInput<'_>) -> Result<(), EngineError>;
     /// Reports of finished steps, in order; all of them when `wait`.
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>, EngineError>;
-    /// Names of parameters whose last gradient was not finite.
-    fn non_finite(&mut self) -> Result<Vec<String>, EngineError>;
     /// One forward and backward in train mode that changes nothing: no parameter, buffer or optimizer state. Gives the
     /// L2 norm of each parameter's gradient, in the tree's order; `None` where no gradient reaches it.
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError>;

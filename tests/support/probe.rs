@@ -178,9 +178,6 @@ impl Learner for Probed {
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>, EngineError> {
         self.inner.drain(wait)
     }
-    fn non_finite(&mut self) -> Result<Vec<String>, EngineError> {
-        self.inner.non_finite()
-    }
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {
         self.inner.probe(batch)
     }

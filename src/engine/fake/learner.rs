@@ -23,7 +23,6 @@ pub struct FakeLearner {
     recipe: Recipe,
     quirks: Quirks,
     reports: VecDeque<StepReport>,
-    bad: Vec<String>,
     /// A bad step under `on_nan = "stop"`: nothing is applied any more.
     halted: bool,
     /// The gradients are those of a step under the plan in force.
@@ -42,8 +41,8 @@ impl FakeLearner {
         let groups = groups(&recipe.optimizer, &tree).map_err(|e| EngineError::Refused(e.to_string()))?;
         let reports = VecDeque::new();
         let recipe = recipe.clone();
-        let (bad, halted, stepped, peak) = (Vec::new(), false, false, None);
-        Ok(Self { net, tree, slots, groups, recipe, quirks, reports, bad, halted, stepped, peak })
+        let (halted, stepped, peak) = (false, false, None);
+        Ok(Self { net, tree, slots, groups, recipe, quirks, reports, halted, stepped, peak })
     }
 
     /// As an allocator would say it.
@@ -200,16 +199,14 @@ impl Learner for FakeLearner {
                 (block.mean, block.var, block.tracked) = (mean, var, tracked);
             }
         }
-        if !bad.is_empty() && !self.halted {
-            self.halted = input.on_nan == OnNan::Stop;
-            self.bad = bad;
-        }
+        self.halted |= !bad.is_empty() && input.on_nan == OnNan::Stop;
         self.reports.push_back(StepReport {
             step: input.step,
             loss: f64::from(loss),
             grad_norm: norm,
             applied,
             loss_scale: None,
+            non_finite: if applied { Vec::new() } else { bad },
         });
         Ok(())
     }
@@ -218,10 +215,6 @@ impl Learner for FakeLearner {
         let keep = if wait { 0 } else { self.quirks.lag };
         let ready = self.reports.len().saturating_sub(keep);
         Ok(self.reports.drain(..ready).collect())
-    }
-
-    fn non_finite(&mut self) -> Result<Vec<String>, EngineError> {
-        Ok(self.bad.clone())
     }
 
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>, EngineError> {

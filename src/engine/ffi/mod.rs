@@ -1,5 +1,5 @@
 //! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
-//! layouts, [`memory`], [`script`] over TorchScript, [`c10d`] over PyTorch's distributed engine, and [`nccl`], its part for GPUs.
+//! layouts, [`transfer`] between host and device, [`kept`] values, [`memory`], [`script`] over TorchScript, [`c10d`] over PyTorch's distributed engine, and [`nccl`], its part for GPUs.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
@@ -8,12 +8,14 @@
 pub mod c10d;
 mod c10d_raw;
 pub mod exit;
+pub mod kept;
 pub mod memory;
 pub mod nccl;
 pub mod precision;
 mod raw;
 pub mod script;
 mod script_raw;
+pub mod transfer;
 
 use std::ffi::{CStr, CString, c_char};
 
@@ -101,16 +103,8 @@ pub fn zero_grad(params: &TensorList) -> Result<()> {
     check(unsafe { raw::fl_zero_grad(params.at(), params.len()) })
 }
 
-/// Which parameters have a gradient that is not finite.
-pub fn non_finite(params: &TensorList) -> Result<Vec<bool>> {
-    let mut out = vec![0u8; params.len()];
-    // SAFETY: `out` has one byte a parameter.
-    check(unsafe { raw::fl_non_finite(params.at(), params.len(), out.as_mut_ptr()) })?;
-    Ok(out.into_iter().map(|b| b != 0).collect())
-}
-
 /// Global gradient norm into `norm`, finite check into `found_inf`, clipping in place (`clip` 0: none).
-/// `sticky` keeps a 1 that is in `found_inf` already.
+/// `sticky` keeps a 1 that is in `found_inf` already. Gives the norm of each gradient.
 pub fn check_and_clip(
     params: &TensorList,
     loss: &Tensor,
@@ -118,25 +112,17 @@ pub fn check_and_clip(
     sticky: bool,
     norm: &Tensor,
     found_inf: &Tensor,
-) -> Result<()> {
-    // SAFETY: valid tensors; all parameters in the list have gradients (the optimizer keeps it so).
+) -> Result<Tensor> {
+    let mut each = std::ptr::null_mut();
+    let sticky = sticky.into();
+    // SAFETY: valid tensors; all parameters in the list have gradients (the optimizer keeps it so). `each` receives a new
+    // owned tensor on success.
     check(unsafe {
-        raw::fl_check_and_clip(params.at(), params.len(), ptr(loss), clip, sticky.into(), ptr(norm), ptr(found_inf))
-    })
-}
-
-/// Copies each tensor of `from` into its twin in `to`; with a condition only where that scalar is not 0.
-pub fn copy_all(from: &TensorList, to: &TensorList, condition: Option<&Tensor>) -> Result<()> {
-    if from.len() != to.len() {
-        return Err(ShimError("lists of different lengths".to_owned()));
-    }
-    // SAFETY: both lists are valid and of one length.
-    check(unsafe {
-        match condition {
-            None => raw::fl_copy_all(from.at(), to.at(), from.len()),
-            Some(c) => raw::fl_copy_all_where(ptr(c), from.at(), to.at(), from.len()),
-        }
-    })
+        let (n, loss, norm, found_inf) = (params.len(), ptr(loss), ptr(norm), ptr(found_inf));
+        raw::fl_check_and_clip(params.at(), n, loss, clip, sticky, norm, found_inf, &raw mut each)
+    })?;
+    // SAFETY: the shim made it with `new`, which is what tch frees.
+    Ok(unsafe { Tensor::from_ptr(each.cast()) })
 }
 
 /// Adds 1 to each step counter, or nothing where `found_inf` is 1.

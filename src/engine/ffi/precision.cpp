@@ -1,5 +1,6 @@
 // Number formats and memory layout: autocast, loss scaling for float16, channels_last, cuDNN's choice of algorithms.
 
+#include <memory>
 #include <vector>
 
 #include "shim.h"
@@ -68,21 +69,23 @@ char* fl_scaler_judge(const Tensor* loss, const Tensor* scale, const Tensor* ove
   });
 }
 
-// The scale of the next step: halved after an overflow, doubled after 2000 steps without one. Nothing changes where
-// `hold` (null: never) is 1.
-char* fl_scaler_update(Tensor* scale, Tensor* growth, const Tensor* overflow, const Tensor* hold) {
+// Scale and growth of the next step, as new tensors: the scale is halved after an overflow, doubled after 2000 steps without
+// one. Both are as before where `hold` (null: never) is 1.
+char* fl_scaler_next(const Tensor* scale, const Tensor* growth, const Tensor* overflow, const Tensor* hold,
+                     Tensor** next_scale, Tensor** next_growth) {
   return guarded([&] {
     at::NoGradGuard guard;
-    if (hold == nullptr) {
-      at::_amp_update_scale_(*scale, *growth, *overflow, kGrowth, kBackoff, kInterval);
-      return;
-    }
-    auto held = hold->ne(0);
     auto next = scale->clone();
     auto count = growth->clone();
     at::_amp_update_scale_(next, count, *overflow, kGrowth, kBackoff, kInterval);
-    scale->copy_(at::where(held, *scale, next));
-    growth->copy_(at::where(held, *growth, count));
+    if (hold != nullptr) {
+      const auto held = hold->ne(0);
+      next = at::where(held, *scale, next);
+      count = at::where(held, *growth, count);
+    }
+    auto made = std::make_unique<Tensor>(std::move(next));
+    *next_growth = new Tensor(std::move(count));
+    *next_scale = made.release();
   });
 }
 

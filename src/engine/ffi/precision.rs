@@ -69,11 +69,19 @@ pub fn judge(of: &Judged<'_>, careful: bool, found: &Tensor, skip: &Tensor) -> R
     })
 }
 
-/// The scale of the next step. Nothing changes where `hold` is 1.
-pub fn update_scale(scale: &Tensor, growth: &Tensor, overflow: &Tensor, hold: Option<&Tensor>) -> Result<()> {
+/// Scale and growth of the next step; as they are where `hold` is 1.
+pub fn next_scale(
+    scale: &Tensor,
+    growth: &Tensor,
+    overflow: &Tensor,
+    hold: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
     let hold = hold.map_or(std::ptr::null_mut(), ptr);
-    // SAFETY: valid scalars; null means none.
-    check(unsafe { raw::fl_scaler_update(ptr(scale), ptr(growth), ptr(overflow), hold) })
+    let (mut next, mut count) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: valid scalars, null means none; both receive a new owned tensor on success.
+    check(unsafe { raw::fl_scaler_next(ptr(scale), ptr(growth), ptr(overflow), hold, &raw mut next, &raw mut count) })?;
+    // SAFETY: the shim made them with `new`, which is what tch frees.
+    Ok(unsafe { (Tensor::from_ptr(next.cast()), Tensor::from_ptr(count.cast())) })
 }
 
 /// Lays the 4-d ones of these tensors out as NHWC, in place.

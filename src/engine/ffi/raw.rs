@@ -6,6 +6,10 @@ use std::ffi::{c_char, c_int, c_void};
 pub type T = *mut c_void;
 /// `at::Generator*`.
 pub type G = *mut c_void;
+/// Kept values.
+pub type K = *mut c_void;
+/// Numbers on their way.
+pub type A = *mut c_void;
 /// A meter of memory, freed when it is stopped.
 pub type M = *mut c_void;
 /// A message to free, or null.
@@ -15,11 +19,36 @@ unsafe extern "C" {
     pub fn fl_free_text(text: *mut c_char);
     pub fn fl_has_grad(params: *const T, n: usize, out: *mut u8) -> E;
     pub fn fl_zero_grad(params: *const T, n: usize) -> E;
-    pub fn fl_non_finite(params: *const T, n: usize, out: *mut u8) -> E;
-    pub fn fl_check_and_clip(params: *const T, n: usize, loss: T, clip: f64, sticky: c_int, norm: T, found_inf: T)
-    -> E;
-    pub fn fl_copy_all(from: *const T, to: *const T, n: usize) -> E;
-    pub fn fl_copy_all_where(condition: T, from: *const T, to: *const T, n: usize) -> E;
+    #[allow(clippy::too_many_arguments)]
+    pub fn fl_check_and_clip(
+        params: *const T,
+        n: usize,
+        loss: T,
+        clip: f64,
+        sticky: c_int,
+        norm: T,
+        found_inf: T,
+        each: *mut T,
+    ) -> E;
+    pub fn fl_kept_new(tensors: *const T, n: usize, plain: c_int, out: *mut K) -> E;
+    pub fn fl_kept_free(kept: K);
+    pub fn fl_kept_keep(kept: K) -> E;
+    pub fn fl_kept_restore(kept: K, condition: T) -> E;
+    #[allow(clippy::too_many_arguments)]
+    pub fn fl_upload(
+        values: *const c_void,
+        bytes: usize,
+        sizes: *const i64,
+        dims: usize,
+        whole: c_int,
+        cuda: c_int,
+        nhwc: c_int,
+        out: *mut T,
+    ) -> E;
+    pub fn fl_arrival_start(scalars: *const T, n: usize, more: T, direct: c_int, out: *mut A) -> E;
+    pub fn fl_arrival_ready(arrival: A, ready: *mut c_int) -> E;
+    pub fn fl_arrival_wait(arrival: A, out: *mut f32, n: usize) -> E;
+    pub fn fl_arrival_free(arrival: A);
     pub fn fl_advance_steps(steps: *const T, n: usize, found_inf: T) -> E;
     #[allow(clippy::too_many_arguments)]
     pub fn fl_adam(
@@ -64,7 +93,7 @@ unsafe extern "C" {
     pub fn fl_autocast(device: *const c_char, half: c_int, on: c_int) -> E;
     pub fn fl_scaler_unscale(params: *const T, n: usize, scale: T, overflow: T) -> E;
     pub fn fl_scaler_judge(loss: T, scale: T, overflow: T, before: T, careful: c_int, found: T, skip: T) -> E;
-    pub fn fl_scaler_update(scale: T, growth: T, overflow: T, hold: T) -> E;
+    pub fn fl_scaler_next(scale: T, growth: T, overflow: T, hold: T, next_scale: *mut T, next_growth: *mut T) -> E;
     pub fn fl_channels_last(tensors: *const T, n: usize) -> E;
     pub fn fl_laid_out_like(values: T, like: T, out: *mut T) -> E;
     pub fn fl_cudnn_benchmark(on: c_int) -> E;

@@ -14,6 +14,7 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
@@ -68,26 +69,18 @@ char* fl_zero_grad(Tensor* const* params, size_t n) {
   });
 }
 
-// Writes 1 for each parameter whose gradient has a value that is not finite.
-char* fl_non_finite(Tensor* const* params, size_t n, uint8_t* out) {
-  return guarded([&] {
-    for (size_t i = 0; i < n; ++i) {
-      const auto& g = params[i]->grad();
-      out[i] = g.defined() && !at::isfinite(g).all().item<bool>() ? 1 : 0;
-    }
-  });
-}
-
 // Global L2 norm of the gradients (`norm`, a float scalar on their device, overwritten), the finite check into
 // `found_inf` (1 where the norm or the loss is not finite; `sticky` keeps a 1 that is there) and, for clip > 0,
-// scaling as torch.nn.utils.clip_grad_norm_ does it: factor min(1, clip / (norm + 1e-6)). Gradients that are not
-// finite are left as they are, so that they can be named.
+// scaling as torch.nn.utils.clip_grad_norm_ does it: factor min(1, clip / (norm + 1e-6)). Gradients are left as they are
+// where one is not finite. `each` receives a new tensor: the norm of each gradient, a float vector beside `norm`.
 char* fl_check_and_clip(Tensor* const* params, size_t n, const Tensor* loss, double clip, int sticky, Tensor* norm,
-                        Tensor* found_inf) {
+                        Tensor* found_inf, Tensor** each) {
   return guarded([&] {
     at::NoGradGuard guard;
     auto grads = gradients(params, n);
     if (plain_float_on_cpu(grads)) {
+      Tensor own(at::detail::empty_cpu({static_cast<int64_t>(n)}, at::kFloat));
+      float* norms = own.mutable_data_ptr<float>();
       double sum = 0.0;
       for (const auto& g : grads) {
         const float* v = g.const_data_ptr<float>();
@@ -98,7 +91,9 @@ char* fl_check_and_clip(Tensor* const* params, size_t n, const Tensor* loss, dou
         for (; i + 4 <= count; i += 4)
           for (int k = 0; k < 4; ++k) part[k] += static_cast<double>(v[i + k]) * v[i + k];
         for (; i < count; ++i) part[0] += static_cast<double>(v[i]) * v[i];
-        sum += (part[0] + part[1]) + (part[2] + part[3]);
+        const double of_this = (part[0] + part[1]) + (part[2] + part[3]);
+        *norms++ = static_cast<float>(std::sqrt(of_this));
+        sum += of_this;
       }
       const float total = static_cast<float>(std::sqrt(sum));
       const bool finite = std::isfinite(total) && std::isfinite(loss->item<float>());
@@ -115,10 +110,11 @@ char* fl_check_and_clip(Tensor* const* params, size_t n, const Tensor* loss, dou
           }
         }
       }
+      *each = new Tensor(std::move(own));
       return;
     }
-    auto norms = at::_foreach_norm(grads, 2);
-    auto total = at::linalg_vector_norm(at::stack(norms), 2).to(at::kFloat);
+    const auto norms = at::stack(at::_foreach_norm(grads, 2));
+    const auto total = at::linalg_vector_norm(norms, 2).to(at::kFloat);
     auto bad = at::isfinite(total).logical_and(at::isfinite(loss->detach())).logical_not().to(at::kFloat);
     norm->copy_(total);
     if (sticky) {
@@ -131,29 +127,7 @@ char* fl_check_and_clip(Tensor* const* params, size_t n, const Tensor* loss, dou
       factor = at::where(at::isfinite(factor).logical_and(total.isfinite()), factor, at::ones_like(factor));
       at::_foreach_mul_(grads, factor);
     }
-  });
-}
-
-// Copies each tensor into its twin.
-char* fl_copy_all(Tensor* const* from, Tensor* const* to, size_t n) {
-  return guarded([&] {
-    at::NoGradGuard guard;
-    auto target = list(to, n);
-    if (n > 0) at::_foreach_copy_(target, list(from, n));
-  });
-}
-
-// Copies each tensor into its twin where `condition` is not 0, without waiting for a GPU.
-char* fl_copy_all_where(const Tensor* condition, Tensor* const* from, Tensor* const* to, size_t n) {
-  return guarded([&] {
-    at::NoGradGuard guard;
-    if (condition->device().is_cpu()) {
-      if (*condition->const_data_ptr<float>() == 0.0f) return;
-      for (size_t i = 0; i < n; ++i) to[i]->copy_(*from[i]);
-      return;
-    }
-    auto on = condition->ne(0);
-    for (size_t i = 0; i < n; ++i) to[i]->copy_(at::where(on, *from[i], *to[i]));
+    *each = new Tensor(norms.to(at::kFloat));
   });
 }
 

@@ -348,11 +348,6 @@ impl Learner for Leader {
         Ok(reports)
     }
 
-    fn non_finite(&mut self) -> Result<Vec<String>> {
-        // Of averaged gradients: the same everywhere.
-        self.local.non_finite()
-    }
-
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>> {
         self.local.probe(batch)
     }

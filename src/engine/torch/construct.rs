@@ -1,17 +1,19 @@
 //! Building a learner from a recipe: what does not fit is refused here, in words.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
 use super::fitting;
 use super::learner::{Entry, Result, TorchLearner};
 use super::loss::Loss;
+use super::reports::Reports;
 use super::scaler::Scaler;
 use super::trace::{describe, full_name};
 use crate::core::groups::groups;
 use crate::core::recipe::{Precision, Recipe};
 use crate::engine::api::{EngineError, InputSpec};
+use crate::engine::ffi::kept::Kept;
 use crate::engine::ffi::precision::{self, Cast};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Build, Node, Slot};
@@ -55,7 +57,7 @@ impl TorchLearner {
             state_names: Vec::new(),
             all: TensorList::default(),
             learning: TensorList::default(),
-            learning_names: Vec::new(),
+            learning_names: Arc::new([]),
             optimizer: Optimizer::new(recipe.optimizer.clone(), Vec::new(), recipe.freeze.optimizer_state),
             loss: Loss::new(&recipe.loss, input.outputs, device)?,
             device,
@@ -74,10 +76,9 @@ impl TorchLearner {
             norm: scalar()?,
             found_inf: scalar()?,
             moving: TensorList::default(),
-            kept: TensorList::default(),
+            kept: Kept::new(&TensorList::default())?,
             stale: true,
-            pending: VecDeque::new(),
-            done: Vec::new(),
+            reports: Reports::default(),
             warnings,
             peak: None,
             archive,

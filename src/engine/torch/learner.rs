@@ -1,13 +1,15 @@
 //! The learner: a model with its optimizer on one device.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
 use super::fitting;
 use super::loss::Loss;
 use super::mapped;
+use super::reports::Reports;
 use super::scaler::{self, Scaler};
 use super::team::{Team, Turn};
 use super::tensors::{fill, from_f32, from_host, room_for, to_host};
@@ -16,10 +18,12 @@ use crate::core::recipe::{BatchNormMode, FrozenDropout, OnNan};
 use crate::core::tensor::HostTensor;
 use crate::core::tree::Tree;
 use crate::core::weights::InFile;
-use crate::engine::api::{Batch, EngineError, EvalSums, Learner, LossScale, Snapshot, StepInput, StepReport};
+use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
 use crate::engine::archive::{self, Fingerprint};
+use crate::engine::ffi::kept::Kept;
 use crate::engine::ffi::memory;
 use crate::engine::ffi::precision::{self, Cast};
+use crate::engine::ffi::transfer::{Arrival, Layout};
 use crate::engine::ffi::{self, Generator, TensorList};
 use crate::engine::nn::{Cx, Node};
 use crate::engine::optim::{Optimizer, Param};
@@ -27,37 +31,12 @@ use crate::engine::optim::{Optimizer, Param};
 pub(super) type Result<T> = std::result::Result<T, EngineError>;
 type Extra = serde_json::Map<String, serde_json::Value>;
 
-/// Reports of a GPU are fetched when so many are waiting: one wait for many steps.
-const LAG: usize = 16;
-
 /// A parameter or buffer of the model.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) module: usize,
     pub(super) tensor: Tensor,
     pub(super) group: usize,
-}
-
-/// Numbers of a step that may still be on the device.
-pub(super) struct Pending {
-    step: u64,
-    /// `[loss, norm, found_inf]`, and with loss scaling `[…, skip, scale]`, float32.
-    values: Tensor,
-}
-
-impl Pending {
-    /// The report, from its values on the host.
-    fn report(step: u64, values: &[f32]) -> StepReport {
-        let [loss, grad_norm, found, ref scaling @ ..] = *values else {
-            return StepReport { step, loss: f64::NAN, grad_norm: f64::NAN, applied: false, loss_scale: None };
-        };
-        let loss_scale = match *scaling {
-            [skip, scale] => Some(LossScale { scale: scale.into(), overflow: skip != 0.0 && found == 0.0 }),
-            _ => None,
-        };
-        let applied = found == 0.0 && loss_scale.is_none_or(|s| !s.overflow);
-        StepReport { step, loss: loss.into(), grad_norm: grad_norm.into(), applied, loss_scale }
-    }
 }
 
 /// See the module.
@@ -72,7 +51,7 @@ pub struct TorchLearner {
     pub(super) all: TensorList,
     /// Those that the optimizer changes.
     pub(super) learning: TensorList,
-    pub(super) learning_names: Vec<String>,
+    pub(super) learning_names: Arc<[String]>,
     pub(super) optimizer: Optimizer,
     pub(super) loss: Loss,
     pub(super) device: Device,
@@ -97,11 +76,10 @@ pub struct TorchLearner {
     pub(super) found_inf: Tensor,
     /// Buffers that move in train mode, and their values before the step: a step that is not applied leaves no trace.
     pub(super) moving: TensorList,
-    pub(super) kept: TensorList,
+    pub(super) kept: Kept,
     /// The lists are to be made anew in the next step.
     pub(super) stale: bool,
-    pub(super) pending: VecDeque<Pending>,
-    pub(super) done: Vec<StepReport>,
+    pub(super) reports: Reports,
     pub(super) warnings: Vec<String>,
     /// Bytes that the last probe held.
     pub(super) peak: Option<u64>,
@@ -124,9 +102,9 @@ impl TorchLearner {
             .filter(|e| !self.eval.get(e.module).copied().unwrap_or(false))
             .map(|e| &e.tensor)
             .collect();
-        let kept = moving.iter().map(|t| t.f_empty_like()).collect::<std::result::Result<Vec<_>, _>>()?;
-        self.moving = TensorList::new(moving);
-        self.kept = TensorList::new(&kept);
+        let moving = TensorList::new(moving);
+        self.kept = Kept::new(&moving)?;
+        self.moving = moving;
         Ok(())
     }
 
@@ -164,9 +142,9 @@ impl TorchLearner {
     }
 
     fn backward(&self, batch: &Batch, parts: usize, turn: Option<Turn<'_>>) -> Result<Tensor> {
-        let x = self.input(&batch.x, &batch.x_shape)?;
+        let (x, y) = self.upload(batch)?;
         let output = self.forward(&x, true)?;
-        let target = self.loss.targets(&batch.y, &output.size())?;
+        let target = self.loss.targets(y, &batch.y, &output.size())?;
         let mut loss = self.loss.mean(&output, &target)?;
         if !loss.requires_grad() {
             return Err(nothing_reached());
@@ -188,12 +166,13 @@ impl TorchLearner {
     }
 
     /// Samples on the device, laid out as the model wants them.
-    pub(super) fn input(&self, x: &[f32], shape: &[usize]) -> Result<Tensor> {
-        let x = from_f32(x, shape, self.device)?;
-        if self.channels_last {
-            precision::channels_last(&TensorList::new([&x]))?;
-        }
-        Ok(x)
+    fn input(&self, x: &[f32], shape: &[usize]) -> Result<Tensor> {
+        from_f32(x, shape, self.device, if self.channels_last { Layout::Nhwc } else { Layout::Plain })
+    }
+
+    /// Samples and targets on the device. Before the forward, since a copy begins when all that was queued before is done.
+    pub(super) fn upload(&self, batch: &Batch) -> Result<(Tensor, Tensor)> {
+        Ok((self.input(&batch.x, &batch.x_shape)?, self.loss.upload(&batch.y)?))
     }
 
     /// A step, or what can be done of it; the buffers' values before it are kept.
@@ -234,42 +213,24 @@ impl TorchLearner {
             None => None,
         };
         let keep = sticky && before.is_none();
-        ffi::check_and_clip(&self.learning, &loss, clip, keep, &self.norm, &self.found_inf)?;
+        let norms = ffi::check_and_clip(&self.learning, &loss, clip, keep, &self.norm, &self.found_inf)?;
         if let Some(scaler) = &self.scaler {
             check = Some(scaler.judge(&loss, before.as_ref().filter(|_| sticky), careful, &self.found_inf)?);
         }
-        self.optimizer.step(input.lr_scale, check)?;
         if careful {
-            ffi::copy_all(&self.kept, &self.moving, Some(&self.found_inf))?;
+            self.kept.restore(Some(&self.found_inf))?;
         }
         let found = if careful { self.found_inf.shallow_clone() } else { self.found_inf.f_zeros_like()? };
         let mut values = vec![loss.f_to_kind(Kind::Float)?, self.norm.shallow_clone(), found];
         values.extend(self.scaler.iter().flat_map(Scaler::numbers));
-        if self.device == Device::Cpu {
-            let values = values.iter().map(|t| t.f_double_value(&[]).map(|v| v as f32));
-            let values = values.collect::<std::result::Result<Vec<f32>, _>>()?;
-            self.done.push(Pending::report(input.step, &values));
-        } else {
-            self.pending.push_back(Pending { step: input.step, values: Tensor::f_stack(&values, 0)? });
+        let numbers = Arrival::start(&values, &norms)?;
+        let next = self.scaler.as_ref().map(|s| s.next(careful.then_some(&self.found_inf))).transpose()?;
+        // Takes no memory, and comes last: a step that fails has changed nothing but buffers.
+        self.optimizer.step(input.lr_scale, check)?;
+        if let Some((scaler, next)) = self.scaler.as_mut().zip(next) {
+            scaler.go_on(next);
         }
-        if let Some(scaler) = &self.scaler {
-            scaler.update(careful.then_some(&self.found_inf))?;
-        }
-        if self.pending.len() >= LAG {
-            self.fetch()?;
-        }
-        Ok(())
-    }
-
-    fn fetch(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let pending: Vec<Pending> = self.pending.drain(..).collect();
-        let stacked = Tensor::f_stack(&pending.iter().map(|p| &p.values).collect::<Vec<_>>(), 0)?;
-        let values: Vec<f32> = Vec::try_from(stacked.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?)?;
-        let each = values.len() / pending.len();
-        self.done.extend(pending.iter().zip(values.chunks_exact(each)).map(|(p, v)| Pending::report(p.step, v)));
+        self.reports.push(input.step, numbers, self.learning_names.clone());
         Ok(())
     }
 
@@ -388,6 +349,7 @@ impl Learner for TorchLearner {
 
     fn step(&mut self, input: &StepInput<'_>) -> Result<()> {
         self.enter()?;
+        self.reports.make_room()?;
         if self.stale {
             ffi::zero_grad(&self.all)?;
             self.watch_buffers()?;
@@ -395,36 +357,27 @@ impl Learner for TorchLearner {
         } else {
             ffi::zero_grad(&self.learning)?;
         }
-        ffi::copy_all(&self.moving, &self.kept, None)?;
+        self.kept.keep()?;
         let done = self.attempt(input);
         if done.is_err() {
-            // What the optimizer does takes no memory, and comes last: nothing but buffers can have moved.
-            ffi::copy_all(&self.kept, &self.moving, None)?;
+            self.kept.restore(None)?;
             self.release()?;
         }
         done
     }
 
     fn drain(&mut self, wait: bool) -> Result<Vec<StepReport>> {
-        if wait {
-            self.fetch()?;
-        }
-        Ok(std::mem::take(&mut self.done))
-    }
-
-    fn non_finite(&mut self) -> Result<Vec<String>> {
-        let bad = ffi::non_finite(&self.learning)?;
-        Ok(self.learning_names.iter().zip(bad).filter(|(_, b)| *b).map(|(n, _)| n.clone()).collect())
+        self.reports.take(wait)
     }
 
     fn probe(&mut self, batch: &Batch) -> Result<Vec<Option<f64>>> {
         self.enter()?;
         ffi::zero_grad(&self.all)?;
         self.watch_buffers()?;
-        ffi::copy_all(&self.moving, &self.kept, None)?;
+        self.kept.keep()?;
         self.generator.seed(0)?;
         let (done, peak) = memory::measured(&self.device_name, || self.backward(batch, 1, None))?;
-        ffi::copy_all(&self.kept, &self.moving, None)?;
+        self.kept.restore(None)?;
         self.peak = Some(peak);
         let norms = match done {
             Ok(_) => {
@@ -457,10 +410,11 @@ impl Learner for TorchLearner {
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
         self.enter()?;
-        let x = self.input(&batch.x, &batch.x_shape)?;
+        let (x, y) = self.upload(batch)?;
         tch::no_grad(|| {
-            let output = self.forward(&x, false)?;
-            self.loss.sums(&output.f_to_kind(Kind::Float)?, &batch.y)
+            let output = self.forward(&x, false)?.f_to_kind(Kind::Float)?;
+            let target = self.loss.targets(y, &batch.y, &output.size())?;
+            self.loss.sums(&output, &target, &batch.y)
         })
     }
 

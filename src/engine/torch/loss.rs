@@ -5,6 +5,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::tensors::from_f32;
 use crate::core::recipe::{LossKind, LossSpec};
 use crate::engine::api::{Batch, EngineError, EvalSums, Targets};
+use crate::engine::ffi::transfer::{self, Layout};
 
 /// A loss on a device.
 pub struct Loss {
@@ -22,7 +23,7 @@ impl Loss {
             0 => None,
             n if n == outputs => {
                 let values: Vec<f32> = spec.class_weights.iter().map(|&w| w as f32).collect();
-                Some(from_f32(&values, &[n], device)?)
+                Some(from_f32(&values, &[n], device, Layout::Plain)?)
             }
             n => {
                 return Err(EngineError::Refused(format!("loss.class_weights has {n} values for {outputs} classes")));
@@ -31,20 +32,33 @@ impl Loss {
         Ok(Self { spec: spec.clone(), class_weights, device })
     }
 
-    /// Targets as the loss wants them.
-    pub fn targets(&self, y: &Targets, output: &[i64]) -> Result<Tensor> {
+    /// Targets on the device, as they are.
+    pub fn upload(&self, y: &Targets) -> Result<Tensor> {
+        match y {
+            Targets::Classes(labels) => {
+                Ok(transfer::upload(labels, &[labels.len() as i64], self.device, Layout::Plain)?)
+            }
+            Targets::Values { data, shape } => from_f32(data, shape, self.device, Layout::Plain),
+        }
+    }
+
+    /// Uploaded targets as the loss wants them, once the output is known. Nothing here waits for a GPU.
+    pub fn targets(&self, uploaded: Tensor, y: &Targets, output: &[i64]) -> Result<Tensor> {
         let classes = self.spec.kind == LossKind::CrossEntropy;
         match y {
-            Targets::Classes(labels) if classes => Ok(Tensor::f_from_slice(labels)?.f_to_device(self.device)?),
+            Targets::Classes(_) if classes => Ok(uploaded),
             // bce on class numbers: one value a sample where the model has one output, else one-hot.
             Targets::Classes(labels) if self.spec.kind == LossKind::Bce => {
                 let width = output.get(1).copied().unwrap_or(1);
-                if let Some(bad) = labels.iter().find(|&&l| l >= width.max(2)) {
+                if let Some(bad) = labels.iter().find(|l| !(0..width.max(2)).contains(*l)) {
                     return Err(EngineError::Refused(format!("bce: class {bad} does not fit {width} outputs")));
                 }
-                let t = Tensor::f_from_slice(labels)?;
-                let t = if width == 1 { t.f_view([-1, 1])? } else { t.f_one_hot(width)? };
-                Ok(t.f_to_kind(Kind::Float)?.f_to_device(self.device)?)
+                let column = uploaded.f_view([-1, 1])?;
+                let t = match width {
+                    1 => column,
+                    _ => column.f_eq_tensor(&Tensor::f_arange(width, (Kind::Int64, self.device))?)?,
+                };
+                Ok(t.f_to_kind(Kind::Float)?)
             }
             Targets::Classes(_) => Err(EngineError::Refused(format!(
                 "loss.kind = \"{}\" needs values to learn, but the data has classes; use \"cross-entropy\"",
@@ -55,9 +69,8 @@ impl Loss {
                     .to_owned(),
             )),
             Targets::Values { data, shape } => {
-                let t = from_f32(data, shape, self.device)?;
-                if t.size() == output {
-                    return Ok(t);
+                if uploaded.size() == output {
+                    return Ok(uploaded);
                 }
                 let wanted: i64 = output.iter().product();
                 if wanted as usize != data.len() {
@@ -65,7 +78,7 @@ impl Loss {
                         "the model gives {output:?} but the targets are {shape:?}; set model.num_classes"
                     )));
                 }
-                Ok(t.f_view(output)?)
+                Ok(uploaded.f_view(output)?)
             }
         }
     }
@@ -117,10 +130,9 @@ impl Loss {
     }
 
     /// Loss and hits of a batch in eval mode.
-    pub fn sums(&self, output: &Tensor, y: &Targets) -> Result<EvalSums> {
-        let target = self.targets(y, &output.size())?;
+    pub fn sums(&self, output: &Tensor, target: &Tensor, y: &Targets) -> Result<EvalSums> {
         let n = output.size().first().copied().unwrap_or(0);
-        let loss = self.mean(output, &target)?.f_double_value(&[])?;
+        let loss = self.mean(output, target)?.f_double_value(&[])?;
         let mut sums = EvalSums { samples: n as u64, loss: loss * n as f64, ..EvalSums::default() };
         let (Targets::Classes(labels), Some(&classes)) = (y, output.size().get(1)) else { return Ok(sums) };
         let guesses: Vec<i64> = if classes == 1 {
@@ -157,5 +169,41 @@ impl Loss {
             LossKind::SmoothL1 => "smooth-l1",
             LossKind::Bce => "bce",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(kind: LossKind, y: &Targets, output: &[i64]) -> Result<(Vec<i64>, Vec<f32>)> {
+        let loss = Loss::new(&LossSpec { kind, ..LossSpec::default() }, 3, Device::Cpu)?;
+        let t = loss.targets(loss.upload(y)?, y, output)?;
+        Ok((t.size(), Vec::try_from(t.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?)?))
+    }
+
+    #[test]
+    fn targets_are_shaped_by_the_output() {
+        let classes = Targets::Classes(vec![2, 0]);
+        assert_eq!(targets(LossKind::CrossEntropy, &classes, &[2, 3]).unwrap(), (vec![2], vec![2.0, 0.0]));
+        let one_hot = (vec![2, 3], vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(targets(LossKind::Bce, &classes, &[2, 3]).unwrap(), one_hot);
+        let two = Targets::Classes(vec![1, 0]);
+        assert_eq!(targets(LossKind::Bce, &two, &[2, 1]).unwrap(), (vec![2, 1], vec![1.0, 0.0]));
+        let values = Targets::Values { data: vec![0.5, -0.5], shape: vec![2] };
+        assert_eq!(targets(LossKind::Mse, &values, &[2, 1]).unwrap(), (vec![2, 1], vec![0.5, -0.5]));
+    }
+
+    #[test]
+    fn targets_that_do_not_fit_are_refused_in_words() {
+        let words = |kind, y: &Targets, output: &[i64]| targets(kind, y, output).unwrap_err().to_string();
+        let classes = Targets::Classes(vec![2, 0]);
+        assert_eq!(words(LossKind::Bce, &classes, &[2, 1]), "bce: class 2 does not fit 1 outputs");
+        assert!(words(LossKind::Mse, &classes, &[2, 3]).contains("needs values to learn"));
+        let values = Targets::Values { data: vec![0.5, -0.5], shape: vec![2] };
+        assert!(words(LossKind::CrossEntropy, &values, &[2, 3]).contains("needs classes"));
+        assert!(words(LossKind::L1, &values, &[2, 3]).contains("the model gives [2, 3] but the targets are [2]"));
+        let short = Targets::Values { data: vec![0.5], shape: vec![2] };
+        assert!(words(LossKind::L1, &short, &[2, 1]).contains("1 values do not fit the shape [2]"));
     }
 }

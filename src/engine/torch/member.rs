@@ -54,14 +54,14 @@ impl TorchLearner {
             return Ok((EvalSums::default(), None));
         }
         self.enter()?;
-        let x = self.input(&batch.x, &batch.x_shape)?;
+        let (x, y) = self.upload(batch)?;
         tch::no_grad(|| {
             let output = self.forward(&x, false)?.f_to_kind(Kind::Float)?;
-            let sums = self.loss.sums(&output, &batch.y)?;
+            let target = self.loss.targets(y, &batch.y, &output.size())?;
+            let sums = self.loss.sums(&output, &target, &batch.y)?;
             if !self.loss.has_class_weights() {
                 return Ok((sums, None));
             }
-            let target = self.loss.targets(&batch.y, &output.size())?;
             let sum = self.loss.sum(&output, &target)?.f_double_value(&[])?;
             Ok((sums, Some([sum, self.loss.mass(batch)])))
         })

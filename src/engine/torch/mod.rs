@@ -9,6 +9,7 @@ mod loss;
 pub mod mapped;
 mod member;
 mod memory;
+mod reports;
 mod scaler;
 mod team;
 pub(in crate::engine) mod tensors;

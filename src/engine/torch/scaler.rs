@@ -27,6 +27,12 @@ pub struct Scaler {
     skip: Tensor,
 }
 
+/// The scale of the next step.
+pub struct Next {
+    scale: Tensor,
+    growth: Tensor,
+}
+
 /// What a checkpoint keeps.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Kept {
@@ -66,9 +72,15 @@ impl Scaler {
         Ok(&self.skip)
     }
 
-    /// After the update. The scale stays as it is where `hold` is 1.
-    pub fn update(&self, hold: Option<&Tensor>) -> Result<()> {
-        Ok(precision::update_scale(&self.scale, &self.growth, &self.overflow, hold)?)
+    /// What comes after this step. The scale stays as it is where `hold` is 1.
+    pub fn next(&self, hold: Option<&Tensor>) -> Result<Next> {
+        let (scale, growth) = precision::next_scale(&self.scale, &self.growth, &self.overflow, hold)?;
+        Ok(Next { scale, growth })
+    }
+
+    /// After the update.
+    pub fn go_on(&mut self, next: Next) {
+        (self.scale, self.growth) = (next.scale, next.growth);
     }
 
     /// `[skip, scale]` of the step in progress.
@@ -96,6 +108,9 @@ impl Scaler {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::recipe::{OnNan, Precision, Recipe};
+    use crate::engine::api::{Batch, InputSpec, Learner, StepInput, Targets};
+    use crate::engine::torch::TorchLearner;
 
     fn judged(scale: f64, loss: f64, overflow: f64, before: bool, careful: bool) -> (bool, bool) {
         let scalar = |v: f64| Tensor::from(v).to_kind(Kind::Float);
@@ -124,17 +139,53 @@ mod tests {
         let mut scaler = Scaler::new(Device::Cpu).unwrap();
         scaler.restore(Some(&serde_json::json!({"scale": 8.0, "growth": 1998}))).unwrap();
         let kept = |s: &Scaler| s.kept().unwrap();
-        scaler.update(None).unwrap();
+        let update = |s: &mut Scaler, hold: Option<&Tensor>| {
+            let (before, next) = (kept(s), s.next(hold).unwrap());
+            assert_eq!(kept(s), before, "it is only found out");
+            s.go_on(next);
+        };
+        update(&mut scaler, None);
         assert_eq!(kept(&scaler), serde_json::json!({"scale": 8.0, "growth": 1999}));
         let held = Tensor::from(1.0f32);
-        scaler.update(Some(&held)).unwrap();
+        update(&mut scaler, Some(&held));
         assert_eq!(kept(&scaler), serde_json::json!({"scale": 8.0, "growth": 1999}));
-        scaler.update(Some(&Tensor::from(0.0f32))).unwrap();
+        update(&mut scaler, Some(&Tensor::from(0.0f32)));
         assert_eq!(kept(&scaler), serde_json::json!({"scale": 16.0, "growth": 0}));
         let _ = scaler.overflow.fill_(1.0);
-        scaler.update(None).unwrap();
+        update(&mut scaler, None);
         assert_eq!(kept(&scaler), serde_json::json!({"scale": 8.0, "growth": 0}));
         scaler.restore(Some(&serde_json::json!({"scale": -1.0, "growth": 0}))).unwrap();
         assert_eq!(kept(&scaler)["scale"], 8.0, "nonsense leaves it as it is");
+    }
+
+    #[test]
+    fn a_step_whose_numbers_cannot_be_sent_has_changed_nothing() {
+        let mut recipe = Recipe::default();
+        (recipe.model.arch, recipe.model.width) = ("resnet8".to_owned(), 4);
+        recipe.train.precision = Precision::Fp16;
+        let input = InputSpec { sample_shape: vec![1, 8, 8], outputs: 10 };
+        let mut learner = TorchLearner::new(&recipe, &input, "cpu").unwrap();
+        let x = (0..4 * 64).map(|i| i as f32 / 99.0 - 1.0).collect();
+        let batch =
+            Batch { x, x_shape: vec![4, 1, 8, 8], y: Targets::Classes(vec![1, 2, 3, 4]), indices: vec![0, 1, 2, 3] };
+        let micro = std::slice::from_ref(&batch);
+        let step = |learner: &mut TorchLearner, step| {
+            let (seed, lr_scale, clip_grad_norm, on_nan) = (1, 1.0, None, OnNan::Stop);
+            learner.step(&StepInput { step, seed, micro, lr_scale, clip_grad_norm, on_nan })
+        };
+        step(&mut learner, 0).unwrap();
+        let before = learner.snapshot().unwrap();
+        // A number that is not float32 fails the step as late as anything can.
+        let swap = |learner: &mut TorchLearner, kind| {
+            let scaler = learner.scaler.as_mut().unwrap();
+            scaler.scale = scaler.scale.to_kind(kind);
+        };
+        swap(&mut learner, Kind::Double);
+        step(&mut learner, 1).unwrap_err();
+        swap(&mut learner, Kind::Float);
+        assert!(learner.snapshot().unwrap() == before);
+        step(&mut learner, 1).unwrap();
+        let told: Vec<u64> = learner.drain(true).unwrap().iter().map(|r| r.step).collect();
+        assert_eq!(told, [0, 1], "what failed is not reported");
     }
 }

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::core::tensor::{DType, HostTensor};
 use crate::engine::api::EngineError;
+use crate::engine::ffi::transfer::{self, Layout};
 
 /// The host type of a tensor's kind; kinds that no checkpoint holds are errors.
 pub fn dtype(kind: Kind) -> Result<DType, EngineError> {
@@ -100,11 +101,11 @@ pub fn from_host(host: &HostTensor, device: Device) -> Result<Tensor, EngineErro
     Ok(Tensor::f_from_data_size(&host.data, &size, kind(host.dtype))?.f_to_device(device)?)
 }
 
-/// Float values on a device, as `[N, …]`.
-pub fn from_f32(values: &[f32], shape: &[usize], device: Device) -> Result<Tensor, EngineError> {
+/// Float values on a device, as `[N, …]`; to a GPU they are copied while the CPU goes on.
+pub fn from_f32(values: &[f32], shape: &[usize], device: Device, layout: Layout) -> Result<Tensor, EngineError> {
     let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     if shape.iter().product::<usize>() != values.len() {
         return Err(EngineError::Failed(format!("{} values do not fit the shape {shape:?}", values.len())));
     }
-    Ok(Tensor::f_from_slice(values)?.f_view(size.as_slice())?.f_to_device(device)?)
+    Ok(transfer::upload(values, &size, device, layout)?)
 }

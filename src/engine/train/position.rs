@@ -67,17 +67,21 @@ impl Rate {
         (self.since, self.samples) = (Instant::now(), 0);
     }
 
-    /// Takes in a step; the newest rate.
+    /// Takes in what was done since the last call, in one step or several; the newest rate.
     pub fn add(&mut self, samples: u64) -> f64 {
+        self.add_at(samples, Instant::now())
+    }
+
+    fn add_at(&mut self, samples: u64, at: Instant) -> f64 {
         self.samples += samples;
-        let passed = self.since.elapsed();
+        let passed = at.saturating_duration_since(self.since);
         let now = || self.samples as f64 / passed.as_secs_f64().max(1e-9);
         if passed < WINDOW {
             return self.last.unwrap_or_else(now);
         }
         let rate = now();
         self.last = Some(rate);
-        self.restart();
+        (self.since, self.samples) = (at, 0);
         rate
     }
 }
@@ -85,6 +89,18 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_all_steps_that_come_together() {
+        let mut rate = Rate::new();
+        let begun = rate.since;
+        let at = |ms| begun + Duration::from_millis(ms);
+        // 1000 samples a second, told of after 40, 1040 and 1050 ms.
+        for (samples, ms) in [(40, 40), (1000, 1040), (10, 1050), (190, 1240)] {
+            let rate = rate.add_at(samples, at(ms));
+            assert!((rate - 1000.0).abs() < 1e-6, "after {ms} ms: {rate}");
+        }
+    }
 
     #[test]
     fn positions_follow_epochs() {

@@ -321,6 +321,9 @@ impl<'a> Trainer<'a> {
     }
 
     fn take(&mut self, reports: Vec<StepReport>) -> Flow {
+        // Those that come together took the time together.
+        let samples = self.pending.iter().take(reports.len()).map(|n| n.samples).sum();
+        let rate = if reports.is_empty() { 0.0 } else { self.rate.add(samples) };
         for report in reports {
             let Some(note) = self.pending.pop_front().filter(|n| n.before.step == report.step) else {
                 return Err(TrainError::Failed(format!(
@@ -343,7 +346,7 @@ impl<'a> Trainer<'a> {
             values.extend((!overflow).then_some(("grad_norm", report.grad_norm)));
             values.extend(scaling.map(|s| ("loss_scale", s.scale)));
             let kept = values.len();
-            values.push(("samples_per_s", self.rate.add(note.samples)));
+            values.push(("samples_per_s", rate));
             let devices = self.watch.take();
             values.extend(devices.iter().map(|(name, value)| (name.as_str(), *value)));
             self.out.step_row(report.step + 1, note.before.epoch, &values);
@@ -365,11 +368,10 @@ impl<'a> Trainer<'a> {
         self.pending.clear();
         self.loader = None;
         self.now.at = note.before;
-        let names = self.built.learner.non_finite()?;
         let what = format!(
             "step {}: {} not finite (loss {}); the update was not applied",
             report.step + 1,
-            bad_names(&names),
+            bad_names(&report.non_finite),
             report.loss
         );
         let saved = match self.save_surely(Reason::Nan.as_str())? {
@@ -386,11 +388,10 @@ impl<'a> Trainer<'a> {
         self.now.own.skipped += 1;
         let count = self.now.own.skipped;
         if count == 10u64.pow(count.ilog10()) {
-            let names = self.built.learner.non_finite()?;
             self.warn(format!(
                 "step {}: {} not finite (loss {}); the step was skipped, {count} so far",
                 report.step + 1,
-                bad_names(&names),
+                bad_names(&report.non_finite),
                 report.loss
             ));
         }
