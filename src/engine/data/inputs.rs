@@ -81,7 +81,7 @@ fn read_images(files: &[PathBuf], prep: &Preprocessing) -> Result<Vec<f32>, Data
     let mut scratch = Scratch::default();
     for file in files {
         std::fs::metadata(file).map_err(|e| DataError::io(file, e))?;
-        let made = decode(file, prep.shape[0]).and_then(|image| fit_decoded(&image, prep, None, &mut scratch));
+        let made = decode(file, prep.shape[0]).map(|image| fit_decoded(&image, prep, None, &mut scratch));
         prep.finish(&made.map_err(|why| DataError::format(file, format!("cannot be decoded: {why}")))?.data, &mut x);
     }
     Ok(x)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::dataset::Inner;
 use super::rng::Rng;
 use super::source::{Labels, Store};
-use super::transform::{Change, Image, Scratch, crop_box, decode, erase, fit, fit_decoded};
+use super::transform::{Change, Image, Scratch, crop_box, decode, erase, fit, fit_bytes, fit_decoded};
 use crate::core::recipe::Augment;
 use crate::engine::Targets;
 
@@ -71,26 +71,26 @@ impl Inner {
     /// The sample as an image of the model's size, cropped at random if the recipe asks for it.
     fn sized(&self, sample: usize, random: Option<&mut Rng>, scratch: &mut Scratch) -> Result<Image, Bad> {
         let random = random.filter(|_| self.augment.contains(&Augment::RandomResizedCrop));
-        let image = match &self.store {
+        let part_of = |height, width| random.map(|rng| crop_box(height, width, rng));
+        match &self.store {
             Store::Files(files) => {
                 let bad = |why| Bad { path: files[sample].clone(), why };
                 let decoded = decode(&files[sample], self.prep.shape[0]).map_err(bad)?;
-                let crop = random.map(|rng| crop_box(decoded.height, decoded.width, rng));
-                return fit_decoded(&decoded, &self.prep, crop, scratch).map_err(bad);
+                let crop = part_of(decoded.height, decoded.width);
+                Ok(fit_decoded(&decoded, &self.prep, crop, scratch))
             }
             Store::Bytes { data, shape } => {
-                let data = part(data, shape, sample).iter().map(|b| f32::from(*b) / 255.0).collect();
-                Image { planes: shape[0], height: shape[1], width: shape[2], data }
+                let crop = part_of(shape[1], shape[2]);
+                Ok(fit_bytes(part(data, shape, sample), shape, &self.prep, crop, scratch))
             }
             Store::Floats { data, shape, .. } => {
-                Image { planes: shape[0], height: shape[1], width: shape[2], data: part(data, shape, sample).to_vec() }
+                let crop = part_of(shape[1], shape[2]);
+                let data = part(data, shape, sample).to_vec();
+                let image = Image { planes: shape[0], height: shape[1], width: shape[2], data };
+                let is_sized = crop.is_none() && shape[1..] == self.prep.shape[1..];
+                Ok(if is_sized { image } else { fit(image, &self.prep, crop, scratch) })
             }
-        };
-        let crop = random.map(|rng| crop_box(image.height, image.width, rng));
-        if crop.is_none() && [image.height, image.width] == self.prep.shape[1..] {
-            return Ok(image);
         }
-        Ok(fit(image, &self.prep, crop, scratch))
     }
 
     /// The targets of some samples.

@@ -2,13 +2,15 @@
 //! planes (`[C, H, W]`); what is known of torchvision's operators is cited where it is followed.
 
 mod augment;
+mod bytes;
 mod color;
 mod decode;
 mod resize;
 
 pub(super) use augment::{Change, crop_box, erase};
 pub(super) use decode::{Decoded, decode};
-pub(super) use resize::{Scratch, fit, fit_decoded};
+use resize::Route;
+pub(super) use resize::{Scratch, fit, fit_bytes, fit_decoded};
 
 /// Planes of pixels, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +30,7 @@ impl Image {
 }
 
 /// A part of an image, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Crop {
     pub top: usize,
     pub left: usize,

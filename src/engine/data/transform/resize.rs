@@ -1,9 +1,11 @@
-//! Resizing with an antialiased filter, as torchvision's `Resize` on Pillow images, and cutting out.
+//! Resizing with an antialiased filter, as torchvision's `Resize` on Pillow images, and cutting out. Bytes are resized as
+//! Pillow does it, bit for bit; values in floating point.
 
 use fast_image_resize as fir;
-use fir::images::{CroppedImage, Image as Pixels, ImageRef, TypedCroppedImage, TypedImage, TypedImageRef};
-use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, pixels::F32};
+use fir::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fir::{FilterType, ResizeAlg, ResizeOptions, Resizer, pixels::F32};
 
+use super::bytes::{self, Buffers, Pixels};
 use super::{Crop, Decoded, Image};
 use crate::core::recipe::Interpolation;
 use crate::engine::data::Preprocessing;
@@ -16,6 +18,7 @@ const LARGEST: usize = 1 << 26;
 #[derive(Default)]
 pub(in crate::engine::data) struct Scratch {
     resizer: Resizer,
+    buffers: Buffers,
 }
 
 fn options(interpolation: Interpolation) -> ResizeOptions {
@@ -29,11 +32,11 @@ fn options(interpolation: Interpolation) -> ResizeOptions {
 
 /// What is done to bring an image to its size: a part of it is resized, and a part of that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Route {
-    part: Crop,
-    height: usize,
-    width: usize,
-    kept: Crop,
+pub(super) struct Route {
+    pub part: Crop,
+    pub height: usize,
+    pub width: usize,
+    pub kept: Crop,
 }
 
 /// The way from (height, width) to the size of `prep.shape`; through `crop` if there is one.
@@ -107,28 +110,34 @@ pub(in crate::engine::data) fn fit_decoded(
     prep: &Preprocessing,
     crop: Option<Crop>,
     scratch: &mut Scratch,
-) -> Result<Image, String> {
+) -> Image {
     let way = route(image.height, image.width, prep, crop);
-    let kind = if image.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-    let whole = ImageRef::new(image.width as u32, image.height as u32, &image.data, kind).map_err(|e| e.to_string())?;
-    let part = way.part;
-    let from = CroppedImage::new(&whole, part.left as u32, part.top as u32, part.width as u32, part.height as u32)
-        .map_err(|e| e.to_string())?;
-    let mut to = Pixels::new(way.width as u32, way.height as u32, kind);
-    scratch.resizer.resize(&from, &mut to, &options(prep.interpolation)).map_err(|e| e.to_string())?;
-    Ok(planes(to.buffer(), image.channels, way.width, way.kept))
+    let from = Pixels { data: &image.data, width: image.width, channels: image.channels };
+    let resized = bytes::resize(from, &way, prep.interpolation, &mut scratch.buffers);
+    let mut data = Vec::with_capacity(resized.len());
+    for channel in 0..image.channels {
+        data.extend(resized.iter().skip(channel).step_by(image.channels).map(|b| f32::from(*b) / 255.0));
+    }
+    Image { planes: image.channels, height: way.kept.height, width: way.kept.width, data }
 }
 
-/// Interleaved bytes to planes in 0..1.
-fn planes(bytes: &[u8], channels: usize, width: usize, kept: Crop) -> Image {
-    let mut data = Vec::with_capacity(channels * kept.height * kept.width);
-    for channel in 0..channels {
-        for row in bytes.chunks_exact(width * channels).skip(kept.top).take(kept.height) {
-            let row = &row[kept.left * channels..][..kept.width * channels];
-            data.extend(row.iter().skip(channel).step_by(channels).map(|b| f32::from(*b) / 255.0));
-        }
+/// The same for an image in memory, whose channels lie one after the other.
+pub(in crate::engine::data) fn fit_bytes(
+    data: &[u8],
+    shape: &[usize],
+    prep: &Preprocessing,
+    crop: Option<Crop>,
+    scratch: &mut Scratch,
+) -> Image {
+    let (height, width) = (shape[1], shape[2]);
+    let way = route(height, width, prep, crop);
+    let mut out = Vec::with_capacity(shape[0] * way.kept.height * way.kept.width);
+    for data in data.chunks_exact((height * width).max(1)) {
+        let from = Pixels { data, width, channels: 1 };
+        let resized = bytes::resize(from, &way, prep.interpolation, &mut scratch.buffers);
+        out.extend(resized.iter().map(|b| f32::from(*b) / 255.0));
     }
-    Image { planes: channels, height: kept.height, width: kept.width, data }
+    Image { planes: shape[0], height: way.kept.height, width: way.kept.width, data: out }
 }
 
 #[cfg(test)]
@@ -159,16 +168,61 @@ mod tests {
         assert_eq!(way.part, Crop { top: 0, left: 30_000, height: 1, width: 1 });
     }
 
+    /// Of Pillow 13, `zlib.crc32` over `Image.frombytes(…).crop(…).resize((width, height), filter).tobytes()` of the images below.
+    const PILLOW: [(Interpolation, u32); 2] =
+        [(Interpolation::Bilinear, 0x2fad_fd9b), (Interpolation::Bicubic, 0xc689_7be3)];
+
     #[test]
-    fn resized_bytes_agree_with_pillow() {
-        // Pillow 12: Image.fromarray(a).resize((3, 3), BILINEAR) for a[y, x] = (y * 40 + x * 13) % 256, 8 x 8.
-        let data: Vec<u8> = (0..64).map(|i| ((i / 8 * 40 + i % 8 * 13) % 256) as u8).collect();
-        let image = Decoded { width: 8, height: 8, channels: 1, data };
-        let prep = Preprocessing { resize: None, shape: vec![1, 3, 3], ..folder(8) };
-        let made = fit_decoded(&image, &prep, None, &mut Scratch::default()).unwrap();
-        let bytes: Vec<i32> = made.data.iter().map(|v| (v * 255.0).round() as i32).collect();
-        let pillow = [58, 90, 121, 152, 172, 172, 144, 97, 82];
-        assert!(bytes.iter().zip(pillow).all(|(a, b)| (a - b).abs() <= 1), "{bytes:?} {pillow:?}");
+    fn bytes_are_resized_as_pillow_does_it_bit_for_bit() {
+        for (interpolation, wanted) in PILLOW {
+            let mut state = 1u32;
+            let mut draw = |below: usize| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as usize % below
+            };
+            let (mut crc, mut scratch) = (crc32fast::Hasher::new(), Scratch::default());
+            for _ in 0..120 {
+                let (height, width, channels) = (1 + draw(60), 1 + draw(60), [1, 3][draw(2)]);
+                let data = (0..height * width * channels).map(|_| draw(256) as u8).collect();
+                let image = Decoded { width, height, channels, data };
+                let (h, w) = (1 + draw(height), 1 + draw(width));
+                let part = Crop { top: draw(height - h + 1), left: draw(width - w + 1), height: h, width: w };
+                let shape = vec![channels, 1 + draw(60), 1 + draw(60)];
+                let prep = Preprocessing { shape, interpolation, ..folder(8) };
+                let made = fit_decoded(&image, &prep, Some(part), &mut scratch);
+                let plane = made.height * made.width;
+                let bytes: Vec<u8> = (0..plane)
+                    .flat_map(|at| made.data.iter().skip(at).step_by(plane).map(|v| (v * 255.0).round() as u8))
+                    .collect();
+                crc.update(&bytes);
+                let planar: Vec<u8> =
+                    (0..channels).flat_map(|c| image.data[c..].iter().step_by(channels).copied()).collect();
+                assert_eq!(fit_bytes(&planar, &[channels, height, width], &prep, Some(part), &mut scratch), made);
+            }
+            assert_eq!(crc.finalize(), wanted, "{interpolation:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_from_the_middle_is_that_part_of_the_whole() {
+        let data: Vec<u8> = (0..40 * 90 * 3).map(|i| (i * i % 251) as u8).collect();
+        for (height, width) in [(40, 90), (90, 40)] {
+            let image = Decoded { width, height, channels: 3, data: data.clone() };
+            let prep = Preprocessing { resize: Some(33), shape: vec![3, 20, 20], ..folder(8) };
+            let way = route(height, width, &prep, None);
+            let all = Crop { top: 0, left: 0, height, width };
+            let to = Preprocessing { shape: vec![3, way.height, way.width], ..prep.clone() };
+            let whole = fit_decoded(&image, &to, Some(all), &mut Scratch::default());
+            let part = fit_decoded(&image, &prep, None, &mut Scratch::default());
+            let kept: Vec<f32> = whole
+                .data
+                .chunks_exact(way.width)
+                .enumerate()
+                .filter(|(row, _)| (way.kept.top..way.kept.top + 20).contains(&(row % way.height)))
+                .flat_map(|(_, row)| row[way.kept.left..][..20].to_vec())
+                .collect();
+            assert_eq!(part.data, kept);
+        }
     }
 
     #[test]
@@ -179,7 +233,7 @@ mod tests {
             Image { planes: 1, height: 8, width: 8, data: data.iter().map(|b| f32::from(*b) / 255.0).collect() };
         let a = fit(plane, &prep, None, &mut Scratch::default());
         let decoded = Decoded { width: 8, height: 8, channels: 1, data };
-        let b = fit_decoded(&decoded, &prep, None, &mut Scratch::default()).unwrap();
+        let b = fit_decoded(&decoded, &prep, None, &mut Scratch::default());
         assert_eq!((a.height, a.width), (4, 4));
         assert!(a.data.iter().zip(&b.data).all(|(x, y)| (x - y).abs() < 1.5 / 255.0));
     }
