@@ -2,6 +2,9 @@
 #![cfg(all(feature = "torch", unix))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/python.rs"]
+mod python;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -239,4 +242,32 @@ fn a_live_run_stays_where_it_is_when_the_device_is_not_there() {
     assert!(code == Some(0) && words.contains("it is on cpu already"), "{words}");
     send(&child, Signal::TERM);
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+}
+
+#[test]
+fn a_state_dict_comes_in_the_models_order_as_in_python() {
+    let Some(python) = python::python() else { return };
+    let home = bench();
+    let at = home.path();
+    let ok = |args: &[&str]| {
+        let output = run(at, args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let recipe = "model = { arch = 'resnet18' }\ndata = { source = 'digits', image_size = 32, val_fraction = 0 }\n\
+                  train = { steps = 1, batch_size = 4, devices = ['cpu'] }\n";
+    std::fs::write(at.join("resnet.toml"), recipe).unwrap();
+    ok(&["train", "resnet.toml"]);
+    ok(&["export", "last", "-o", "one.pth"]);
+    ok(&["export", "--average", "last@0", "last@1", "-o", "mean.pth"]);
+    ok(&["export", "last", "-o", "named.pth", "--rename", "layer1=first", "--drop", "fc"]);
+    let script = "import sys, torch, torchvision\n\
+        wanted = list(torchvision.models.resnet18().state_dict())\n\
+        keys = lambda name: list(torch.load(sys.argv[1] + '/' + name, weights_only=True))\n\
+        assert keys('one.pth') == wanted, keys('one.pth')[:6]\n\
+        assert keys('mean.pth') == wanted, keys('mean.pth')[:6]\n\
+        named = [k.replace('layer1', 'first') for k in wanted if not k.startswith('fc.')]\n\
+        assert keys('named.pth') == named, keys('named.pth')[:6]\n\
+        print('alike')";
+    let out = Command::new(python).args(["-B", "-c", script]).arg(at).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "alike", "{}", String::from_utf8_lossy(&out.stderr));
 }

@@ -16,6 +16,7 @@ pub fn python() -> Option<PathBuf> {
 }
 
 /// Runs a script of `scripts/` and gives its stdout.
+#[allow(dead_code, reason = "some tests bring their few lines with them")]
 pub fn run_script(python: &Path, script: &str, args: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(script);
     let out = Command::new(python)

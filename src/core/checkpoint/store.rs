@@ -17,6 +17,7 @@ use super::{CheckpointError, Damage, OPTIMIZER, STATE, TrainState, WEIGHTS, tens
 use crate::core::event::Metrics;
 use crate::core::io::{self, SafeFile};
 use crate::core::tensor::HostTensor;
+use crate::core::tree::as_registered;
 use crate::core::weights::Progress;
 
 /// What a listing shows of a checkpoint; read from `state.json` alone.
@@ -410,7 +411,7 @@ fn read_tensors(
     }
 }
 
-/// Like [`load_path`], without the optimizer's tensors: they are neither read nor proved.
+/// Like [`load_path`], without the optimizer's tensors: they are neither read nor proved. The weights come in the model's order.
 pub fn load_weights(path: &Path) -> Result<(TrainState, Vec<HostTensor>), CheckpointError> {
     load_weights_watched(path, &mut |_, _| {})
 }
@@ -428,12 +429,15 @@ pub fn load_weights_watched(
         progress(read, total);
     };
     match read_tensors(path, &state, WEIGHTS, &mut count) {
-        Ok(weights) => Ok((state, weights)),
+        Ok(mut weights) => {
+            as_registered(&mut weights);
+            Ok((state, weights))
+        }
         Err(damage) => Err(CheckpointError::Damaged { path: path.to_owned(), damage: vec![damage] }),
     }
 }
 
-/// Loads the checkpoint in a folder. Sizes and checksums are checked first; the error names each damaged file.
+/// Loads the checkpoint in a folder, its weights in the model's order. Sizes and checksums are checked first; the error names each damaged file.
 pub fn load_path(path: &Path) -> Result<LoadedCheckpoint, CheckpointError> {
     if let Err(e) = fs::metadata(path)
         && e.kind() != ErrorKind::NotFound
@@ -444,7 +448,8 @@ pub fn load_path(path: &Path) -> Result<LoadedCheckpoint, CheckpointError> {
     let mut damage = Vec::new();
     let mut read =
         |file: &str| read_tensors(path, &state, file, &mut |_| {}).map_err(|d| damage.push(d)).unwrap_or_default();
-    let (weights, optimizer) = (read(WEIGHTS), read(OPTIMIZER));
+    let (mut weights, optimizer) = (read(WEIGHTS), read(OPTIMIZER));
+    as_registered(&mut weights);
     if damage.is_empty() {
         Ok(LoadedCheckpoint { state, weights, optimizer, path: path.to_owned() })
     } else {

@@ -61,9 +61,7 @@ fn a_checkpoint_comes_back_as_it_was_written() {
     assert_eq!(names_in(store.path()), ["step-00000120"]);
     assert_eq!(names_in(&info.path), [OPTIMIZER, STATE, WEIGHTS]);
     let loaded = store.load(&info.name).unwrap();
-    let (mut weights, optimizer) = tensors(120.0);
-    weights.swap(0, 1); // larger elements first
-    assert_eq!((loaded.weights, loaded.optimizer), (weights, optimizer));
+    assert_eq!((loaded.weights, loaded.optimizer), tensors(120.0));
     let files = loaded.state.files.clone();
     assert_eq!(files.keys().collect::<Vec<_>>(), [OPTIMIZER, WEIGHTS]);
     assert_eq!(loaded.state, TrainState { files, ..state(120, 1.0 / 120.0) });
@@ -158,7 +156,7 @@ fn a_step_that_is_reached_again_keeps_the_same_and_replaces_the_different() {
     assert_eq!(store.write(&again, &weights, &optimizer).unwrap(), first, "kept as it was");
     let second = store.write(&state(5, 0.4), &tensors(2.0).0, &optimizer).unwrap();
     assert_eq!(second.metrics["val/loss"], 0.4);
-    assert_eq!(store.load(&first.name).unwrap().weights[1], tensors(2.0).0[0]);
+    assert_eq!(store.load(&first.name).unwrap().weights[0], tensors(2.0).0[0]);
     flip(&second.path.join(WEIGHTS), 90);
     store.write(&state(5, 0.4), &tensors(2.0).0, &optimizer).unwrap();
     assert!(store.verify(&first.name).is_empty(), "a damaged one is replaced though its state is the same");
@@ -273,4 +271,26 @@ fn a_damaged_checkpoint_that_was_named_says_what_is_wrong() {
     flip(&run.checkpoints().path().join("step-00000010").join(STATE), 9);
     let error = home.find_checkpoint("last@10").unwrap().load().unwrap_err().to_string();
     assert!(error.contains("state.json: its checksum does not match"), "{error}");
+}
+
+#[test]
+fn weights_come_back_in_the_models_order_though_the_file_has_another() {
+    let (_dir, store) = store();
+    let count = |name: &str| HostTensor { name: name.into(), dtype: DType::Int64, shape: vec![], data: vec![0; 8] };
+    let value = |name: &str| HostTensor::from_f32(name, &[1], &[1.0]);
+    let weights = vec![
+        value("conv1.weight"),
+        value("bn1.weight"),
+        value("bn1.running_mean"),
+        count("bn1.num_batches_tracked"),
+        value("layer1.0.bn1.bias"),
+        count("layer1.0.bn1.num_batches_tracked"),
+        value("attn.bias_table"),
+        count("attn.index"),
+        value("attn.qkv.weight"),
+        value("fc.bias"),
+    ];
+    let info = store.write(&state(1, 1.0), &weights, &[]).unwrap();
+    assert_eq!(store.load(&info.name).unwrap().weights, weights);
+    assert_eq!(load_weights(&store.path().join(&info.name)).unwrap().1, weights);
 }

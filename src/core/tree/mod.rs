@@ -9,7 +9,7 @@ mod order;
 mod totals;
 
 pub use glob::{glob_covers, glob_match, is_glob, rename_by_glob};
-pub use order::by_module;
+pub use order::{as_registered, by_module};
 pub use totals::{Learning, Totals};
 
 use serde::{Deserialize, Serialize};
