@@ -135,3 +135,42 @@ fn a_model_loads_what_it_saved_bit_for_bit() {
         assert_eq!((weights, report.cast.len()), (tensors, 0));
     }
 }
+
+/// Their features were trained to the head that the same seed drew before.
+#[test]
+fn a_new_head_follows_from_the_seed_and_from_what_is_loaded() {
+    for engine in engines() {
+        let engine = &*engine;
+        let folder = tempfile::tempdir().unwrap();
+        let f = folder.path();
+        let parent = model(engine, &recipe(&[])).unwrap().learner.snapshot().unwrap().weights;
+        let mut other = parent.clone();
+        let changed = other[0].data.len() - 1;
+        other[0].data[changed] ^= 1;
+        for (name, tensors) in [("parent", &parent), ("copy", &parent), ("other", &other)] {
+            write_safetensors(&f.join(format!("{name}.safetensors")), tensors, &BTreeMap::new(), false).unwrap();
+        }
+        let head = |file: &str, seed: &str| {
+            let (report, weights) = load(engine, f, file, &["model.load.head=new", seed]).unwrap();
+            let is_head = |t: &HostTensor| report.new_head.contains(&t.name) && t.data.len() > 40;
+            let head: Vec<HostTensor> = weights.into_iter().filter(is_head).collect();
+            assert!(!head.is_empty());
+            head
+        };
+        let fresh =
+            |of: &[HostTensor]| of.iter().map(|t| parent.iter().find(|p| p.name == t.name).unwrap().clone()).collect();
+        let new = head("parent.safetensors", "train.seed=0");
+        let before: Vec<HostTensor> = fresh(&new);
+        for (new, before) in new.iter().zip(&before) {
+            let (mut a, mut b) = (new.to_f32().unwrap(), before.to_f32().unwrap());
+            let same = a.iter().zip(&b).filter(|(a, b)| a == b).count();
+            assert!(same * 4 < a.len(), "{}: {same} of {} stayed", new.name, a.len());
+            a.sort_by(f32::total_cmp);
+            b.sort_by(f32::total_cmp);
+            assert_eq!(a, b, "{}: drawn otherwise than a fresh head", new.name);
+        }
+        assert_eq!(new, head("copy.safetensors", "train.seed=0"));
+        assert_ne!(new, head("other.safetensors", "train.seed=0"));
+        assert_ne!(new, head("parent.safetensors", "train.seed=1"));
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use crate::core::hub::{self, Hub, NamedWeights};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
@@ -30,7 +33,34 @@ pub fn load(home: &RunHome, recipe: &Recipe, learner: &mut dyn Learner) -> Resul
         }
     };
     report.dropped.extend(dropped);
+    if !report.new_head.is_empty() {
+        draw_again(recipe.train.seed, &report.new_head, learner)?;
+    }
     Ok(Some(report))
+}
+
+/// Puts a new head's initial values in an order of their own, which is as good as drawing others: in each tensor they are
+/// independent and alike. The order follows from the seed and the weights that were loaded. With the seed alone, the head would
+/// begin just as that of the run which the weights come from, and their features were trained to that one.
+fn draw_again(seed: u64, head: &[String], learner: &mut dyn Learner) -> Result<(), TrainError> {
+    let (mut anew, loaded): (Vec<_>, Vec<_>) =
+        learner.snapshot()?.weights.into_iter().partition(|t| head.contains(&t.name));
+    let mut origin = blake3::Hasher::new();
+    for tensor in &loaded {
+        origin.update(tensor.name.as_bytes()).update(&tensor.data);
+    }
+    let origin = origin.finalize();
+    for tensor in &mut anew {
+        let mut key = blake3::Hasher::new_derive_key("frostline head");
+        key.update(&seed.to_le_bytes()).update(origin.as_bytes()).update(tensor.name.as_bytes());
+        let mut rng = ChaCha8Rng::from_seed(*key.finalize().as_bytes());
+        let size = tensor.dtype.size();
+        for last in (1..tensor.data.len() / size).rev() {
+            let other = ((u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64) as usize;
+            (0..size).for_each(|byte| tensor.data.swap(last * size + byte, other * size + byte));
+        }
+    }
+    Ok(learner.restore_weights(&anew)?)
 }
 
 /// The head: the last module that owns parameters.
