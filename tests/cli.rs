@@ -538,3 +538,54 @@ fn a_dry_run_says_that_no_run_could_be_made() {
     let failed = bench.run(&["train", "recipe.toml", "--dry-run"]);
     assert!(failed.code == 1 && failed.err.contains("a file stands where"), "{}", failed.err);
 }
+
+#[test]
+fn damaged_images_are_told_and_have_no_row() {
+    let bench = Bench::new();
+    for (class, shade) in [("dark", 10), ("light", 240)] {
+        std::fs::create_dir_all(bench.path("images").join(class)).unwrap();
+        for i in 0..10u8 {
+            let image = image::GrayImage::from_pixel(8, 8, image::Luma([shade + i]));
+            image.save(bench.path("images").join(class).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let data = format!("data.path={:?}", bench.path("images").display().to_string());
+    bench.ok(&[
+        "train",
+        "recipe.toml",
+        "--set",
+        "data.source=image-folder",
+        "--set",
+        &data,
+        "--set",
+        "train.batch_size=4",
+    ]);
+    let images = bench.path("images").display().to_string();
+    let sound = bench.run(&["predict", "last", &images, "-o", "sound.csv"]);
+    assert!(sound.err.ends_with(": 20 predictions\n") && !sound.err.contains("damaged"), "{}", sound.err);
+    std::fs::write(bench.path("images/dark/7.png"), "junk").unwrap();
+    std::fs::write(bench.path("images/light/2.png"), "").unwrap();
+
+    let every = ["evaluate", "last", "--set", "data.val_fraction=0.9"];
+    let ran = bench.run(&every);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err.contains("warning: 2 damaged images are skipped: ") && ran.err.contains("7.png: it is neither"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.ends_with("16 validation samples, without 2 damaged images\n"), "{}", ran.err);
+    let told: Value = serde_json::from_str(&bench.run(&[&every[..], &["--json"]].concat()).out).unwrap();
+    assert_eq!((&told["samples"], told["skipped"].as_array().unwrap().len()), (&16.into(), 2));
+
+    let ran = bench.run(&["predict", "last", &images, "-o", "some.csv"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.err.matches("warning: 2 damaged images are skipped: ").count(), 1, "{}", ran.err);
+    assert!(ran.err.ends_with(": 18 predictions, none for 2 damaged images\n"), "{}", ran.err);
+    let rows = std::fs::read_to_string(bench.path("some.csv")).unwrap();
+    assert!(rows.lines().count() == 19 && !rows.contains("dark/7.png") && !rows.contains("light/2.png"), "{rows}");
+    let stop = bench.run(&["predict", "last", &images, "-o", "none.csv", "--set", "data.on_bad_image=stop"]);
+    assert!(stop.code == 3 && stop.err.contains("damaged image") && !bench.path("none.csv").exists(), "{}", stop.err);
+    let one = bench.path("images/dark/7.png").display().to_string();
+    assert_eq!(bench.run(&["predict", "last", &one, "-o", "none.csv"]).code, 3);
+}

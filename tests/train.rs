@@ -403,6 +403,28 @@ fn prediction_needs_no_training_data_any_more_and_evaluation_no_parameter_that_l
     let handle = Session::start(fake(), &place.home, Start::Fresh { recipe }).unwrap();
     let checkpoint = format!("{}@last", handle.id());
     to_end(handle);
+    let at = |name: &str| Source::Checkpoint(place.home.find_checkpoint(name).unwrap());
+    assert!(evaluate(&*fake(), &place.home, &at(&checkpoint), &[]).unwrap().skipped.is_empty());
+    let sound = predict(&*fake(), &place.home, &at(&checkpoint), std::slice::from_ref(&folder), &[]).unwrap();
+    let damaged = folder.join("light/3.png");
+    let whole = std::fs::read(&damaged).unwrap();
+    std::fs::write(&damaged, &whole[..20]).unwrap();
+    let every = owned(&["data.val_fraction=0.9"]);
+    let evaluation = evaluate(&*fake(), &place.home, &at(&checkpoint), &every).unwrap();
+    assert_eq!((evaluation.samples, evaluation.skipped.len()), (9, 1), "{:?}", evaluation.skipped);
+    assert!(evaluation.skipped[0].contains("light/3.png: "), "{:?}", evaluation.skipped);
+    let predictions = predict(&*fake(), &place.home, &at(&checkpoint), std::slice::from_ref(&folder), &[]).unwrap();
+    assert_eq!((sound.names.len(), predictions.names.len(), predictions.classes.len()), (12, 11, 11));
+    assert!(predictions.skipped[0].contains("light/3.png: ") && predictions.skipped.len() == 1);
+    let stop = predict(
+        &*fake(),
+        &place.home,
+        &at(&checkpoint),
+        std::slice::from_ref(&folder),
+        &owned(&["data.on_bad_image=stop"]),
+    );
+    assert!(refusal(stop).contains("light/3.png: damaged image"));
+    std::fs::write(&damaged, whole).unwrap();
     let one = place.folder.path().join("one.png");
     std::fs::rename(folder.join("dark/0.png"), &one).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();

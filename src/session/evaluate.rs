@@ -31,6 +31,8 @@ pub struct Evaluation {
     pub per_class: Vec<ClassResult>,
     /// What the user should know, in words.
     pub warnings: Vec<String>,
+    /// Damaged images that were left out, each as `path: why`.
+    pub skipped: Vec<String>,
 }
 
 /// One class.
@@ -130,11 +132,18 @@ pub fn evaluate(
         for batch in built.validation_pass()? {
             train::evaluate::add(&mut sums, &built.learner.evaluate(&batch?)?);
         }
+        let (_, skipped) = built.data.skipped();
+        if let (0, Some(first)) = (sums.samples, skipped.first()) {
+            let count = skipped.len();
+            return Err(TrainError::Refused(format!(
+                "none of the {count} validation images can be decoded; the first is {first}"
+            )));
+        }
         if sums.samples == 0 {
             return Err(TrainError::Refused("there is no validation data; set data.val_fraction".to_owned()));
         }
         let per_class = sums.per_class.iter().zip(names);
         let per_class = per_class.map(|(&(samples, right), name)| ClassResult { name, samples, right }).collect();
-        Ok(Evaluation { samples: sums.samples, metrics: train::evaluate::metrics(&sums), per_class, warnings })
+        Ok(Evaluation { samples: sums.samples, metrics: train::evaluate::metrics(&sums), per_class, skipped, warnings })
     })
 }

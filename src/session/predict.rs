@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::core::recipe::OnBadImage;
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
+use crate::engine::archive;
+use crate::engine::data::{self, Inputs};
 use crate::engine::train::{self, TrainError};
 use crate::engine::{Engine, InputSpec, Learner};
-use crate::engine::{archive, data};
 
 use super::Source;
 use super::evaluate::{changeable, open, untrained};
@@ -24,6 +26,8 @@ pub struct Predictions {
     pub class_names: Vec<String>,
     /// What the user should know, in words.
     pub warnings: Vec<String>,
+    /// Damaged images that were left out, each as `path: why`.
+    pub skipped: Vec<String>,
 }
 
 /// A model that needs no data set any more.
@@ -33,6 +37,7 @@ struct Oracle {
     preprocessing: serde_json::Value,
     class_names: Vec<String>,
     warnings: Vec<String>,
+    on_bad_image: OnBadImage,
 }
 
 impl Oracle {
@@ -55,6 +60,7 @@ impl Oracle {
                     preprocessing: data.preprocessing,
                     class_names: data.class_names,
                     warnings: Vec::new(),
+                    on_bad_image: recipe.data.on_bad_image,
                 });
             }
         }
@@ -65,6 +71,7 @@ impl Oracle {
             preprocessing: info.preprocessing.clone(),
             class_names: info.class_names.clone(),
             warnings: untrained(&built, loaded.is_some()),
+            on_bad_image: built.recipe.data.on_bad_image,
             learner: built.learner,
         })
     }
@@ -73,7 +80,8 @@ impl Oracle {
 /// Predicts for files, with the preprocessing and the class names that the checkpoint keeps.
 ///
 /// # Errors
-/// Input that cannot be used; the first file that cannot be read is named.
+/// Input that cannot be used; the first file that cannot be read is named. Damaged images of a folder are no error unless
+/// `data.on_bad_image` says so.
 pub fn predict(
     engine: &dyn Engine,
     home: &RunHome,
@@ -83,14 +91,15 @@ pub fn predict(
 ) -> Result<Predictions, TrainError> {
     train::guarded(|| {
         let mut oracle = Oracle::open(engine, home, source, sets)?;
-        let (x, shape, names) = data::load_inputs(files, &oracle.preprocessing)?;
+        let Inputs { x, shape, names, skipped } = data::load_inputs(files, &oracle.preprocessing, oracle.on_bad_image)?;
         let outputs = in_batches(&mut oracle, &x, &shape)?;
         let width = outputs.shape.get(1).copied().unwrap_or(1).max(1);
         let values = outputs.to_f32().unwrap_or_default();
         let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
         let regression = oracle.class_names.is_empty();
         let classes = if regression { Vec::new() } else { values.chunks_exact(width).map(best).collect() };
-        Ok(Predictions { names, outputs, classes, class_names: oracle.class_names, warnings: oracle.warnings })
+        let Oracle { class_names, warnings, .. } = oracle;
+        Ok(Predictions { names, outputs, classes, class_names, skipped, warnings })
     })
 }
 

@@ -5,12 +5,13 @@ use std::path::Path;
 use super::tell::{self, Wait};
 use crate::cli::context::{Context, is_recipe};
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::Listing;
+use crate::cli::output::{Listing, harmless, plural};
 use crate::cli::pretrained;
 use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
+use crate::engine::data::skipped_words;
 use crate::session::{self, Source};
 
 /// Arguments of `frostline evaluate`.
@@ -25,7 +26,7 @@ pub struct Args {
     /// Show each class
     #[arg(long)]
     pub per_class: bool,
-    /// Print one JSON document: samples, metrics, per_class, warnings
+    /// Print one JSON document: samples, metrics, per_class, skipped, warnings
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -41,6 +42,9 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let engine = cx.engine()?;
     let result = session::evaluate(&*engine, cx.home(), &source, &sets)?;
     result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
+    if !result.skipped.is_empty() {
+        cx.io.say(&format!("warning: {}", harmless(&skipped_words(&result.skipped))));
+    }
     if args.json {
         return cx.print_json(&result).map(|()| Done::Ok);
     }
@@ -60,7 +64,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         }
         listing.print(cx.io)?;
     }
-    cx.io.say(&format!("{} validation samples", result.samples));
+    let mut said = plural(usize::try_from(result.samples).unwrap_or(usize::MAX), "validation sample");
+    if !result.skipped.is_empty() {
+        said += &format!(", without {}", plural(result.skipped.len(), "damaged image"));
+    }
+    cx.io.say(&said);
     Ok(Done::Ok)
 }
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::evaluate::source;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
-use crate::cli::output::plural;
+use crate::cli::output::{harmless, plural};
 use crate::cli::predictions::{self, Format};
+use crate::engine::data::skipped_words;
 use crate::session;
 
 /// Arguments of `frostline predict`.
@@ -42,6 +43,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let result = session::predict(&*engine, cx.home(), &source, &args.inputs, &sets)?;
     result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
     predictions::write(&result, format, &args.output, args.force)?;
-    cx.io.say(&format!("wrote {}: {}", args.output.display(), plural(result.names.len(), "prediction")));
+    let mut said = format!("wrote {}: {}", args.output.display(), plural(result.names.len(), "prediction"));
+    if !result.skipped.is_empty() {
+        cx.io.say(&format!("warning: {}", harmless(&skipped_words(&result.skipped))));
+        said += &format!(", none for {}", plural(result.skipped.len(), "damaged image"));
+    }
+    cx.io.say(&said);
     Ok(Done::Ok)
 }

@@ -16,6 +16,14 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+    /// What is to be predicted could not be read.
+    #[error("{}: {source}; check that it exists and can be read", path.display())]
+    NoInput {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file is not what it should be.
     #[error("{}: {what}", path.display())]
     Format {
@@ -64,6 +72,19 @@ impl DataError {
 
     pub(super) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+}
+
+/// Damaged images that a message names at most.
+const NAMED: usize = 3;
+
+/// `2 damaged images are skipped: a.jpg: why; b.jpg: why`, of images that are each given as `path: why`.
+pub fn skipped_words(images: &[String]) -> String {
+    let named = images.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    match images.len() {
+        1 => format!("1 damaged image is skipped: {named}"),
+        n if n <= NAMED => format!("{n} damaged images are skipped: {named}"),
+        n => format!("{n} damaged images are skipped: {named}; and {} more", n - NAMED),
     }
 }
 

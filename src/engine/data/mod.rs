@@ -22,7 +22,7 @@ mod tests;
 mod transform;
 
 pub use dataset::{DataInfo, Dataset};
-pub use error::DataError;
+pub use error::{DataError, skipped_words};
 pub use inputs::{Inputs, load_inputs};
 pub use loader::Loader;
 pub use preprocess::{InputKind, Preprocessing};

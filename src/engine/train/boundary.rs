@@ -8,6 +8,7 @@ use crate::core::event::{Event, Metrics};
 use crate::core::groups::groups;
 use crate::core::recipe::Mode;
 use crate::engine::api::Shortage;
+use crate::engine::data::skipped_words;
 use crate::engine::{EngineError, EvalSums};
 
 use super::audit;
@@ -149,8 +150,7 @@ impl Trainer<'_> {
     fn say_skipped_data(&mut self) {
         let (count, which) = self.built.data.skipped();
         if count > self.said_skipped {
-            let named = which.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-            self.warn(format!("{count} damaged images are skipped: {named}{}", if count > 3 { "; …" } else { "" }));
+            self.warn(skipped_words(&which));
             self.said_skipped = count;
         }
     }

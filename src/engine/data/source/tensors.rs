@@ -62,8 +62,10 @@ pub(in crate::engine::data) fn read_arrays<const N: usize>(
     let mut arrays = Vec::with_capacity(N);
     for (array, name) in found.into_iter().zip(names) {
         let array = array.ok_or_else(|| {
-            let there = if there.is_empty() { "nothing".to_string() } else { there.join(", ") };
-            DataError::format(path, format!("no array `{name}` in it, only {there}; write it under this name"))
+            DataError::format(
+                path,
+                format!("no array `{name}` in it, only {}; write it under this name", some_of(&there)),
+            )
         })?;
         if array.shape.iter().product::<usize>() != array.values.len() {
             return Err(DataError::format(path, format!("`{name}` is cut off; write the file again")));
@@ -71,6 +73,17 @@ pub(in crate::engine::data) fn read_arrays<const N: usize>(
         arrays.push(array);
     }
     arrays.try_into().map_err(|_| DataError::format(path, "arrays are missing"))
+}
+
+/// Names that a message holds at most.
+const NAMED: usize = 4;
+
+fn some_of(names: &[String]) -> String {
+    match names.len() {
+        0 => "nothing".to_owned(),
+        n if n <= NAMED => names.join(", "),
+        n => format!("{} and {} more", names[..NAMED].join(", "), n - NAMED),
+    }
 }
 
 pub(super) fn read(path: &Path) -> Result<Source, DataError> {
@@ -220,6 +233,9 @@ mod tests {
         assert!(words(&[x4(), ("y", Dtype::I64, &[3], y(&[0, 1, 2]))]).contains("`x` has 2 samples and `y` has 3"));
         assert!(words(&[x4(), ("y", Dtype::I64, &[2], y(&[0, -1]))]).contains("`y` has -1 in row 1"));
         assert!(words(&[x4(), ("labels", Dtype::I64, &[1], y(&[0]))]).contains("no array `y` in it, only labels, x"));
+        let many: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|name| (name, Dtype::I64, &[1][..], y(&[0]))).into();
+        let said = words(&many);
+        assert!(said.contains("no array `x` in it, only a, b, c, d and 2 more;"), "{said}");
         assert!(words(&[x4(), ("y", Dtype::I64, &[], y(&[0]))]).contains("shape []"));
         let gone = read(&folder.path().join("gone.npz")).err().unwrap().to_string();
         assert!(gone.contains("data.path"), "{gone}");

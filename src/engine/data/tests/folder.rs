@@ -1,7 +1,6 @@
 //! Image folders: layouts, damage, preprocessing and prediction.
 
 use super::*;
-use crate::core::recipe::OnBadImage;
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
@@ -198,9 +197,9 @@ fn predict_sees_what_validation_saw() {
     let data = open(&spec, Some(3), 0).unwrap();
     let text = data.info().preprocessing.to_string();
     let stored = serde_json::from_str(&text).unwrap();
-    let (x, shape, names) = load_inputs(&[folder.path().join("val/a")], &stored).unwrap();
-    assert_eq!((shape, names.len()), (vec![12, 3, 8, 8], 12));
-    assert_eq!(x, collect(data.val(12))[0].x);
+    let inputs = load_inputs(&[folder.path().join("val/a")], &stored, OnBadImage::Skip).unwrap();
+    assert_eq!((inputs.shape, inputs.names.len()), (vec![12, 3, 8, 8], 12));
+    assert_eq!(inputs.x, collect(data.val(12))[0].x);
 }
 
 #[test]
@@ -209,12 +208,69 @@ fn predict_brings_an_image_to_the_size_and_channel_of_the_digits() {
     let path = folder.path().join("five.png");
     paint(&path, 40, 60, [255, 255, 255]);
     let info = open(&DataSpec::default(), None, 0).unwrap().info().clone();
-    let (x, shape, _) = load_inputs(std::slice::from_ref(&path), &info.preprocessing).unwrap();
-    assert_eq!((x, shape), (vec![1.0; 64], vec![1, 1, 8, 8]));
-    std::fs::write(&path, b"bad").unwrap();
-    let words = load_inputs(&[path], &info.preprocessing).unwrap_err().to_string();
-    assert!(words.contains("five.png: cannot be decoded"), "{words}");
-    assert!(load_inputs(&[], &info.preprocessing).is_err());
+    let inputs = load_inputs(std::slice::from_ref(&path), &info.preprocessing, OnBadImage::Skip).unwrap();
+    assert_eq!((inputs.x, inputs.shape), (vec![1.0; 64], vec![1, 1, 8, 8]));
+    assert!(load_inputs(&[], &info.preprocessing, OnBadImage::Skip).is_err());
     let junk = serde_json::json!({"kind": "image", "shape": [], "repeat": 1, "mean": [], "std": []});
-    assert!(load_inputs(&[folder.path().into()], &junk).is_err());
+    assert!(load_inputs(&[folder.path().into()], &junk, OnBadImage::Skip).is_err());
+}
+
+#[test]
+fn predict_skips_damaged_images_of_a_folder_and_refuses_one_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), &["a"], 13);
+    let data = open(&DataSpec { val_fraction: 0.0, ..spec(folder.path()) }, None, 0).unwrap();
+    let at = |name: &str| folder.path().join("a").join(name);
+    std::fs::write(at("3.png"), b"damaged").unwrap();
+    std::fs::write(at("11.png"), b"").unwrap();
+    let load = |what: &Path, on_bad| load_inputs(&[what.into()], &data.info().preprocessing, on_bad);
+    let inputs = load(folder.path(), OnBadImage::Skip).unwrap();
+    assert_eq!((inputs.shape, inputs.names.len(), inputs.x.len()), (vec![11, 3, 8, 8], 11, 11 * 192));
+    assert!(inputs.names.iter().all(|n| !n.ends_with("a/3.png") && !n.ends_with("a/11.png")), "{:?}", inputs.names);
+    let alone = load(&at("12.png"), OnBadImage::Skip).unwrap();
+    assert_eq!(
+        inputs.names.iter().position(|n| *n == alone.names[0]).map(|i| &inputs.x[i * 192..][..192]),
+        Some(&alone.x[..])
+    );
+    assert!(inputs.skipped[0].ends_with("a/11.png: the file is empty"), "{:?}", inputs.skipped);
+    assert!(inputs.skipped[1].contains("a/3.png: it is neither"), "{:?}", inputs.skipped);
+    let words = |what: &Path, on_bad| load(what, on_bad).unwrap_err().to_string();
+    assert!(words(folder.path(), OnBadImage::Stop).contains("on_bad_image"));
+    assert!(words(&at("3.png"), OnBadImage::Skip).contains("3.png: cannot be decoded"));
+    let nowhere = words(&at("nothere.png"), OnBadImage::Skip);
+    assert!(nowhere.contains("nothere.png") && nowhere.ends_with("check that it exists and can be read"), "{nowhere}");
+    (0..13).for_each(|i| std::fs::write(at(&format!("{i}.png")), b"bad").unwrap());
+    let none = words(folder.path(), OnBadImage::Skip);
+    assert!(none.contains("none of the 13 images can be decoded"), "{none}");
+}
+
+#[test]
+fn damaged_images_are_told_in_one_line_with_some_names() {
+    let images: Vec<String> = (0..5).map(|i| format!("{i}.png: why")).collect();
+    assert_eq!(skipped_words(&images[..1]), "1 damaged image is skipped: 0.png: why");
+    assert_eq!(skipped_words(&images[..2]), "2 damaged images are skipped: 0.png: why; 1.png: why");
+    assert_eq!(skipped_words(&images), "5 damaged images are skipped: 0.png: why; 1.png: why; 2.png: why; and 2 more");
+}
+
+#[test]
+fn predict_repeats_the_channel_of_gray_tensors_for_a_model_of_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), &["a"], 3);
+    let spec = DataSpec { normalize: Normalize::Named(NamedNormalize::Imagenet), ..spec(folder.path()) };
+    let data = open(&spec, Some(3), 0).unwrap();
+    let load = |shape: &[usize], dtype, values: &[u8]| {
+        let path = folder.path().join("x.safetensors");
+        let view = safetensors::tensor::TensorView::new(dtype, shape.to_vec(), values).unwrap();
+        std::fs::write(&path, safetensors::serialize([("x", view)], None).unwrap()).unwrap();
+        load_inputs(&[path], &data.info().preprocessing, OnBadImage::Skip)
+    };
+    let gray: Vec<u8> = (0..128).map(|i| i * 2).collect();
+    let colours: Vec<u8> = gray.chunks(64).flat_map(|plane| plane.repeat(3)).collect();
+    let floats = |bytes: &[u8]| bytes.iter().flat_map(|b| (f32::from(*b) / 255.0).to_le_bytes()).collect::<Vec<u8>>();
+    use safetensors::Dtype::{F32, U8};
+    let wanted = load(&[2, 3, 8, 8], U8, &colours).unwrap();
+    assert_eq!(load(&[2, 1, 8, 8], U8, &gray).unwrap(), wanted);
+    assert_eq!(load(&[2, 1, 8, 8], F32, &floats(&gray)).unwrap(), wanted);
+    let words = load(&[2, 1, 4, 16], U8, &gray).unwrap_err().to_string();
+    assert!(words.contains("[2, 1, 4, 16]") && words.contains("[3, 8, 8]"), "{words}");
 }

@@ -4,7 +4,7 @@ mod folder;
 mod workers;
 
 use super::*;
-use crate::core::recipe::{Augment, ClassRef, NamedNormalize, Normalize, SourceKind};
+use crate::core::recipe::{Augment, ClassRef, NamedNormalize, Normalize, OnBadImage, SourceKind};
 use crate::engine::{Batch, Targets};
 
 fn plan(batch_size: usize) -> EpochPlan {
@@ -119,8 +119,9 @@ fn a_regression_target_has_one_row_a_sample() {
     for (row, index) in batch.indices.iter().enumerate() {
         assert_eq!((y[row], batch.x[row * 3]), (*index as f32, *index as f32 * 3.0));
     }
-    let (inputs, shape, names) = load_inputs(std::slice::from_ref(&path), &info.preprocessing).unwrap();
-    assert_eq!((inputs.len(), shape, names[9].clone()), (30, vec![10, 3], format!("{}[9]", path.display())));
+    let inputs = load_inputs(std::slice::from_ref(&path), &info.preprocessing, OnBadImage::Skip).unwrap();
+    assert_eq!((inputs.x.len(), inputs.shape), (30, vec![10, 3]));
+    assert_eq!(inputs.names[9], format!("{}[9]", path.display()));
     let refused = |spec: DataSpec| open(&spec, None, 0).err().unwrap().to_string();
     assert!(refused(DataSpec { augment: vec![Augment::HorizontalFlip], ..spec.clone() }).contains("data.augment"));
     assert!(refused(DataSpec { image_size: Some(8), ..spec.clone() }).contains("data.image_size = 8"));
