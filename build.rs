@@ -176,6 +176,8 @@ fn compiler(libtorch: &Libtorch) -> cc::Build {
         .flag(libtorch.include.display().to_string())
         .flag("-isystem")
         .flag(libtorch.include.join("torch/csrc/api/include").display().to_string())
-        .flag_if_supported("-Wno-unused-parameter");
+        .flag_if_supported("-Wno-unused-parameter")
+        // GCC 12's false alarm about libtorch's own headers, where it optimises.
+        .flag_if_supported("-Wno-stringop-overflow");
     compiler
 }

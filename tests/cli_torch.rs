@@ -271,3 +271,11 @@ fn a_state_dict_comes_in_the_models_order_as_in_python() {
     let out = Command::new(python).args(["-B", "-c", script]).arg(at).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "alike", "{}", String::from_utf8_lossy(&out.stderr));
 }
+
+#[test]
+fn the_tree_of_a_recipe_for_a_gpu_is_shown_without_one() {
+    let home = bench();
+    let tree = |sets: &[&str]| json(home.path(), &[&["tree", "r.toml", "--json"], sets].concat());
+    let gpu = ["--set", "train.precision=tf32", "--set", "train.devices=[\"cuda:0\"]"];
+    assert_eq!(tree(&gpu), tree(&[]));
+}

@@ -141,7 +141,8 @@ fn auto_finds_the_largest_batch_and_the_run_keeps_the_number() {
 fn auto_says_so_where_not_even_one_sample_fits() {
     let place = Place::new(&["train.batch_size=auto"]);
     let error = place.fresh(&engine(FakeEngine::new(1).with_room_for(0))).err().unwrap().to_string();
-    assert!(error.contains("not even one sample fits on cpu"), "{error}");
+    let why = "(there is room for 0 samples and not for 1)";
+    assert!(error.contains(&format!("not even one sample fits on cpu {why}; freeze more")), "{error}");
 }
 
 #[test]
@@ -176,6 +177,8 @@ fn a_live_run_goes_over_to_another_device_and_ends_with_the_same_bits() {
     assert_eq!(run.meta().unwrap().recipe.train.devices, devices);
     let slow = warnings(&records).into_iter().filter(|w| w.starts_with("slow on"));
     assert_eq!(slow.collect::<Vec<_>>(), ["slow on cpu", "slow on cuda:0"], "what each learner warns of");
+    let places = ["built on cpu", "room on cpu", "built on cuda:0"];
+    assert_eq!(*probe.places.lock().unwrap(), places, "the old one makes room first");
     let mut ours = final_of(&run);
     ours.checkpoint.state.recipe.train.devices = undisturbed.checkpoint.state.recipe.train.devices.clone();
     support::exact::assert_same_bits(&undisturbed, &ours, "devices");

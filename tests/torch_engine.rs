@@ -7,13 +7,16 @@
 mod support;
 
 use frostline::core::freeze::{ParamState, Resolution, ResolvedParam};
-use frostline::core::recipe::{BatchNormMode, GroupSpec, LossSpec, OnNan, OptimizerKind, OptimizerSpec, Recipe};
+use frostline::core::recipe::{
+    BatchNormMode, GroupSpec, LossSpec, OnNan, OptimizerKind, OptimizerSpec, Precision, Recipe,
+};
 use frostline::core::tensor::HostTensor;
 use frostline::engine::torch::TorchEngine;
 use frostline::engine::{Batch, Engine, EngineError, InputSpec, Learner, StepInput, StepReport, Targets};
 use support::reference::{assert_close, batch, fill, fixture, scatter};
 
 const STEPS: u64 = 50;
+
 fn recipe(arch: &str) -> Recipe {
     let mut r = Recipe::default();
     r.model.arch = arch.to_owned();
@@ -560,4 +563,15 @@ fn the_tree_has_kinds_shapes_and_operations() {
     assert_eq!(tree.modules[0].output_shape, Some(vec![-1, 10]));
     let below: u64 = tree.modules.iter().filter(|m| m.parent == Some(0)).filter_map(|m| m.flops).sum();
     assert_eq!(tree.modules[0].flops, Some(below));
+}
+
+#[test]
+fn the_layers_of_a_recipe_for_a_gpu_are_known_without_one() {
+    let mut r = recipe("resnet8");
+    let expected = learner(&r).tree().clone();
+    (r.train.precision, r.train.deterministic, r.train.channels_last) = (Precision::Tf32, true, true);
+    r.train.devices = vec!["cuda:7".to_owned()];
+    let input = InputSpec { sample_shape: vec![1, 8, 8], outputs: 10 };
+    assert_eq!(frostline::session::layers_for(&TorchEngine, &r, &input).unwrap(), expected);
+    assert_eq!(frostline::session::layers(&TorchEngine, &r).unwrap(), expected);
 }

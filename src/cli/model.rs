@@ -10,8 +10,8 @@ use crate::core::recipe::Recipe;
 use crate::core::tensor::DType;
 use crate::core::tree::Tree;
 use crate::core::weights::{self, FileListing};
-use crate::engine::train::{self, guarded};
 use crate::engine::{Engine, InputSpec, archive};
+use crate::session;
 
 /// A tree and the freeze rules that come with it.
 pub struct Subject {
@@ -31,7 +31,7 @@ pub fn subject(
 ) -> Result<Subject, CliError> {
     if is_recipe(what) {
         let recipe = Recipe::load(Path::new(what), sets)?;
-        let tree = tree_of_recipe(&recipe, cx)?;
+        let tree = session::layers(&*cx.engine()?, &recipe)?;
         return Ok(Subject { tree, rules: recipe.freeze.starting_rules() });
     }
     if !sets.is_empty() {
@@ -56,7 +56,7 @@ pub fn subject(
             None => default_input(engine.as_ref(), what),
         };
         let input = InputSpec { sample_shape, outputs: classes };
-        let tree = built(&*engine, &recipe, &input)?;
+        let tree = session::layers_for(&*engine, &recipe, &input)?;
         return Ok(Subject { tree, rules: Vec::new() });
     }
     of_checkpoint(what, cx).map_err(|e| {
@@ -96,26 +96,12 @@ fn default_input(engine: &dyn Engine, arch: &str) -> Vec<usize> {
     }
 }
 
-/// The tree of a recipe's model on its data.
-fn tree_of_recipe(recipe: &Recipe, cx: &mut Context<'_>) -> Result<Tree, CliError> {
-    let engine = cx.engine()?;
-    // A tree is the same on every device.
-    let mut recipe = recipe.clone();
-    recipe.train.devices = vec!["cpu".to_owned()];
-    Ok(guarded(|| Ok(train::model(&*engine, &recipe)?.learner.tree().clone()))?)
-}
-
-/// The tree of a model for inputs of this shape.
-fn built(engine: &dyn Engine, recipe: &Recipe, input: &InputSpec) -> Result<Tree, CliError> {
-    Ok(guarded(|| Ok(engine.learner(recipe, input, "cpu")?.tree().clone()))?)
-}
-
 /// The tree of a TorchScript model. Its data is known from `input` alone; without it likely samples are tried.
 fn tree_of_script(file: &Path, input: Option<&[usize]>, cx: &mut Context<'_>) -> Result<Tree, CliError> {
     let mut recipe = Recipe::default();
     recipe.model.arch = format!("{}{}", archive::PREFIX, file.display());
     let input = InputSpec { sample_shape: input.unwrap_or_default().to_vec(), outputs: 0 };
-    built(&*cx.engine()?, &recipe, &input)
+    Ok(session::layers_for(&*cx.engine()?, &recipe, &input)?)
 }
 
 /// A TorchScript file's model if there is an engine that takes it, else what the names in a file say.
@@ -136,7 +122,8 @@ fn of_checkpoint(what: &str, cx: &mut Context<'_>) -> Result<Subject, CliError> 
     let state = checkpoint.load()?.state;
     let mut rules = state.freeze_rules.clone();
     let input = InputSpec { sample_shape: state.data.sample_shape.clone(), outputs: state.data.outputs };
-    let tree = match cx.engine().and_then(|engine| built(&*engine, &state.recipe, &input)) {
+    let built = cx.engine().and_then(|engine| Ok(session::layers_for(&*engine, &state.recipe, &input)?));
+    let tree = match built {
         Ok(tree) => tree,
         Err(why) => {
             cx.io.say(&format!("warning: kinds and output shapes are unknown: {why}"));

@@ -305,6 +305,10 @@ pub trait Learner: Send {
     fn probe_peak(&self) -> Option<u64> {
         None
     }
+    /// Between two steps: gives up what the next step makes anew, so that something else can be built beside it.
+    fn make_room(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
     /// Forward in eval mode and loss. Changes nothing: no buffer, no generator.
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError>;
     /// Raw outputs in eval mode, float32, `[N, outputs]`.

@@ -26,7 +26,7 @@ pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
 pub use export::{ExportAs, Exportable, Exported, export};
 pub use handle::RunHandle;
-pub use layers::layers;
+pub use layers::{layers, layers_for};
 pub use predict::{Predictions, predict};
 pub use program::{Begun, LaunchError, Program, launch, leave_terminal, redirect_to};
 pub use start::{Extras, Session, Start};

@@ -56,11 +56,20 @@ pub struct Probe {
     pub warns: bool,
     gates: Arc<Mutex<Vec<Gate>>>,
     pub seen: Arc<Mutex<Seen>>,
+    /// `built on DEVICES`, and `room on DEVICES` where a learner made some.
+    pub places: Arc<Mutex<Vec<String>>>,
 }
 
 impl Probe {
     pub fn new(inner: &Arc<dyn Engine>) -> Self {
-        Self { inner: Arc::clone(inner), die_at: None, warns: false, gates: Arc::default(), seen: Arc::default() }
+        Self {
+            inner: Arc::clone(inner),
+            die_at: None,
+            warns: false,
+            gates: Arc::default(),
+            seen: Arc::default(),
+            places: Arc::default(),
+        }
     }
 
     pub fn dying_at(mut self, step: u64) -> Self {
@@ -101,6 +110,10 @@ impl Probe {
         Arc::new(self.clone())
     }
 
+    fn note(&self, what: String) {
+        self.places.lock().unwrap().push(what);
+    }
+
     pub fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
     }
@@ -126,6 +139,7 @@ impl Engine for Probe {
         self.inner.resolve_devices(asked)
     }
     fn learner(&self, recipe: &Recipe, input: &InputSpec, device: &str) -> Result<Box<dyn Learner>, EngineError> {
+        self.note(format!("built on {device}"));
         let inner = self.inner.learner(recipe, input, device)?;
         Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0, devices: device.to_owned() }))
     }
@@ -136,6 +150,7 @@ impl Engine for Probe {
         data: &Dataset,
         devices: &[String],
     ) -> Result<Box<dyn Learner>, EngineError> {
+        self.note(format!("built on {}", devices.join(", ")));
         let inner = self.inner.learner_on(recipe, input, data, devices)?;
         Ok(Box::new(Probed { inner, probe: self.clone(), evaluations: 0, devices: devices.join(", ") }))
     }
@@ -186,6 +201,10 @@ impl Learner for Probed {
     }
     fn probe_peak(&self) -> Option<u64> {
         self.inner.probe_peak()
+    }
+    fn make_room(&mut self) -> Result<(), EngineError> {
+        self.probe.note(format!("room on {}", self.devices));
+        self.inner.make_room()
     }
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums, EngineError> {
         self.probe.pass(&At::Evaluation(self.evaluations));

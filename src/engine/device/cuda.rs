@@ -18,10 +18,20 @@ pub enum Cuda {
     Unusable(String),
 }
 
+static STATE: OnceLock<Cuda> = OnceLock::new();
+
 /// Loads the back end at the first call, where there is a GPU (0.2 to 1.1 s).
+///
+/// Before anything computes, be it on the CPU: libtorch asks once whether there is CUDA, at the first convolution or batch norm, and
+/// counts the devices once, at the first backward. A back end that comes later goes unnoticed for the rest of the process.
 pub fn cuda() -> &'static Cuda {
-    static STATE: OnceLock<Cuda> = OnceLock::new();
     STATE.get_or_init(load)
+}
+
+/// Whether it has been called.
+#[cfg(test)]
+pub fn asked() -> bool {
+    STATE.get().is_some()
 }
 
 fn load() -> Cuda {

@@ -3,6 +3,8 @@
 
 mod cuda;
 
+#[cfg(test)]
+pub use cuda::asked;
 pub use cuda::{Cuda, cuda};
 use tch::Device;
 

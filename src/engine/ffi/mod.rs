@@ -1,5 +1,6 @@
 //! The only unsafe code: safe functions over `shim.cpp`, which holds what tch lacks, [`precision`] over number formats and
 //! layouts, [`transfer`] between host and device, [`kept`] values, [`memory`], [`script`] over TorchScript, [`c10d`] over PyTorch's distributed engine, and [`nccl`], its part for GPUs.
+//! layouts, [`flags`], [`memory`], [`script`] over TorchScript, [`c10d`] over PyTorch's distributed engine, and [`nccl`], its part for GPUs.
 //!
 //! Called by the engine's own folders. Every C++ exception becomes a [`ShimError`] of one line.
 
@@ -8,6 +9,7 @@
 pub mod c10d;
 mod c10d_raw;
 pub mod exit;
+pub mod flags;
 pub mod kept;
 pub mod memory;
 pub mod nccl;
@@ -32,7 +34,17 @@ fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    Err(ShimError(take_text(message)))
+    Err(ShimError(one_line(&take_text(message))))
+}
+
+/// The first line of an exception's message, without the C++ stack below; of NCCL's also the one that names the cause.
+pub fn one_line(message: &str) -> String {
+    let mut lines = message.lines();
+    let first = lines.next().unwrap_or("unknown libtorch error");
+    match lines.find(|line| line.starts_with("Cuda failure")) {
+        Some(cause) => format!("{first}: {cause}"),
+        None => first.to_owned(),
+    }
 }
 
 /// Takes over a text that the shim made.
@@ -293,18 +305,6 @@ pub fn set_threads(n: usize) -> Result<()> {
 pub fn threads() -> usize {
     // SAFETY: no arguments.
     usize::try_from(unsafe { raw::fl_threads() }).unwrap_or(1)
-}
-
-/// Only operators that give the same bits each time; others raise an error that names them.
-pub fn set_deterministic(on: bool) -> Result<()> {
-    // SAFETY: plain flag.
-    check(unsafe { raw::fl_deterministic(on.into()) })
-}
-
-/// TF32 matrix units for float32 products on CUDA.
-pub fn allow_tf32(on: bool) -> Result<()> {
-    // SAFETY: plain flag.
-    check(unsafe { raw::fl_allow_tf32(on.into()) })
 }
 
 /// Folder that libtorch was loaded from.

@@ -1,4 +1,4 @@
-// Number formats and memory layout: autocast, loss scaling for float16, channels_last, cuDNN's choice of algorithms.
+// Number formats and memory layout: autocast, loss scaling for float16, channels_last; and the process's flags.
 
 #include <memory>
 #include <vector>
@@ -21,6 +21,10 @@ namespace {
 constexpr double kGrowth = 2.0;
 constexpr double kBackoff = 0.5;
 constexpr int64_t kInterval = 2000;
+
+bool tf32(at::Float32Op op) {
+  return at::globalContext().float32Precision(at::Float32Backend::CUDA, op) == at::Float32Precision::TF32;
+}
 
 }  // namespace
 
@@ -109,8 +113,27 @@ char* fl_laid_out_like(const Tensor* values, const Tensor* like, Tensor** out) {
   });
 }
 
-char* fl_cudnn_benchmark(int on) {
-  return guarded([&] { at::globalContext().setBenchmarkCuDNN(on != 0); });
+// Sets the process's flags. One that stands as it is wanted is not written: other threads read it.
+char* fl_set_flags(int deterministic, int benchmark, int allow_tf32) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    const bool same_bits = deterministic != 0, fastest = benchmark != 0, fast = allow_tf32 != 0;
+    if (context.deterministicAlgorithms() != same_bits) context.setDeterministicAlgorithms(same_bits, false);
+    if (context.deterministicCuDNN() != same_bits) context.setDeterministicCuDNN(same_bits);
+    if (context.benchmarkCuDNN() != fastest) context.setBenchmarkCuDNN(fastest);
+    if (tf32(at::Float32Op::MATMUL) != fast) context.setAllowTF32CuBLAS(fast);
+    if (tf32(at::Float32Op::CONV) != fast) context.setAllowTF32CuDNN(fast);
+  });
+}
+
+// The same as they stand; each is on where all of its parts are.
+char* fl_flags(int* deterministic, int* benchmark, int* allow_tf32) {
+  return guarded([&] {
+    auto& context = at::globalContext();
+    *deterministic = context.deterministicAlgorithms() && context.deterministicCuDNN();
+    *benchmark = context.benchmarkCuDNN();
+    *allow_tf32 = tf32(at::Float32Op::MATMUL) && tf32(at::Float32Op::CONV);
+  });
 }
 
 }  // extern "C"

@@ -101,9 +101,3 @@ pub fn laid_out_like(values: &Tensor, like: &Tensor) -> Result<Tensor> {
     // SAFETY: the shim made it with `new`, which is what tch frees.
     Ok(unsafe { Tensor::from_ptr(out.cast()) })
 }
-
-/// Whether cuDNN tries its algorithms and takes the fastest.
-pub fn cudnn_benchmark(on: bool) -> Result<()> {
-    // SAFETY: plain flag.
-    check(unsafe { raw::fl_cudnn_benchmark(on.into()) })
-}

@@ -88,15 +88,14 @@ unsafe extern "C" {
     pub fn fl_normal(t: T, mean: f64, std: f64, g: G) -> E;
     pub fn fl_set_threads(n: c_int) -> E;
     pub fn fl_threads() -> c_int;
-    pub fn fl_deterministic(on: c_int) -> E;
-    pub fn fl_allow_tf32(on: c_int) -> E;
     pub fn fl_autocast(device: *const c_char, half: c_int, on: c_int) -> E;
     pub fn fl_scaler_unscale(params: *const T, n: usize, scale: T, overflow: T) -> E;
     pub fn fl_scaler_judge(loss: T, scale: T, overflow: T, before: T, careful: c_int, found: T, skip: T) -> E;
     pub fn fl_scaler_next(scale: T, growth: T, overflow: T, hold: T, next_scale: *mut T, next_growth: *mut T) -> E;
     pub fn fl_channels_last(tensors: *const T, n: usize) -> E;
     pub fn fl_laid_out_like(values: T, like: T, out: *mut T) -> E;
-    pub fn fl_cudnn_benchmark(on: c_int) -> E;
+    pub fn fl_set_flags(deterministic: c_int, benchmark: c_int, allow_tf32: c_int) -> E;
+    pub fn fl_flags(deterministic: *mut c_int, benchmark: *mut c_int, allow_tf32: *mut c_int) -> E;
     pub fn fl_meter_start(device: *const c_char, out: *mut M) -> E;
     pub fn fl_meter_stop(meter: M, peak: *mut u64) -> E;
     pub fn fl_empty_cache(device: *const c_char) -> E;

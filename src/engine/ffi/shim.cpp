@@ -238,21 +238,6 @@ char* fl_set_threads(int n) {
 
 int fl_threads() { return at::get_num_threads(); }
 
-char* fl_deterministic(int on) {
-  return guarded([&] {
-    at::globalContext().setDeterministicAlgorithms(on != 0, false);
-    at::globalContext().setDeterministicCuDNN(on != 0);
-    if (on) at::globalContext().setBenchmarkCuDNN(false);
-  });
-}
-
-char* fl_allow_tf32(int on) {
-  return guarded([&] {
-    at::globalContext().setAllowTF32CuBLAS(on != 0);
-    at::globalContext().setAllowTF32CuDNN(on != 0);
-  });
-}
-
 // Folder of the loaded libtorch_cpu, or the empty string.
 void fl_libtorch_folder(char* out, size_t n) {
   out[0] = '\0';

@@ -1,6 +1,6 @@
-// What the shim's files share: exceptions as one-line messages.
+// What the shim's files share: exceptions as messages.
 //
-// A function that can fail returns null, or a malloc'd one-line message that `fl_free_text` frees.
+// A function that can fail returns null, or a malloc'd message that `fl_free_text` frees.
 #pragma once
 
 #include <cstdlib>
@@ -23,11 +23,7 @@ inline char* copied(const char* text, size_t length) {
 
 inline char* copied(const std::string& text) { return copied(text.data(), text.size()); }
 
-// The first line.
-inline char* words(const char* text) {
-  const char* end = std::strchr(text, '\n');
-  return copied(text, end ? static_cast<size_t>(end - text) : std::strlen(text));
-}
+inline char* words(const char* text) { return copied(text, std::strlen(text)); }
 
 template <typename F>
 char* guarded(F&& body) noexcept {

@@ -34,7 +34,7 @@ pub use reshape::{flatten, permute};
 pub use residual::{residual, stochastic_depth};
 use tch::Tensor;
 
-use super::ffi::{Generator, ShimError};
+use super::ffi::{Generator, ShimError, one_line};
 
 /// What a layer could not do, in libtorch's words (the first line).
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,11 +55,10 @@ impl From<ShimError> for NnError {
 
 /// libtorch's message without its C++ stack.
 pub fn first_line(error: &tch::TchError) -> String {
-    let text = match error {
-        tch::TchError::Torch(text) => text.clone(),
-        other => other.to_string(),
-    };
-    text.lines().next().unwrap_or("unknown libtorch error").to_owned()
+    match error {
+        tch::TchError::Torch(text) => one_line(text),
+        other => one_line(&other.to_string()),
+    }
 }
 
 /// Result of a layer.

@@ -110,15 +110,22 @@ impl Optimizer {
         Ok(())
     }
 
+    /// By what one call of a fused kernel takes: on a GPU its tensors are of one type (`_group_tensors_by_device_and_dtype` in
+    /// torch/optim/optimizer.py).
     fn lists(&self, params: &[Param]) -> Vec<Active> {
-        let mut by_group: BTreeMap<(usize, bool), Vec<&Param>> = BTreeMap::new();
+        let mut kinds = Vec::new();
+        let mut by_group: BTreeMap<(usize, bool, Option<usize>), Vec<&Param>> = BTreeMap::new();
         for p in params {
             let fresh = self.state.get(&p.name).is_some_and(|s| s.fresh);
-            by_group.entry((p.group, fresh)).or_default().push(p);
+            let kind = p.tensor.kind();
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+            by_group.entry((p.group, fresh, kinds.iter().position(|k| *k == kind))).or_default().push(p);
         }
         by_group
             .into_iter()
-            .map(|((group, first_step), params)| {
+            .map(|((group, first_step, _), params)| {
                 let slots = || params.iter().filter_map(|p| self.state.get(&p.name));
                 let adam = self.spec.kind != OptimizerKind::Sgd;
                 let list = |pick: fn(&Slots) -> Option<&Tensor>| TensorList::new(slots().filter_map(pick));
@@ -228,5 +235,38 @@ impl Optimizer {
     /// Bytes of all state.
     pub fn bytes(&self) -> usize {
         self.state().iter().map(|(_, t)| t.numel() * t.kind().elt_size_in_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn one_call_of_a_kernel_takes_tensors_of_one_type() {
+        let spec = OptimizerSpec { kind: OptimizerKind::Adamw, ..OptimizerSpec::default() };
+        let group = Group { lr: 0.1, weight_decay: 0.0 };
+        let mut optimizer = Optimizer::new(spec, vec![group], OptimizerState::Keep);
+        let kinds = [Kind::Float, Kind::Half, Kind::Float];
+        let params: Vec<Param> = kinds
+            .iter()
+            .enumerate()
+            .map(|(i, &kind)| {
+                let tensor = Tensor::zeros([3], (kind, Device::Cpu)).set_requires_grad(true);
+                tensor.sum(Kind::Float).backward();
+                Param { name: format!("p{i}"), tensor, group: 0 }
+            })
+            .collect();
+        optimizer.activate(&params).unwrap();
+        let mut names: Vec<_> = optimizer.active.iter().map(|active| active.names.join(" ")).collect();
+        names.sort();
+        assert_eq!(names, ["p0 p2", "p1"]);
+        optimizer.step(1.0, None).unwrap();
+        for p in &params {
+            assert!((p.tensor.double_value(&[0]) + 0.1).abs() < 1e-3, "{} has moved", p.name);
+            assert_eq!(optimizer.state[&p.name].step_value().unwrap(), 1, "{} has done one step", p.name);
+        }
     }
 }

@@ -361,6 +361,10 @@ impl Learner for Leader {
         self.local.probe_peak()
     }
 
+    fn make_room(&mut self) -> Result<()> {
+        self.everybody(&Op::MakeRoom.into(), Learner::make_room)
+    }
+
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
         self.tell(&Op::Evaluate.into())?;
         let here = self.local.evaluate_share(batch);

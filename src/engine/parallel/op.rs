@@ -36,6 +36,8 @@ pub enum Op {
         /// What else the snapshot held.
         extra: serde_json::Map<String, serde_json::Value>,
     },
+    /// Give up what the next step makes anew.
+    MakeRoom,
     /// Tell the state from others.
     Fingerprint,
 }

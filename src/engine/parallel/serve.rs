@@ -55,6 +55,7 @@ impl Rank {
             }
             Op::Weights => self.learner.restore_weights(&message.tensors)?,
             Op::Optimizer { extra } => self.learner.restore_optimizer(&message.tensors, &extra)?,
+            Op::MakeRoom => self.learner.make_room()?,
             Op::Fingerprint => return self.learner.fingerprint().map(Answer::Fingerprint),
         }
         Ok(Answer::Done)

@@ -189,6 +189,21 @@ fn ranks_that_hold_other_bits_are_found_out_before_a_checkpoint() {
 }
 
 #[test]
+fn all_ranks_make_room_and_stay_alike() {
+    let ((mut leader, data), (mut other, _)) = (two(), two());
+    for _ in 0..2 {
+        step(&mut leader, &data).unwrap();
+        step(&mut other, &data).unwrap();
+        leader.make_room().unwrap();
+    }
+    leader.agree().unwrap();
+    assert!(leader.snapshot().unwrap() == other.snapshot().unwrap());
+    let mut leader = beside(vec![Answer::Done, failed("its device has failed")], alone).unwrap();
+    let words = leader.make_room().unwrap_err().to_string();
+    assert_eq!(words, "rank 1 (cpu:1): its device has failed", "all are asked");
+}
+
+#[test]
 fn what_one_rank_refuses_leaves_them_all_together() {
     let (mut leader, data) = two();
     let mut weights = leader.snapshot().unwrap().weights;

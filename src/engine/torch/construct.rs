@@ -7,12 +7,14 @@ use tch::{Device, Kind, Tensor};
 use super::fitting;
 use super::learner::{Entry, Result, TorchLearner};
 use super::loss::Loss;
+use super::memory::Cache;
 use super::reports::Reports;
 use super::scaler::Scaler;
 use super::trace::{describe, full_name};
 use crate::core::groups::groups;
 use crate::core::recipe::{Precision, Recipe};
 use crate::engine::api::{EngineError, InputSpec};
+use crate::engine::ffi::flags::Flags;
 use crate::engine::ffi::kept::Kept;
 use crate::engine::ffi::precision::{self, Cast};
 use crate::engine::ffi::{self, Generator, TensorList};
@@ -23,12 +25,14 @@ use crate::engine::{device, script, zoo};
 impl TorchLearner {
     /// Builds and initialises model and optimizer; everything is trainable until a plan is applied.
     pub fn new(recipe: &Recipe, input: &InputSpec, device_name: &str) -> Result<Self> {
+        // Also for the CPU: a run may go over to a GPU.
+        device::cuda();
         let device = device::parse(device_name);
+        // Before all tensors, and so given back after them where something below fails.
+        let cache = Cache::of(device_name);
         let cast = cast(recipe.train.precision, device)?;
         let threads = if recipe.train.threads > 0 { recipe.train.threads } else { ffi::threads() };
         ffi::set_threads(threads)?;
-        ffi::set_deterministic(recipe.train.deterministic && device.is_cuda())?;
-        precision::cudnn_benchmark(recipe.train.cudnn_benchmark && device.is_cuda())?;
         let generator = Generator::new(device_name, recipe.train.seed)?;
         let mut warnings = Vec::new();
         let (mut archive, mut taken) = (None, Vec::new());
@@ -73,6 +77,7 @@ impl TorchLearner {
             threads,
             choose_threads: recipe.train.threads == 0,
             set_for: None,
+            flags: flags(recipe, device),
             norm: scalar()?,
             found_inf: scalar()?,
             moving: TensorList::default(),
@@ -87,6 +92,7 @@ impl TorchLearner {
             taken,
             root,
             tree,
+            cache,
         };
         learner.collect(recipe)?;
         if learner.channels_last {
@@ -178,16 +184,25 @@ fn to_device(node: &mut Node, device: Device) -> Result<()> {
     node.children.iter_mut().try_for_each(|c| to_device(c, device))
 }
 
-/// What autocast casts to; TF32 is switched on or off.
+/// The process's flags while a learner computes. A CPU has no use for any.
+pub(super) fn flags(recipe: &Recipe, device: Device) -> Flags {
+    let train = &recipe.train;
+    if !device.is_cuda() {
+        return Flags::default();
+    }
+    Flags {
+        deterministic: train.deterministic,
+        benchmark: train.cudnn_benchmark,
+        tf32: train.precision == Precision::Tf32,
+    }
+}
+
+/// What autocast casts to.
 fn cast(asked: Precision, device: Device) -> Result<Option<Cast>> {
-    match asked {
-        Precision::Tf32 if !device.is_cuda() => {
-            return Err(EngineError::Refused(
-                "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
-            ));
-        }
-        Precision::Fp32 | Precision::Tf32 if device.is_cuda() => ffi::allow_tf32(asked == Precision::Tf32)?,
-        _ => {}
+    if asked == Precision::Tf32 && !device.is_cuda() {
+        return Err(EngineError::Refused(
+            "train.precision = \"tf32\" needs an NVIDIA GPU; use \"fp32\" on the CPU".to_owned(),
+        ));
     }
     Ok(match asked {
         Precision::Fp32 | Precision::Tf32 => None,

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::fitting;
 use super::loss::Loss;
 use super::mapped;
+use super::memory::Cache;
 use super::reports::Reports;
 use super::scaler::{self, Scaler};
 use super::team::{Team, Turn};
@@ -20,6 +21,7 @@ use crate::core::tree::Tree;
 use crate::core::weights::InFile;
 use crate::engine::api::{Batch, EngineError, EvalSums, Learner, Snapshot, StepInput, StepReport};
 use crate::engine::archive::{self, Fingerprint};
+use crate::engine::ffi::flags::Flags;
 use crate::engine::ffi::kept::Kept;
 use crate::engine::ffi::memory;
 use crate::engine::ffi::precision::{self, Cast};
@@ -72,6 +74,8 @@ pub struct TorchLearner {
     /// The recipe leaves the number open.
     pub(super) choose_threads: bool,
     pub(super) set_for: Option<std::thread::ThreadId>,
+    /// What the process's flags are to be while it computes.
+    pub(super) flags: Flags,
     pub(super) norm: Tensor,
     pub(super) found_inf: Tensor,
     /// Buffers that move in train mode, and their values before the step: a step that is not applied leaves no trace.
@@ -91,6 +95,8 @@ pub struct TorchLearner {
     pub(super) team: Option<Team>,
     /// Parameters that gradients are expected for.
     pub(super) meant: Vec<bool>,
+    /// The last, so that the tensors above have gone before it.
+    pub(super) cache: Cache,
 }
 
 impl TorchLearner {
@@ -234,8 +240,9 @@ impl TorchLearner {
         Ok(())
     }
 
-    /// Before anything is computed: the learner may have come to another thread.
+    /// Before anything is computed: the learner may have come to another thread, and others may have computed since.
     pub(super) fn enter(&mut self) -> Result<()> {
+        self.flags.set()?;
         let here = std::thread::current().id();
         if self.set_for != Some(here) {
             ffi::set_threads(self.threads)?;
@@ -376,7 +383,14 @@ impl Learner for TorchLearner {
         self.watch_buffers()?;
         self.kept.keep()?;
         self.generator.seed(0)?;
-        let (done, peak) = memory::measured(&self.device_name, || self.backward(batch, 1, None))?;
+        let measured = || memory::measured(&self.device_name, || self.backward(batch, 1, None));
+        let (mut done, mut peak) = measured()?;
+        if self.flags.benchmark && done.is_ok() {
+            // cuDNN has tried its algorithms, some with more scratch memory than those have that it will use.
+            ffi::zero_grad(&self.all)?;
+            self.generator.seed(0)?;
+            (done, peak) = measured()?;
+        }
         self.kept.restore(None)?;
         self.peak = Some(peak);
         let norms = match done {
@@ -386,7 +400,8 @@ impl Learner for TorchLearner {
                 }
                 self.norms()?
             }
-            Err(EngineError::Refused(_)) => vec![None; self.params.len()],
+            // The caller says what nothing reaches. Anything else that is refused is the user's to hear.
+            Err(EngineError::Refused(words)) if words == NOTHING_REACHED => vec![None; self.params.len()],
             Err(e) => {
                 self.release()?;
                 return Err(e);
@@ -406,6 +421,10 @@ impl Learner for TorchLearner {
 
     fn probe_peak(&self) -> Option<u64> {
         self.peak
+    }
+
+    fn make_room(&mut self) -> Result<()> {
+        self.release()
     }
 
     fn evaluate(&mut self, batch: &Batch) -> Result<EvalSums> {
@@ -496,6 +515,8 @@ fn mix(seed: u64, step: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+const NOTHING_REACHED: &str = "no gradient reaches any parameter: nothing would train";
+
 fn nothing_reached() -> EngineError {
-    EngineError::Refused("no gradient reaches any parameter: nothing would train".to_owned())
+    EngineError::Refused(NOTHING_REACHED.to_owned())
 }

@@ -30,6 +30,8 @@ impl TorchLearner {
     /// Leaves them without waiting for what is on its way, and without closing anything before the process ends.
     pub fn abandon(&mut self) {
         std::mem::forget(self.team.take());
+        // That would wait, too.
+        self.cache.keep();
         self.stale = true;
     }
 

@@ -20,6 +20,9 @@ use std::sync::Arc;
 
 pub(in crate::engine) use learner::TorchLearner;
 
+#[cfg(test)]
+mod tests;
+
 use super::api::{DeviceInfo, Engine, EngineError, InputSpec, Learner};
 use super::data::Dataset;
 use super::ffi::ShimError;

@@ -22,6 +22,8 @@ const MOST: usize = 1 << 16;
 struct Measured {
     before: Option<(usize, u64)>,
     last: Option<(usize, u64)>,
+    /// What the device said when it had no more.
+    refused: Option<String>,
 }
 
 impl Measured {
@@ -47,12 +49,14 @@ impl Built {
         let resolution = plan.resolve(self.learner.tree())?;
         self.learner.apply_freeze(&resolution)?;
         let before = std::mem::replace(&mut self.resolution, resolution);
-        let found = self.search();
+        let mut measured = Measured::default();
+        let found = self.search(&mut measured);
         self.resolution = before;
         let size = found?.ok_or_else(|| {
             let device = self.device();
+            let why = measured.refused.map(|words| format!(" ({words})")).unwrap_or_default();
             TrainError::Failed(format!(
-                "train.batch_size = \"auto\": not even one sample fits on {device}; freeze more, or choose a smaller model or \
+                "train.batch_size = \"auto\": not even one sample fits on {device}{why}; freeze more, or choose a smaller model or \
                  another device"
             ))
         })?;
@@ -64,13 +68,12 @@ impl Built {
         Ok(())
     }
 
-    fn search(&mut self) -> Result<Option<usize>, TrainError> {
+    fn search(&mut self, measured: &mut Measured) -> Result<Option<usize>, TrainError> {
         debug_assert_eq!(self.recipe.train.batch_size, AUTO_BATCH);
-        let mut measured = Measured::default();
         let most = self.data.info().train_len.min(MOST);
         let mut best = None;
         let found = largest(most, |samples| {
-            let fits = self.fits(samples, &mut measured)?;
+            let fits = self.fits(samples, measured)?;
             if fits {
                 best = measured.last.map(|(_, peak)| peak);
             }
@@ -87,7 +90,10 @@ impl Built {
         }
         let Some(batch) = self.some_samples(samples).transpose()? else { return Ok(false) };
         match self.learner.probe(&batch) {
-            Err(EngineError::OutOfMemory(_)) => return Ok(false),
+            Err(EngineError::OutOfMemory(of)) => {
+                measured.refused = Some(of.what);
+                return Ok(false);
+            }
             done => done?,
         };
         // An engine that cannot tell says when it has no more.

@@ -35,8 +35,11 @@ impl Trainer<'_> {
             Err(e) => return Ok(Err(format!("{e}; the run stays on {}", names(&before)))),
         };
         let snapshot = self.built.learner.snapshot()?;
+        // It stands beside the new one until that is whole, perhaps on one of its devices.
+        let roomy = self.built.learner.make_room().map_err(TrainError::from);
         let free = build::memory_free(self.engine, devices);
-        let built = build::learner(self.engine, &recipe, &self.built.data, devices).and_then(|mut placed| {
+        let built = roomy.and_then(|()| {
+            let mut placed = build::learner(self.engine, &recipe, &self.built.data, devices)?;
             placed.learner.restore_weights(&snapshot.weights)?;
             placed.learner.restore_optimizer(&snapshot.optimizer, &snapshot.extra)?;
             placed.learner.apply_freeze(&self.built.resolution)?;
