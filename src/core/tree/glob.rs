@@ -4,6 +4,10 @@
 //! beginning and `.**.` in the middle may also stand for no segment at all (`**.bias` matches `bias`), while `.**` at the end needs
 //! at least one: `layer4.**` is what lies below `layer4`.
 
+mod search;
+
+use search::Search;
+
 /// Whether a pattern has wildcards; without them it is a plain name.
 pub fn is_glob(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
@@ -31,7 +35,8 @@ pub fn glob_match(pattern: &str, dotted: &str) -> bool {
         return false;
     }
     let at_start = head == 0 || pattern.as_bytes()[head - 1] == b'.';
-    search(&pattern.as_bytes()[head..], &dotted.as_bytes()[head..], at_start, &mut None)
+    let (pattern, name) = (&pattern.as_bytes()[head..], &dotted.as_bytes()[head..]);
+    try_out(pattern, name, at_start, &mut STEPS.clone()).unwrap_or_else(|| Search::new(pattern, name).matches(at_start))
 }
 
 /// Whether the pattern matches the name or one of the modules that it lies in: what a pattern means as a freeze rule.
@@ -47,7 +52,7 @@ pub fn glob_covers(pattern: &str, dotted: &str) -> bool {
 ///
 /// Without wildcards, `from` is a leading path (whole segments) that `to` replaces; an empty `from` puts `to` in front.
 /// With wildcards, `from` matches the whole name, and each wildcard in `to` stands for what the one in the same place matched
-/// (`**.gamma` -> `**.weight`).
+/// (`**.gamma` -> `**.weight`): the shortest, the first wildcard before the second.
 pub fn rename_by_glob(from: &str, to: &str, name: &str) -> Option<String> {
     if !is_glob(from) {
         let rest = if from.is_empty() { name } else { name.strip_prefix(from)? };
@@ -63,11 +68,7 @@ pub fn rename_by_glob(from: &str, to: &str, name: &str) -> Option<String> {
             (false, false) => format!("{to}.{rest}"),
         });
     }
-    let mut captured = Some(Vec::new());
-    if !search(from.as_bytes(), name.as_bytes(), true, &mut captured) {
-        return None;
-    }
-    let mut captured = captured.unwrap_or_default().into_iter();
+    let mut captured = Search::new(from.as_bytes(), name.as_bytes()).captures()?.into_iter();
     let mut out = Vec::with_capacity(name.len());
     let mut rest = to.as_bytes();
     while let Some(&c) = rest.first() {
@@ -86,42 +87,50 @@ pub fn rename_by_glob(from: &str, to: &str, name: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Backtracking matcher over bytes (UTF-8 compares bytewise; `.` and the wildcards are ASCII). `at_start`: a segment begins here.
-/// Fills `captured` with what each wildcard stood for, where asked.
-fn search<'n>(pattern: &[u8], name: &'n [u8], at_start: bool, captured: &mut Option<Vec<&'n [u8]>>) -> bool {
-    let Some(&first) = pattern.first() else { return name.is_empty() };
-    let depth = captured.as_ref().map_or(0, Vec::len);
-    let mut attempt = |rest: &[u8], taken: usize, start: bool| {
-        if let Some(c) = captured {
-            c.truncate(depth);
-            c.push(&name[..taken]);
-        }
-        search(rest, &name[taken..], start, captured)
-    };
+/// Steps after which trying out is given up: patterns that people write need fewer.
+const STEPS: u32 = 1024;
+
+/// Backtracking: the quickest for most patterns, and exponential for some; `None` when the steps are used up, which bound its depth too.
+fn try_out(pattern: &[u8], name: &[u8], at_start: bool, steps: &mut u32) -> Option<bool> {
+    *steps = steps.checked_sub(1)?;
+    let Some(&first) = pattern.first() else { return Some(name.is_empty()) };
     match first {
         b'*' if pattern.starts_with(b"**") => {
             let rest = &pattern[2..];
-            if at_start && rest.first() == Some(&b'.') && attempt(&rest[1..], 0, true) {
-                return true;
+            let dot = rest.first() == Some(&b'.');
+            if at_start && dot && try_out(&rest[1..], name, true, steps)? {
+                return Some(true);
             }
-            let least = usize::from(at_start && (rest.is_empty() || rest.first() == Some(&b'.')));
-            (least..=name.len()).any(|n| {
-                let next_literal = rest.first().filter(|c| !matches!(c, b'*' | b'?'));
-                next_literal.is_none_or(|c| name.get(n) == Some(c)) && attempt(rest, n, n > 0 && name[n - 1] == b'.')
-            })
+            let literal = rest.first().filter(|c| !matches!(c, b'*' | b'?'));
+            for n in usize::from(at_start && (rest.is_empty() || dot))..=name.len() {
+                let fits = literal.is_none_or(|c| name.get(n) == Some(c));
+                if fits && try_out(rest, &name[n..], n > 0 && name[n - 1] == b'.', steps)? {
+                    return Some(true);
+                }
+            }
+            Some(false)
         }
         b'*' => {
             let segment = name.iter().position(|&c| c == b'.').unwrap_or(name.len());
-            (0..=segment).any(|n| attempt(&pattern[1..], n, false))
+            for n in 0..=segment {
+                if try_out(&pattern[1..], &name[n..], false, steps)? {
+                    return Some(true);
+                }
+            }
+            Some(false)
         }
-        b'?' => {
-            let width = name.first().map_or(0, |&c| char_width(c));
-            width > 0 && name[0] != b'.' && width <= name.len() && attempt(&pattern[1..], width, false)
-        }
-        c => name.first() == Some(&c) && search(&pattern[1..], &name[1..], c == b'.', captured),
+        b'?' => match name.first().map(|c| char_width(*c)) {
+            Some(width) if name[0] != b'.' && width <= name.len() => {
+                try_out(&pattern[1..], &name[width..], false, steps)
+            }
+            _ => Some(false),
+        },
+        c if name.first() == Some(&c) => try_out(&pattern[1..], &name[1..], c == b'.', steps),
+        _ => Some(false),
     }
 }
 
+/// Bytes of the character that begins so.
 fn char_width(lead: u8) -> usize {
     match lead {
         0xf0.. => 4,
@@ -133,7 +142,25 @@ fn char_width(lead: u8) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn both_ways_to_match_agree_and_each_wildcard_stands_for_something(
+            pattern in "([ab.é]|[*]|[*][*]|[?]){0,7}", name in "[ab.é]{0,8}", start: bool,
+        ) {
+            let (p, n) = (pattern.as_bytes(), name.as_bytes());
+            let tried = try_out(p, n, start, &mut u32::MAX.clone()).unwrap();
+            prop_assert_eq!(Search::new(p, n).matches(start), tried);
+            let captured = Search::new(p, n).captures();
+            prop_assert_eq!(captured.is_some(), Search::new(p, n).matches(true));
+            if let Some(captured) = captured {
+                prop_assert_eq!(captured.len(), Search::new(p, n).wildcards());
+            }
+        }
+    }
 
     #[test]
     fn wildcards_keep_to_their_reach() {
@@ -175,6 +202,27 @@ mod tests {
         for (pattern, name) in no {
             assert!(!glob_match(pattern, name), "{pattern} should not match {name}");
         }
+    }
+
+    #[test]
+    fn many_wildcards_on_a_long_name_take_no_time_and_no_stack() {
+        // Found by the fuzz target `text`: each `*` used to try all that the ones before it had tried.
+        let name = "a".repeat(200);
+        assert!(!glob_match(&format!("{}b?", "*a".repeat(40)), &format!("{name}c")));
+        assert!(!glob_match(&format!("{}c*d", "**a".repeat(40)), &format!("{name}.d")));
+        assert_eq!(rename_by_glob(&format!("{}b", "*a".repeat(40)), "x", &name), None);
+        let long = "a".repeat(1 << 20);
+        assert!(glob_match(&format!("?{long}"), &format!("b{long}")));
+        assert!(glob_match(&"*".repeat(1 << 20), "layer1.0"));
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_the_shortest_that_it_can() {
+        let renamed = |from, to, name| rename_by_glob(from, to, name);
+        assert_eq!(renamed("a**b*", "*/*", "a.b.b").as_deref(), Some(".b./"));
+        assert_eq!(renamed("**.a.**", "**/**", "a.a.b").as_deref(), Some("/a.b"));
+        assert_eq!(renamed("*a*", "*/*", "xaya").as_deref(), Some("x/ya"));
+        assert_eq!(renamed("x.**.y.?", "**,?", "x.y.é").as_deref(), Some(",é"));
     }
 
     #[test]
