@@ -98,15 +98,31 @@ fn u64_at(b: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(b.get(at..at + 8)?.try_into().ok()?))
 }
 
+/// How often each byte may be hashed in the search for the next whole record. What bytes claim to be records within records without end is
+/// damage up to its end.
+const TRIES: u64 = 64;
+
+/// Bytes that may yet be hashed.
+struct Work(u64);
+
+impl Work {
+    fn on(bytes: &[u8]) -> Self {
+        Self(TRIES * bytes.len() as u64)
+    }
+}
+
 /// The payload of a whole and undamaged record that begins at `at`.
-fn payload_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+fn payload_at<'b>(bytes: &'b [u8], at: usize, work: &mut Work) -> Option<&'b [u8]> {
     let len = usize::try_from(u32_at(bytes, at)?).ok()?;
     if len == 0 || len > MAX_PAYLOAD {
         return None;
     }
     let payload = bytes.get(at + FRAME..at + FRAME + len)?;
-    let known = matches!(payload[0], SCHEMA..=REWIND);
-    (known && u32_at(bytes, at + 4)? == crc32fast::hash(payload)).then_some(payload)
+    if !matches!(payload[0], SCHEMA..=REWIND) {
+        return None;
+    }
+    work.0 = work.0.checked_sub(len as u64)?;
+    (u32_at(bytes, at + 4)? == crc32fast::hash(payload)).then_some(payload)
 }
 
 /// What takes in decoded records.
@@ -128,11 +144,12 @@ impl Decoder {
     /// complete yet.
     pub(super) fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0;
+        let mut work = Work::on(bytes);
         while at < bytes.len() {
-            if let Some(payload) = payload_at(bytes, at) {
+            if let Some(payload) = payload_at(bytes, at, &mut work) {
                 self.record(payload, sink);
                 at += FRAME + payload.len();
-            } else if let Some(next) = (at + 1..bytes.len()).find(|i| payload_at(bytes, *i).is_some()) {
+            } else if let Some(next) = (at + 1..bytes.len()).find(|i| payload_at(bytes, *i, &mut work).is_some()) {
                 self.damaged += 1;
                 at = next;
             } else {
@@ -188,8 +205,9 @@ fn schema(payload: &[u8]) -> Option<(u16, Columns)> {
 pub(super) fn last_step_in(bytes: &[u8]) -> Option<u64> {
     let mut last = None;
     let mut at = 0;
+    let mut work = Work::on(bytes);
     while at + FRAME < bytes.len() {
-        match payload_at(bytes, at) {
+        match payload_at(bytes, at, &mut work) {
             Some(payload) => {
                 match payload[0] {
                     ROW => last = u64_at(payload, 3),
@@ -202,4 +220,23 @@ pub(super) fn last_step_in(bytes: &[u8]) -> Option<u64> {
         }
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_claim_each_other_end_the_search_as_damage() {
+        // Every fourth byte begins what could be a record of half a megabyte: to hash them all takes a minute for these eight.
+        let mut bytes = Vec::new();
+        push_rewind(&mut bytes, 7);
+        let whole = bytes.len();
+        bytes.resize(whole + 1, 0xff);
+        bytes.extend([1u8, 0, 8, 0].repeat(2 << 20));
+        let mut items: Vec<Item> = Vec::new();
+        assert_eq!(Decoder::default().feed(&bytes, &mut items), whole);
+        assert_eq!(items, [Item::Rewind { step: 7 }]);
+        assert_eq!(last_step_in(&bytes), Some(7));
+    }
 }

@@ -84,7 +84,7 @@ impl Sample {
         });
         let mut rows = rows.take(ROWS);
         let last = rows.next()?;
-        let fits = |row: &(u64, u64)| row.0 <= last.0 && row.1 + WINDOW_MS >= last.1;
+        let fits = |row: &(u64, u64)| row.0 <= last.0 && row.1.saturating_add(WINDOW_MS) >= last.1;
         let first = rows.take_while(fits).last()?;
         (last.1 > first.1 && last.0 > first.0).then(|| (last.0 - first.0) as f64 * 1e3 / (last.1 - first.1) as f64)
     }
@@ -92,6 +92,8 @@ impl Sample {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::core::run::MetricsWriter;
 
@@ -104,6 +106,13 @@ mod tests {
         }
         writer.flush().unwrap();
         (dir, path)
+    }
+
+    #[test]
+    fn a_time_at_the_end_of_all_times_makes_no_pace() {
+        let items =
+            [1, 2].map(|step| Item::Row { step, time_ms: u64::MAX, columns: Arc::default(), values: Vec::new() });
+        assert_eq!(Sample { items: items.into(), is_sparse: false }.rate(), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ struct Row {
     time_ms: u64,
     /// Which of `schemas` names the values.
     schema: usize,
-    /// Where they begin in `values`.
+    /// Where they begin in `values`; they end where the next row's begin.
     at: usize,
 }
 
@@ -67,18 +67,19 @@ impl MetricsTable {
 
     /// The rows in order.
     pub fn rows(&self) -> impl Iterator<Item = RowRef<'_>> {
-        self.rows.iter().map(|r| self.row_ref(r))
+        (0..self.rows.len()).map(|i| self.row_ref(i))
     }
 
     /// Steps and values of one metric, in order.
     pub fn column(&self, name: &str) -> Vec<(u64, f64)> {
         let place: Vec<Option<usize>> = self.schemas.iter().map(|s| s.iter().position(|n| n == name)).collect();
-        self.rows.iter().filter_map(|r| Some((r.step, *self.values.get(r.at + place[r.schema]?)?))).collect()
+        let rows = self.rows.iter().enumerate();
+        rows.filter_map(|(i, r)| Some((r.step, *self.values_of(i).get(place[r.schema]?)?))).collect()
     }
 
     /// The newest value of a metric.
     pub fn last(&self, name: &str) -> Option<f64> {
-        self.rows.iter().rev().find_map(|r| self.row_ref(r).get(name))
+        (0..self.rows.len()).rev().find_map(|i| self.row_ref(i).get(name))
     }
 
     /// Step of the last row.
@@ -86,10 +87,15 @@ impl MetricsTable {
         self.rows.last().map(|r| r.step)
     }
 
-    fn row_ref(&self, row: &Row) -> RowRef<'_> {
-        let columns = &self.schemas[row.schema];
-        let values = &self.values[row.at..row.at + columns.len()];
-        RowRef { step: row.step, time_ms: row.time_ms, columns, values }
+    /// As many as there are columns, or fewer: a row may be shorter than its schema says.
+    fn values_of(&self, row: usize) -> &[f64] {
+        let end = self.rows.get(row + 1).map_or(self.values.len(), |next| next.at);
+        &self.values[self.rows[row].at..end]
+    }
+
+    fn row_ref(&self, row: usize) -> RowRef<'_> {
+        let Row { step, time_ms, schema, .. } = self.rows[row];
+        RowRef { step, time_ms, columns: &self.schemas[schema], values: self.values_of(row) }
     }
 
     fn place_of(&mut self, number: u16, columns: &Columns) -> usize {
@@ -116,8 +122,6 @@ impl Sink for MetricsTable {
         let schema = self.place_of(schema, columns);
         let at = self.values.len();
         self.values.extend(values);
-        // A row that is shorter than its schema says is filled up, so that every place exists.
-        self.values.resize(at + columns.len(), f64::NAN);
         self.rows.push(Row { step, time_ms, schema, at });
     }
 
@@ -126,5 +130,26 @@ impl Sink for MetricsTable {
             self.values.truncate(row.at);
             self.rows.pop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Decoder, push_row, push_schema};
+    use super::*;
+
+    #[test]
+    fn rows_without_values_take_no_room_for_the_columns_that_they_claim() {
+        let names: Vec<String> = (0..20_000).map(|i| format!("m{i}")).collect();
+        let mut bytes = Vec::new();
+        push_schema(&mut bytes, 0, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        (0..1000).for_each(|step| push_row(&mut bytes, 0, step, 0, std::iter::empty()));
+        push_row(&mut bytes, 0, 1000, 0, [0.5].into_iter());
+        let mut table = MetricsTable::default();
+        assert_eq!(Decoder::default().feed(&bytes, &mut table), bytes.len());
+        assert_eq!((table.len(), table.values.len()), (1001, 1));
+        assert_eq!((table.column("m0"), table.column("m1")), (vec![(1000, 0.5)], Vec::new()));
+        assert_eq!((table.last("m0"), table.last("m1")), (Some(0.5), None));
+        assert_eq!(table.rows().map(|row| row.values().count()).sum::<usize>(), 1);
     }
 }
