@@ -8,6 +8,10 @@ use crate::core::tensor::DType;
 /// Buffers that PyTorch's own layers register; a file does not tell parameters and buffers apart.
 const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
 
+/// Modules that lie in each other at most, beyond what any model has: what a file calls deeper than that belongs to the last of them, so that a
+/// name of nothing but dots makes no tree that is its square.
+const DEEPEST: usize = 64;
+
 impl Tree {
     /// The tree that dotted names imply, in their order. Kinds are unknown (`Module`) but for batch norms, which their statistics give away.
     pub fn from_tensors<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a [usize], DType)>) -> Self {
@@ -29,15 +33,26 @@ impl Tree {
         tree
     }
 
+    /// The module of a path; those above it are made before it.
     fn ensure(&mut self, index: &mut HashMap<String, usize>, path: &str) -> usize {
-        if let Some(&i) = index.get(path) {
-            return i;
+        if let Some(&known) = index.get(path) {
+            return known;
         }
-        let parent = self.ensure(index, path.rsplit_once('.').map_or("", |(above, _)| above));
-        let i = self.modules.len();
-        self.modules.push(module(path.to_owned(), Some(parent)));
-        index.insert(path.to_owned(), i);
-        i
+        let mut above = 0;
+        let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
+        for end in ends.take(DEEPEST) {
+            let Some(part) = path.get(..end).filter(|part| !part.is_empty()) else { continue };
+            above = match index.get(part) {
+                Some(&known) => known,
+                None => {
+                    let new = self.modules.len();
+                    self.modules.push(module(part.to_owned(), Some(above)));
+                    index.insert(part.to_owned(), new);
+                    new
+                }
+            };
+        }
+        above
     }
 }
 
@@ -59,5 +74,14 @@ mod tests {
         assert_eq!(tree.buffers[0].name, "bn.running_mean");
         assert!(tree.modules[1].is_norm());
         assert_eq!(tree.parameters[3].module, 0);
+    }
+
+    #[test]
+    fn a_name_of_nothing_but_dots_makes_no_tree_of_its_square() {
+        // Its modules took a stack frame each, and all their paths together half a terabyte.
+        let name = ".a".repeat(1 << 19);
+        let tree = Tree::from_tensors([(name.as_str(), &[4usize][..], DType::Float32)]);
+        assert_eq!((tree.modules.len(), tree.parameters[0].module), (DEEPEST, DEEPEST - 1));
+        assert_eq!(tree.depth(DEEPEST - 1), DEEPEST - 1);
     }
 }

@@ -6,6 +6,7 @@
 mod from_names;
 mod glob;
 mod order;
+mod received;
 mod totals;
 
 pub use glob::{glob_covers, glob_match, is_glob, rename_by_glob};
@@ -18,6 +19,7 @@ use super::tensor::DType;
 
 /// A model's modules, parameters and buffers, in PyTorch's registration order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "received::Received")]
 pub struct Tree {
     /// All modules, parents before children; index 0 is the root with an empty path.
     pub modules: Vec<ModuleInfo>,
