@@ -57,7 +57,8 @@ impl LrSchedule {
 
     fn shape(&self, step: u64) -> f64 {
         let spec = &self.spec;
-        let epoch = step / self.steps_per_epoch;
+        // A checkpoint's text may say 0.
+        let epoch = step / self.steps_per_epoch.max(1);
         let after_warm_up = step.saturating_sub(spec.warmup_steps);
         let length = self.total_steps.saturating_sub(spec.warmup_steps);
         match spec.kind {

@@ -16,6 +16,14 @@ fn assert_factors(schedule: &LrSchedule, expected: &[f64]) {
 }
 
 #[test]
+fn a_stored_schedule_of_epochs_without_steps_is_no_division_by_zero() {
+    let schedule = LrSchedule::new(&spec(LrScheduleKind::Step), 9, 3, Mode::Min);
+    let mut damaged = serde_json::to_value(schedule).unwrap();
+    damaged["steps_per_epoch"] = 0.into();
+    assert_eq!(serde_json::from_value::<LrSchedule>(damaged).unwrap().factor(0), 1.0);
+}
+
+#[test]
 fn warm_up_is_linear_lr() {
     let spec = LrScheduleSpec { warmup_steps: 4, warmup_start_factor: 0.1, ..spec(LrScheduleKind::Constant) };
     assert_factors(&LrSchedule::new(&spec, 6, 1, Mode::Min), &[0.1, 0.325, 0.55, 0.775, 1.0, 1.0]);
