@@ -18,6 +18,7 @@ pub mod lr;
 pub mod recipe;
 pub mod run;
 pub mod series;
+pub(crate) mod shown;
 pub mod tensor;
 pub mod tree;
 pub mod weights;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::event::Metrics;
 use crate::core::lr::{EarlyStopping, LrSchedule};
 use crate::core::recipe::{LrScheduleSpec, Mode, Recipe};
+use crate::core::shown::json_words;
 
 /// Newest format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -165,7 +166,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<TrainState, BadState> {
     struct Format {
         format: u32,
     }
-    let json = |e: serde_json::Error| BadState::Damaged(e.to_string());
+    let json = |e: serde_json::Error| BadState::Damaged(json_words(&e));
     let format = serde_json::from_slice::<Format>(bytes).map_err(json)?.format;
     if format > FORMAT {
         return Err(BadState::Newer(format));
@@ -209,6 +210,19 @@ mod tests {
             assert!(decode(&flipped).is_err(), "byte {i}");
             assert!(decode(&bytes[..i]).is_err(), "cut at {i}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_state_is_said_in_one_line() {
+        // Found by the fuzz target `manifest`: the parser's words repeat the name of an unknown key.
+        let mut bytes =
+            serde_json::to_string_pretty(&state()).unwrap().replacen("\"shuffle\"", "\"shu\\nffle\\u001b[2J\"", 1);
+        bytes.truncate(bytes.len() - 2);
+        let sum = blake3::hash(bytes.as_bytes()).to_hex();
+        let Err(BadState::Damaged(words)) = decode([&bytes, MARK, sum.as_str(), END].concat().as_bytes()) else {
+            panic!("taken")
+        };
+        assert!(words.starts_with("unknown field `shu?ffle?[2J`") && !words.contains('\n'), "{words}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{CheckpointError, Damage, FileSum};
 use crate::core::io::SafeFile;
+use crate::core::shown::json_words;
 use crate::core::tensor::{DType, HostTensor};
 use crate::core::weights::Progress;
 
@@ -129,7 +130,7 @@ fn parse(
     let rest = rest.ok_or("the header is longer than the file")?;
     let json = take(usize::try_from(size).map_err(|e| e.to_string())?)?;
     // Deserialising checks that offsets are contiguous and fit shape and type.
-    let metadata: Metadata = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
+    let metadata: Metadata = serde_json::from_slice(&json).map_err(|e| json_words(&e))?;
     if metadata.data_len() as u64 != rest {
         return Err("the header does not describe all of the file".to_owned());
     }

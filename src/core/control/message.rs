@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Standing;
 use crate::core::command::Request;
 use crate::core::event::{Event, Metrics, Record};
+use crate::core::shown::json_words;
 use crate::core::tree::Tree;
 
 /// What a host says.
@@ -157,7 +158,7 @@ pub fn encode(message: &impl Serialize) -> Vec<u8> {
 
 /// Reads one line; the error is in words.
 pub fn decode<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(line).map_err(|e| e.to_string())
+    serde_json::from_slice(line).map_err(|e| json_words(&e))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use safetensors::tensor::TensorInfo;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+pub(super) use crate::core::shown::{shown, shown_path};
+
 use super::WeightsError;
 use super::listing::TensorListing;
 use super::source::{Budget, Exhausted, Source};
@@ -135,25 +137,6 @@ fn check(mut tensors: Vec<(String, TensorInfo)>, data: u64) -> Result<Vec<(Strin
     }
     let what = if covered > data { "the file is cut off" } else { "there are bytes that no tensor owns" };
     Err(format!("its header describes {covered} bytes of data, but {data} follow; {what}"))
-}
-
-/// Characters of foreign text shown in a message.
-const SHOWN: usize = 160;
-
-/// Characters that break a line or turn its order round.
-fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A path in a message: on one line.
-pub(super) fn shown_path(path: &std::path::Path) -> String {
-    path.to_string_lossy().chars().map(|c| if misleads(c) { '?' } else { c }).collect()
-}
-
-/// Text from a file in a message: on one line, not endless.
-pub(super) fn shown(text: &str) -> String {
-    let clean: String = text.chars().take(SHOWN).map(|c| if misleads(c) { '?' } else { c }).collect();
-    if text.chars().nth(SHOWN).is_some() { format!("{clean}…") } else { clean }
 }
 
 /// PyTorch's name of an element type.

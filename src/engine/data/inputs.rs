@@ -7,6 +7,7 @@ use super::preprocess::{InputKind, Preprocessing};
 use super::source::{Array, Values, images_below, is_tensor_file, read_arrays};
 use super::transform::{Scratch, decode, fit_decoded};
 use crate::core::recipe::OnBadImage;
+use crate::core::shown::json_words;
 
 /// Fewer images than this are not worth a thread.
 const WORTH_A_THREAD: usize = 8;
@@ -38,7 +39,8 @@ pub fn load_inputs(
 ) -> Result<Inputs, DataError> {
     let prep: Preprocessing = serde_json::from_value(preprocessing.clone()).map_err(|e| {
         DataError::Refused(format!(
-            "the checkpoint's preprocessing cannot be read ({e}); train with this version again"
+            "the checkpoint's preprocessing cannot be read ({}); train with this version again",
+            json_words(&e)
         ))
     })?;
     prep.check()?;

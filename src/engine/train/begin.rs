@@ -11,6 +11,7 @@ use crate::core::freeze::{Plan, Progress};
 use crate::core::lr::{EarlyStopping, LrSchedule};
 use crate::core::recipe::{Recipe, TrainSpec};
 use crate::core::run::{CheckpointRef, Lineage, RunDir, RunHome, RunLock, RunStatus, forked};
+use crate::core::shown::json_words;
 use crate::core::tree::Tree;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::{Engine, archive};
@@ -388,7 +389,8 @@ fn standing(built: &Built, state: TrainState) -> Result<(Standing, u64), TrainEr
     let mut lr = state.lr_schedule;
     let mut own: Own = match state.extra.get(OWN) {
         Some(value) => serde_json::from_value(value.clone()).map_err(|e| {
-            TrainError::Failed(format!("state.json: extra.{OWN}: {e}; the checkpoint is of another version"))
+            let words = json_words(&e);
+            TrainError::Failed(format!("state.json: extra.{OWN}: {words}; the checkpoint is of another version"))
         })?,
         None => Own::default(),
     };
