@@ -12,6 +12,8 @@ const RESIZE_NUM: usize = 256;
 const RESIZE_DEN: usize = 224;
 /// Side of images from files when the recipe names none.
 const DEFAULT_SIZE: usize = 224;
+/// Most values of a sample: a gigabyte of them.
+const LARGEST: usize = 1 << 28;
 
 /// What samples are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ impl Preprocessing {
             Store::Files(_) => {
                 let side = spec.image_size.unwrap_or(DEFAULT_SIZE);
                 let planes = if channels == Some(1) { 1 } else { 3 };
-                let resize = spec.resize_size.unwrap_or(side * RESIZE_NUM / RESIZE_DEN);
+                let resize = spec.resize_size.unwrap_or(side.saturating_mul(RESIZE_NUM) / RESIZE_DEN);
                 (InputKind::Image, vec![planes, side, side], Some(resize))
             }
             Store::Bytes { shape, .. } => sized(shape, spec),
@@ -103,6 +105,12 @@ impl Preprocessing {
                 "data.image_size: samples of shape {:?} hold nothing; give the side in pixels",
                 self.shape
             )));
+        }
+        let values = self.shape.iter().try_fold(self.repeat, |n, d| n.checked_mul(*d)).filter(|n| *n <= LARGEST);
+        if values.is_none() {
+            let what = format!("samples of shape {:?} have more than {LARGEST} values", self.shape);
+            let key = if images { "data.image_size: " } else { "" };
+            return Err(DataError::Refused(format!("{key}{what}; give smaller ones")));
         }
         self.check_normalize()
     }
@@ -239,6 +247,15 @@ mod tests {
         assert!(values(&[0.0], &[0.0]).unwrap_err().to_string().contains("positive"));
         assert!(values(&[0.0, 0.0], &[1.0]).unwrap_err().to_string().contains("2 values of mean and 1 of std"));
         assert!(values(&[0.5], &[0.5]).is_ok());
+    }
+
+    #[test]
+    fn sizes_beyond_all_memory_are_refused_in_words() {
+        for side in [1 << 20, usize::MAX / 3, usize::MAX] {
+            let spec = DataSpec { image_size: Some(side), ..DataSpec::default() };
+            let error = Preprocessing::new(&spec, None, &Store::Files(Vec::new())).unwrap_err().to_string();
+            assert!(error.contains("data.image_size") && error.contains("give smaller ones"), "{error}");
+        }
     }
 
     #[test]
