@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use npyz::npz::NpzArchive;
+use npyz::npz::{NpzArchive, file_name_from_array_name};
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 
 use super::DataError;
@@ -21,12 +21,40 @@ pub(super) fn read(path: &Path, names: &[&str]) -> Result<(Vec<Option<Array>>, V
     for name in names {
         // The header parser asserts; a hostile file must end in words.
         let array = catch_unwind(AssertUnwindSafe(|| {
+            if let Ok(start) = archive.zip_archive().by_name(&file_name_from_array_name(name)) {
+                check_header(start)?;
+            }
             archive.by_name(name).map_err(|e| e.to_string())?.map(convert).transpose()
         }));
         let array = array.unwrap_or_else(|panic| Err(panic_words(&*panic)));
         found.push(array.map_err(|why| wrong(format!("`{name}`: {why}")))?);
     }
     Ok((found, there))
+}
+
+/// Longest header that is parsed, in bytes: NumPy's own limit is 10,000.
+const LONGEST: usize = 64 << 10;
+/// Most opening brackets in it. An array of numbers has two, the dictionary's and the shape's. The parser's time doubles with each bracket within
+/// another one, and so many within each other would take its whole stack.
+const BRACKETS: usize = 8;
+
+/// Looks at a header before the parser does, which takes the memory that its length claims.
+fn check_header(start: impl Read) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    start.take(LONGEST as u64).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let (begin, length) = match bytes.get(6..12) {
+        Some([1, _, low, high, ..]) => (10, usize::from(u16::from_le_bytes([*low, *high]))),
+        Some([_, _, a, b, c, d]) => (12, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        _ => return Ok(()),
+    };
+    if length >= LONGEST {
+        return Err(format!("has a header of {length} bytes"));
+    }
+    let header = bytes.iter().skip(begin).take(length);
+    if header.filter(|b| matches!(b, b'[' | b'(' | b'{')).count() > BRACKETS {
+        return Err("has records where numbers are expected, or a damaged header".into());
+    }
+    Ok(())
 }
 
 fn convert<R: Read>(file: NpyFile<R>) -> Result<Array, String> {

@@ -226,6 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn a_header_of_brackets_or_of_gigabytes_is_refused_before_it_is_parsed() {
+        // Found by the fuzz target `npz`: 261 bytes kept the parser busy for ever.
+        let words = |version: u8, length: &[u8], header: &[u8]| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("data.npz");
+            let mut zip = npyz::zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+            zip.start_file("x.npy", zip_options()).unwrap();
+            std::io::Write::write_all(&mut zip, &[b"\x93NUMPY", &[version, 0][..], length, header].concat()).unwrap();
+            zip.finish().unwrap();
+            drop(zip);
+            read(&path).err().unwrap().to_string()
+        };
+        for bracket in [b"{", b"[", b"("] {
+            let header = bracket.repeat(60_000);
+            assert!(words(1, &60_000u16.to_le_bytes(), &header).contains("damaged header"));
+            assert!(words(2, &60_000u32.to_le_bytes(), &header).contains("damaged header"));
+        }
+        assert!(words(2, &u32::MAX.to_le_bytes(), b"{}").contains("header of 4294967295 bytes"));
+        assert!(words(1, &2u16.to_le_bytes(), b"{}").contains("`x`"));
+    }
+
+    #[test]
     fn what_does_not_fit_is_said_in_words() {
         let folder = tempfile::tempdir().unwrap();
         let words = |tensors: &[_]| read(&safetensors(folder.path(), tensors)).err().unwrap().to_string();
