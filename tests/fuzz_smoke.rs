@@ -100,7 +100,7 @@ fn seeds_are_read_and_changed_seeds_do_no_harm() {
 #[ignore = "writes fuzz/corpus"]
 fn write_seeds() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    for (name, _, seeds) in READERS as [Reader; 7] {
+    for (name, _, seeds) in READERS as [Reader; 14] {
         let folder = corpus.join(name);
         std::fs::create_dir_all(&folder).unwrap();
         for (i, seed) in seeds().iter().enumerate() {

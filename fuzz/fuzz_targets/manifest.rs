@@ -4,5 +4,5 @@
 mod fuzzing;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fuzzing::manifest(data);
+    fuzzing::weights::manifest(data);
 });

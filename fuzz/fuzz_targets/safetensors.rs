@@ -4,5 +4,5 @@
 mod fuzzing;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fuzzing::safetensors(data);
+    fuzzing::weights::safetensors(data);
 });

@@ -4,5 +4,5 @@
 mod fuzzing;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fuzzing::script(data);
+    fuzzing::weights::script(data);
 });
