@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use image::{ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::engine::data::error::panic_words;
 
@@ -31,12 +31,13 @@ fn decode_bytes(bytes: &[u8], channels: usize) -> Result<Decoded, String> {
     }
     // The content decides, not the ending: wrongly named files are common.
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-    match reader.format() {
+    let most = match reader.format() {
         Some(ImageFormat::Jpeg) if !has_jpeg_end(bytes) => return Err("the JPEG data is cut off".into()),
-        Some(ImageFormat::Jpeg | ImageFormat::Png) => {}
+        Some(ImageFormat::Jpeg) => JPEG_PIXELS,
+        Some(ImageFormat::Png) => PNG_PIXELS,
         _ => return Err("it is neither a JPEG nor a PNG image".into()),
-    }
-    let image = reader.decode().map_err(|e| e.to_string())?;
+    };
+    let image = pixels(reader, most.saturating_mul(bytes.len() as u64))?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     let data = match (channels, image.color().has_color()) {
         (1, false) => image.into_luma8().into_raw(),
@@ -44,6 +45,29 @@ fn decode_bytes(bytes: &[u8], channels: usize) -> Result<Decoded, String> {
         _ => image.into_rgb8().into_raw(),
     };
     Ok(Decoded { width, height, channels: if channels == 1 { 1 } else { 3 }, data })
+}
+
+/// The most pixels that a byte of a JPEG file can stand for: each block of 8 x 8 takes a bit at least…
+const JPEG_PIXELS: u64 = 512;
+/// …and of a PNG file: deflate packs 1,032 bytes into one, each of 8 pixels.
+const PNG_PIXELS: u64 = 8 * 1032;
+/// The most pixels of an image, as Pillow has it (twice its `MAX_IMAGE_PIXELS`).
+const MOST_PIXELS: u64 = 2 * 89_478_485;
+
+/// Decodes an image that its file can hold: what a few bytes claim is refused before it takes memory.
+fn pixels(reader: ImageReader<Cursor<&[u8]>>, most: u64) -> Result<DynamicImage, String> {
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let count = u64::from(width) * u64::from(height);
+    if count > most {
+        return Err(format!("it claims {width} x {height} pixels, which the file cannot hold"));
+    }
+    if count > MOST_PIXELS {
+        return Err(format!("its {width} x {height} pixels are more than Pillow takes ({MOST_PIXELS})"));
+    }
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(limits)).map_err(|e| e.to_string())?;
+    DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())
 }
 
 /// Pillow's `convert("L")`: ITU-R 601-2 in 16-bit fixed point (`L24` in libImaging/Convert.c).
@@ -72,7 +96,7 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
+    use image::{ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
     fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
@@ -127,6 +151,23 @@ mod tests {
         for cut in 0..jpeg.len().min(700) {
             let _ = decode_bytes(&jpeg[..cut], 3); // never panics
         }
+    }
+
+    #[test]
+    fn sizes_that_a_file_cannot_hold_are_refused_and_blank_images_are_not() {
+        // Found by the fuzz target `image`: 304 bytes took more than a gigabyte.
+        let mut jpeg = encoded(ImageBuffer::from_fn(64, 64, |x, y| Rgb([noise(x, y); 3])), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0x4E, 0x20, 0x4E, 0x20]);
+        assert_eq!(decode_bytes(&jpeg, 3).err().unwrap(), "it claims 20000 x 20000 pixels, which the file cannot hold");
+        let mut png = encoded(ImageBuffer::from_pixel(1, 1, Luma([1u8])), ImageFormat::Png);
+        png[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x20, 0]);
+        let sum = crc32fast::hash(&png[12..29]);
+        png[29..33].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(decode_bytes(&png, 3).err().unwrap(), "it claims 16384 x 8192 pixels, which the file cannot hold");
+        let blank = || ImageBuffer::from_pixel(3000, 2000, Luma([0u8]));
+        assert!(decode_bytes(&encoded(blank(), ImageFormat::Jpeg), 1).is_ok());
+        assert!(decode_bytes(&encoded(blank(), ImageFormat::Png), 1).is_ok());
     }
 
     #[test]
