@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use frostline::core::recipe::{DataSpec, SourceKind};
+use frostline::core::recipe::{DataSpec, OnBadImage, SourceKind};
 use frostline::engine::data::{self, load_inputs};
 
 use super::files::{self, Entry};
@@ -66,9 +66,9 @@ pub fn image(data: &[u8]) -> usize {
         data.starts_with(b"{").then(|| serde_json::from_slice(data).unwrap_or_default());
     std::fs::write(&path, if json.is_some() { png() } else { data.to_vec() }).unwrap();
     let prep = json.unwrap_or_else(|| serde_json::from_str(IMAGES).unwrap());
-    match load_inputs(&[path], &prep) {
-        Ok((values, shape, _)) => {
-            assert_eq!(shape.iter().product::<usize>(), values.len());
+    match load_inputs(&[path], &prep, OnBadImage::Skip) {
+        Ok(inputs) => {
+            assert_eq!(inputs.shape.iter().product::<usize>(), inputs.x.len());
             1
         }
         Err(e) => said(&e),
