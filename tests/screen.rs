@@ -259,6 +259,34 @@ fn watching_a_recipe_starts_it_and_a_resize_storm_breaks_nothing() {
 }
 
 #[test]
+fn a_drafts_recipe_is_edited_in_a_form_and_its_comments_stay() {
+    let folder = Folder::new();
+    let file = folder.path().join("digits.toml");
+    std::fs::write(&file, RECIPE.replace("epochs = 1000", "epochs = 1000 # long")).unwrap();
+    let mut screen = folder.screen();
+    screen.wait_for("No runs yet");
+    screen.keys("n");
+    screen.wait_for("digits.toml");
+    screen.keys("\r");
+    screen.wait_for("draft");
+    screen.keys("e");
+    screen.wait_for("Values of digits.toml");
+    screen.keys("\t\t\t\t\t\t\t\t\t\x157");
+    screen.wait_for("changes train.epochs");
+    screen.keys("\r");
+    screen.wait_gone("Values of digits.toml");
+    let after = RECIPE.replace("epochs = 1000", "epochs = 7 # long");
+    screen.wait_until("it is written", || std::fs::read_to_string(&file).unwrap() == after);
+    // What is started is the recipe as it is now.
+    screen.wait_for("digits.toml written");
+    screen.wait_gone("building the model");
+    screen.keys("t");
+    screen.wait_for("/7  ");
+    screen.keys("qy");
+    screen.wait_exit();
+}
+
+#[test]
 fn the_first_key_after_a_resize_is_seen_at_once() {
     let folder = Folder::new();
     let mut screen = folder.screen();

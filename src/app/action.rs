@@ -63,6 +63,7 @@ pub enum Action {
     NextStaged,
     Explain,
     WriteRules,
+    EditRecipe,
     PickDevice,
     MoveRun,
     RefreshDevices,
@@ -234,6 +235,7 @@ table! {
     NextStaged      Model "next-staged"       ""        ["]"]                "go to the next staged edit";
     Explain         Model "explain"           "explain" ["i"]                "explain what is under the cursor, or stop it";
     WriteRules      Model "write-rules"       "write"   ["w"]                "write the plan into the recipe, comments kept";
+    EditRecipe      Model "edit-recipe"       "edit"    ["e"]                "change values of the draft's recipe: epochs, rate, data…";
 
     PickDevice      Devices "pick-device"     "pick"    ["space"]            "pick the device for the next run, or put it back";
     MoveRun         Devices "move-run"      "move run here" ["enter"]        "let the live run go on on this device, after a checkpoint; asks";

@@ -43,6 +43,8 @@ pub enum Effect {
     ListRecipes,
     /// Write a new recipe file.
     WriteRecipe(RecipeJob),
+    /// Read a recipe's text, to change values in it.
+    ReadRecipe(PathBuf),
     /// Read a recipe and build its model to see the layers.
     OpenDraft(PathBuf),
     /// Write rules into a recipe file, unless it is another one than when it was read.
@@ -180,6 +182,8 @@ pub struct RecipeJob {
     pub text: String,
     /// Overwrite what is there.
     pub force: bool,
+    /// What is there is only overwritten where this is its checksum.
+    pub checksum: Option<String>,
 }
 
 /// A curve that is to be read.

@@ -81,6 +81,13 @@ pub enum Message {
     Devices(Result<Vec<DeviceInfo>, String>),
     /// The current folder's recipes.
     Recipes(Vec<RecipeEntry>),
+    /// A recipe's text was read, to change values in it.
+    RecipeText {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The text and its checksum, or why it cannot be read.
+        result: Result<(String, String), String>,
+    },
     /// A recipe was written, or not.
     RecipeWritten {
         /// The file as the form named it.

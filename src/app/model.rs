@@ -498,6 +498,7 @@ impl Model {
             Action::Apply => staged && live && self.subject == Subject::Run,
             Action::Discard | Action::NextStaged => staged,
             Action::WriteRules => draft && self.draft.as_ref().is_some_and(Draft::is_unwritten),
+            Action::EditRecipe => draft,
             Action::FilterLayers | Action::Explain => self.layers().is_some(),
             Action::PromptComplete => {
                 matches!(self.overlays.last(), Some(Overlay::Ask(ask)) if ask.purpose == Purpose::FreezeRule)

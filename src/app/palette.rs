@@ -47,6 +47,7 @@ pub fn is_done_unseen(action: Action) -> bool {
             | A::Explain
             | A::FoldAll
             | A::WriteRules
+            | A::EditRecipe
             | A::RefreshDevices
             | A::Pause
             | A::Stop

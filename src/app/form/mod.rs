@@ -1,9 +1,11 @@
 //! Forms: several fields, checked while one types.
 
+mod edit;
 mod export;
 mod fork;
 mod recipe;
 
+pub use edit::EditForm;
 pub use export::{ExportForm, Tensor};
 pub use fork::ForkForm;
 
@@ -65,6 +67,8 @@ impl Field {
 pub enum Purpose {
     /// A new recipe; its text as it stands.
     Recipe(String),
+    /// Other values in a recipe that exists.
+    Edit(Box<EditForm>),
     /// An export.
     Export(Box<ExportForm>),
     /// A fork with changes.
@@ -94,7 +98,7 @@ impl Form {
     /// What it waits for, once it was sent.
     pub fn waits(&self) -> Option<&'static str> {
         self.sent.then_some(match self.purpose {
-            Purpose::Recipe(_) => "writing the recipe…",
+            Purpose::Recipe(_) | Purpose::Edit(_) => "writing the recipe…",
             Purpose::Export(_) => "looking at the file to write…",
             Purpose::Fork(_) => "the run is being started…",
         })
@@ -157,6 +161,7 @@ impl Form {
     pub fn check(&mut self) {
         match self.purpose {
             Purpose::Recipe(_) => recipe::check(self),
+            Purpose::Edit(_) => edit::check(self),
             Purpose::Export(_) => export::check(self),
             Purpose::Fork(_) => fork::check(self),
         }

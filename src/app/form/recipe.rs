@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Field, Form, Purpose, Shape, number, quoted};
 use crate::app::overlay::Input;
 use crate::core::freeze::PLAN_PRESETS;
-use crate::core::recipe::{Recipe, filled};
+use crate::core::recipe::{Problem, Recipe, filled};
 
 const ARCHS: &[&str] = &["resnet8", "resnet14", "resnet20", "resnet18", "resnet34", "resnet50", "mlp"];
 const SOURCES: &[&str] = &["digits", "image-folder", "cifar10", "mnist", "tensors"];
@@ -61,7 +61,11 @@ impl Form {
 impl Form {
     /// Whether it makes this recipe.
     pub fn is_recipe_of(&self, path: &Path) -> bool {
-        matches!(self.purpose, Purpose::Recipe(_)) && Path::new(self.file()) == path
+        match &self.purpose {
+            Purpose::Recipe(_) => Path::new(self.file()) == path,
+            Purpose::Edit(edit) => edit.path == path,
+            _ => false,
+        }
     }
 }
 
@@ -71,7 +75,7 @@ fn presets_known() -> bool {
 
 impl Field {
     /// The TOML value; `None` where nothing is filled in.
-    fn value(&self) -> Option<String> {
+    pub(super) fn value(&self) -> Option<String> {
         let text = self.input.text.trim();
         if text.is_empty() || self.shape == Shape::Plain {
             return None;
@@ -135,6 +139,20 @@ pub(super) fn check(form: &mut Form) {
         }
         dropped.extend(new);
     }
+    sort_problems(form, &problems);
+    let wrong = match file.as_str() {
+        "" => Some("a file is to be named, as new.toml"),
+        name if !name.ends_with(".toml") || name == ".toml" => Some("a recipe's file ends in .toml"),
+        _ => None,
+    };
+    if let Some(field) = form.fields.first_mut() {
+        field.problem = wrong.map(str::to_owned);
+    }
+    form.purpose = Purpose::Recipe(text);
+}
+
+/// Sets down what is wrong at the field that it belongs to, or at none.
+pub(super) fn sort_problems(form: &mut Form, problems: &[Problem]) {
     for field in &mut form.fields {
         let own = problems.iter().find(|p| {
             p.key == field.key || field.shape == Shape::List && p.key.starts_with(&format!("{}[", field.key))
@@ -147,15 +165,6 @@ pub(super) fn check(form: &mut Form) {
         .filter(|p| !claimed(&p.message))
         .map(|p| if p.key.is_empty() { p.message.clone() } else { format!("{}: {}", p.key, p.message) })
         .collect();
-    let wrong = match file.as_str() {
-        "" => Some("a file is to be named, as new.toml"),
-        name if !name.ends_with(".toml") || name == ".toml" => Some("a recipe's file ends in .toml"),
-        _ => None,
-    };
-    if let Some(field) = form.fields.first_mut() {
-        field.problem = wrong.map(str::to_owned);
-    }
-    form.purpose = Purpose::Recipe(text);
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             return model.arrange_runs(selected);
         }
         Message::RecipeWritten { asked, result } => return super::form::written(model, &asked, result),
+        Message::RecipeText { path, result } => super::form::edit_read(model, path, result),
         Message::Sparks(read) => model.sparks.take(read),
         Message::Edited(result) => return super::keep::edited(model, result),
         Message::Weighed(weights) => super::keep::weighed(model, &weights),

@@ -45,10 +45,20 @@ fn accept(model: &mut Model) -> Vec<Effect> {
     let Some(Overlay::Form(form)) = model.overlays.last_mut() else { return Vec::new() };
     match &form.purpose {
         Purpose::Recipe(text) => {
-            let job = RecipeJob { path: form.file().into(), text: text.clone(), force: false };
+            let job = RecipeJob { path: form.file().into(), text: text.clone(), force: false, checksum: None };
             form.sent = true;
             vec![Effect::WriteRecipe(job)]
         }
+        Purpose::Edit(_) => match form.edit_job() {
+            Some(job) => {
+                form.sent = true;
+                vec![Effect::WriteRecipe(job)]
+            }
+            None => {
+                model.overlays.pop();
+                Vec::new()
+            }
+        },
         Purpose::Export(_) => match form.export_job() {
             Some(job) => super::export::send(model, job),
             None => Vec::new(),
@@ -57,6 +67,16 @@ fn accept(model: &mut Model) -> Vec<Effect> {
             Some(job) => super::train::start(model, job),
             None => Vec::new(),
         },
+    }
+}
+
+/// The text of a draft's recipe was read, to change values in it.
+pub(super) fn edit_read(model: &mut Model, path: PathBuf, result: Result<(String, String), String>) {
+    match result.and_then(|(text, checksum)| Form::edit(path, text, checksum)) {
+        // What the user has opened meanwhile keeps the keys.
+        Ok(form) if model.overlays.is_empty() => model.overlays.push(Overlay::Form(Box::new(form))),
+        Ok(_) => {}
+        Err(problem) => super::background::fail(model, "The recipe cannot be edited", &problem),
     }
 }
 

@@ -21,6 +21,10 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             false => model.overlays.push(Overlay::Explain { scroll: 0 }),
         },
         Action::WriteRules => return super::rules::write(model),
+        Action::EditRecipe => match &model.draft {
+            Some(draft) if model.subject == Subject::Draft => return vec![Effect::ReadRecipe(draft.path.clone())],
+            _ => model.say(Level::Info, "only a draft's recipe has values to edit; a run has its own already"),
+        },
         Action::NoGrad => edit(model, |l| l.toggle_no_grad()),
         Action::Undo => turn(model, |l| l.undo(), "taken back", "no edit to take back"),
         Action::Redo => turn(model, |l| l.redo(), "done again", "no edit to do again"),

@@ -18,6 +18,7 @@ mod rules;
 mod schedule;
 mod schema;
 mod train;
+mod values;
 
 pub use data::*;
 pub use error::{Place, Problem, RecipeError};
@@ -28,6 +29,7 @@ pub use rewrite::with_freeze_rules;
 pub use schedule::*;
 pub use schema::{has_key, nearest_key};
 pub use train::*;
+pub use values::{Written, with_values};
 
 use serde::{Deserialize, Serialize};
 

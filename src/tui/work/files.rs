@@ -35,6 +35,10 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
                 let read = |id: String| Some((id.clone(), run_dir(places, &id).ok()?.meta().ok()?.recipe));
                 Message::RunRecipes(ids.into_iter().filter_map(read).collect())
             }
+            Effect::ReadRecipe(path) => {
+                let result = keep::read_recipe(&places.cwd.join(&path));
+                Message::RecipeText { path, result }
+            }
             Effect::WriteRecipe(job) => {
                 Message::RecipeWritten { asked: job.path.clone(), result: keep::write_recipe(&places.cwd, job) }
             }

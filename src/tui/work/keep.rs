@@ -27,11 +27,25 @@ pub(super) fn edit(places: &Places, runs: &[String], edit: &RunEdit) -> Result<S
     Ok(said)
 }
 
+/// A recipe's text and its checksum.
+pub(super) fn read_recipe(path: &Path) -> Result<(String, String), String> {
+    let problem = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
+    let text = std::fs::read_to_string(path).map_err(problem)?;
+    let checksum = blake3::hash(text.as_bytes()).to_hex().to_string();
+    Ok((text, checksum))
+}
+
 /// Writes a new recipe; over one that exists only where that was asked for.
 pub(super) fn write_recipe(cwd: &Path, job: RecipeJob) -> Result<PathBuf, RecipeProblem> {
     let path = cwd.join(&job.path);
     if path.exists() && !job.force {
         return Err(RecipeProblem::Exists(job));
+    }
+    if let Some(read) = &job.checksum
+        && super::drafts::checksum(&path).as_ref() != Some(read)
+    {
+        let words = "has been changed since the form was opened; nothing was written. Open the form again";
+        return Err(RecipeProblem::Failed(format!("{} {words}", path.display())));
     }
     let written = crate::core::io::write_atomic(&path, job.text.as_bytes());
     written.map_err(|e| RecipeProblem::Failed(format!("cannot write {}: {e}", path.display())))?;
@@ -69,12 +83,16 @@ mod tests {
     #[test]
     fn a_recipe_is_never_overwritten_unasked() {
         let dir = tempfile::tempdir().unwrap();
-        let job = |text: &str, force| RecipeJob { path: "a.toml".into(), text: text.to_owned(), force };
+        let job = |text: &str, force| RecipeJob { path: "a.toml".into(), text: text.to_owned(), force, checksum: None };
         let path = write_recipe(dir.path(), job("one", false)).unwrap();
         assert_eq!(write_recipe(dir.path(), job("two", false)), Err(RecipeProblem::Exists(job("two", false))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
         write_recipe(dir.path(), job("two", true)).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        let stale = RecipeJob { checksum: Some("another".to_owned()), ..job("three", true) };
+        assert!(matches!(write_recipe(dir.path(), stale), Err(RecipeProblem::Failed(_))));
+        let read = super::super::drafts::checksum(&path);
+        write_recipe(dir.path(), RecipeJob { checksum: read, ..job("three", true) }).unwrap();
         let nowhere = RecipeJob { path: "no/where.toml".into(), ..job("x", false) };
         assert!(matches!(write_recipe(dir.path(), nowhere), Err(RecipeProblem::Failed(_))));
     }

@@ -3,6 +3,36 @@
 use super::*;
 
 #[test]
+fn values_of_a_drafts_recipe_are_changed_in_a_form_and_the_draft_is_read_again() {
+    let mut model = model();
+    open_draft(&mut model, "a.toml", Recipe::default());
+    keys(&mut model, "2");
+    assert_eq!(keys(&mut model, "e"), [Effect::ReadRecipe("a.toml".into())]);
+    let text = "[model]\narch = \"mlp\"\n[data]\nsource = \"digits\"\n[train]\nepochs = 3 # few\n".to_owned();
+    let read = Message::RecipeText { path: "a.toml".into(), result: Ok((text.clone(), "sum".to_owned())) };
+    update(&mut model, read);
+    assert_eq!(model.place(), Place::Form);
+    for _ in 0..20 {
+        let Some(Overlay::Form(form)) = model.overlays.last() else { panic!() };
+        if form.fields[form.cursor].label == "epochs" {
+            break;
+        }
+        keys(&mut model, "tab");
+    }
+    keys(&mut model, "backspace 8");
+    let effects = keys(&mut model, "enter");
+    let [Effect::WriteRecipe(job)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((job.text.clone(), job.checksum.as_deref()), (text.replace("= 3", "= 8"), Some("sum")));
+    let written = Message::RecipeWritten { asked: "a.toml".into(), result: Ok("a.toml".into()) };
+    assert_eq!(update(&mut model, written), [Effect::OpenDraft("a.toml".into())]);
+    // A run's recipe is its own.
+    let mut run = hosting();
+    keys(&mut run, "2");
+    assert_eq!(keys(&mut run, "e"), []);
+    assert!(said(&run).contains("only a draft's recipe"), "{}", said(&run));
+}
+
+#[test]
 fn a_recipe_becomes_a_draft_whose_edits_are_its_rules_at_the_start() {
     let mut model = model();
     assert_eq!(keys(&mut model, "n"), [Effect::ListRecipes]);
