@@ -254,11 +254,11 @@ fn a_state_dict_comes_in_the_models_order_as_in_python() {
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let recipe = "model = { arch = 'resnet18' }\ndata = { source = 'digits', image_size = 32, val_fraction = 0 }\n\
-                  train = { steps = 1, batch_size = 4, devices = ['cpu'] }\n";
+                  train = { steps = 2, batch_size = 4, devices = ['cpu'] }\ncheckpoint = { every_steps = 1, keep_last = 2 }\n";
     std::fs::write(at.join("resnet.toml"), recipe).unwrap();
     ok(&["train", "resnet.toml"]);
     ok(&["export", "last", "-o", "one.pth"]);
-    ok(&["export", "--average", "last@0", "last@1", "-o", "mean.pth"]);
+    ok(&["export", "--average", "last@1", "last@2", "-o", "mean.pth"]);
     ok(&["export", "last", "-o", "named.pth", "--rename", "layer1=first", "--drop", "fc"]);
     let script = "import sys, torch, torchvision\n\
         wanted = list(torchvision.models.resnet18().state_dict())\n\
