@@ -14,7 +14,7 @@ use crate::engine::ffi::flags::Flags;
 use crate::engine::ffi::has_grad;
 
 const RECIPE: &str = "
-    model = { arch = 'resnet8', width = 4, dropout = 0.5 }
+    model = { arch = 'resnet8', width = 4 }
     data = { source = 'digits', classes = [0, 1], workers = 0 }
     train = { steps = 4, batch_size = 8, devices = ['cpu'], threads = 1 }
 ";
