@@ -75,7 +75,9 @@ mod tests {
             }
         };
         let chain = |t: &mut Tree| {
-            (t.modules.truncate(1), t.parameters.clear(), t.buffers.clear());
+            t.modules.truncate(1);
+            t.parameters.clear();
+            t.buffers.clear();
             deep(t);
         };
         assert!(refused(&chain).contains("lies in more than 512 others"));

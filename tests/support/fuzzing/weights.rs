@@ -23,7 +23,7 @@ fn judge(read: Result<StateDict, WeightsError>) -> usize {
                 .listing
                 .tensors
                 .iter()
-                .filter_map(|t| Some((t.name.as_str(), &t.shape[..], DType::of_name(&t.dtype)?)));
+                .filter_map(|t| Some((t.name.as_str(), &t.shape[..], DType::of_name(t.dtype)?)));
             super::run::look_at(Tree::from_tensors(listed));
             state.tensors.len()
         }
