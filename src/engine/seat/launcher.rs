@@ -40,7 +40,8 @@ fn slurm(get: &impl Fn(&str) -> Option<String>, number: &impl Fn(&str) -> Option
     }
     let node = number("SLURM_NODEID")?;
     // Two steps at once on one machine, of one job or of two, want two ports.
-    let port = 15000 + (number("SLURM_JOB_ID").unwrap_or(0) * 16 + number("SLURM_STEP_ID").unwrap_or(0)) % 10000;
+    let of = |name| number(name).unwrap_or(0) % 10000;
+    let port = 15000 + (of("SLURM_JOB_ID") * 16 + of("SLURM_STEP_ID")) % 10000;
     Some(Launcher {
         name: "Slurm",
         rank: number("SLURM_PROCID")?,
@@ -93,7 +94,7 @@ fn tasks_on(list: &str, node: usize) -> Option<usize> {
             Some((tasks, machines)) => (tasks, machines.strip_suffix(')')?.parse().ok()?),
             None => (part, 1),
         };
-        before += machines;
+        before = usize::saturating_add(before, machines);
         if node < before {
             return tasks.trim().parse().ok();
         }
@@ -143,6 +144,10 @@ mod tests {
         let l = found(STEP).unwrap();
         assert_eq!((l.rank, l.size, l.local_rank, l.local_size), (2, 3, Some(0), Some(1)));
         assert_eq!((l.master.as_deref(), l.port), (Some("n1"), 15000 + 31 * 16 + 2));
+        // Whatever the numbers, a port.
+        let vast: Vec<_> =
+            STEP.iter().map(|&(n, v)| (n, if n.ends_with("_ID") { "18446744073709551615" } else { v })).collect();
+        assert!((15000..25000).contains(&found(&vast).unwrap().port));
     }
 
     #[test]
@@ -180,7 +185,7 @@ mod tests {
             }
             assert_eq!(tasks_on(list, counts.len()), None);
         }
-        for bad in ["", "x", "2(x", "2(xy)"] {
+        for bad in ["", "x", "2(x", "2(xy)", "x(x18446744073709551615),x(x2)"] {
             assert_eq!(tasks_on(bad, 0), None);
         }
         for (list, first) in [
