@@ -19,6 +19,33 @@ pub enum LossKind {
     Bce,
 }
 
+impl LossKind {
+    /// The word in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::Mse => "mse",
+            Self::L1 => "l1",
+            Self::SmoothL1 => "smooth-l1",
+            Self::Bce => "bce",
+        }
+    }
+
+    /// Why it cannot take the data's targets, values (`regression`) or classes, if so.
+    pub fn unfit(self, regression: bool) -> Option<String> {
+        let words = match (self, regression) {
+            (Self::CrossEntropy, true) => {
+                "needs classes, but the data has values; use \"mse\", \"l1\" or \"smooth-l1\""
+            }
+            (Self::Mse | Self::L1 | Self::SmoothL1, false) => {
+                "needs values to learn, but the data has classes; use \"cross-entropy\""
+            }
+            _ => return None,
+        };
+        Some(format!("loss.kind = \"{}\" {words}", self.name()))
+    }
+}
+
 /// What is minimised; always the mean over the batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -44,9 +44,10 @@ impl Loss {
 
     /// Uploaded targets as the loss wants them, once the output is known. Nothing here waits for a GPU.
     pub fn targets(&self, uploaded: Tensor, y: &Targets, output: &[i64]) -> Result<Tensor> {
-        let classes = self.spec.kind == LossKind::CrossEntropy;
+        if let Some(words) = self.spec.kind.unfit(matches!(y, Targets::Values { .. })) {
+            return Err(EngineError::Refused(words));
+        }
         match y {
-            Targets::Classes(_) if classes => Ok(uploaded),
             // bce on class numbers: one value a sample where the model has one output, else one-hot.
             Targets::Classes(labels) if self.spec.kind == LossKind::Bce => {
                 let width = output.get(1).copied().unwrap_or(1);
@@ -60,14 +61,7 @@ impl Loss {
                 };
                 Ok(t.f_to_kind(Kind::Float)?)
             }
-            Targets::Classes(_) => Err(EngineError::Refused(format!(
-                "loss.kind = \"{}\" needs values to learn, but the data has classes; use \"cross-entropy\"",
-                self.name()
-            ))),
-            Targets::Values { .. } if classes => Err(EngineError::Refused(
-                "loss.kind = \"cross-entropy\" needs classes, but the data has values; use \"mse\", \"l1\" or \"smooth-l1\""
-                    .to_owned(),
-            )),
+            Targets::Classes(_) => Ok(uploaded),
             Targets::Values { data, shape } => {
                 if uploaded.size() == output {
                     return Ok(uploaded);
@@ -159,16 +153,6 @@ impl Loss {
             sums.top5 = Some(hits as u64);
         }
         Ok(sums)
-    }
-
-    fn name(&self) -> &'static str {
-        match self.spec.kind {
-            LossKind::CrossEntropy => "cross-entropy",
-            LossKind::Mse => "mse",
-            LossKind::L1 => "l1",
-            LossKind::SmoothL1 => "smooth-l1",
-            LossKind::Bce => "bce",
-        }
     }
 }
 

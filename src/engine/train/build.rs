@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::core::freeze::{Plan, Resolution, Schedule};
-use crate::core::recipe::{AUTO_BATCH, LossKind, Recipe};
+use crate::core::recipe::{AUTO_BATCH, Recipe};
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
 use crate::core::weights::LoadReport;
@@ -65,20 +65,10 @@ impl Built {
 
     /// Whether the data's targets are what the loss takes.
     fn loss_fits(&self) -> Result<(), TrainError> {
-        let (kind, regression) = (self.recipe.loss.kind, self.data.info().regression);
-        let words = match kind {
-            LossKind::CrossEntropy if regression => {
-                "\"cross-entropy\" needs classes, but the data has values; use \"mse\", \"l1\" or \"smooth-l1\""
-            }
-            LossKind::Mse | LossKind::L1 | LossKind::SmoothL1 if !regression => {
-                "\"mse\", \"l1\" and \"smooth-l1\" need values to learn, but the data has classes; use \"cross-entropy\""
-            }
-            _ => return Ok(()),
-        };
-        Err(TrainError::Refused(format!("loss.kind: {words}")))
+        self.recipe.loss.kind.unfit(self.data.info().regression).map_or(Ok(()), |words| Err(TrainError::Refused(words)))
     }
 
-    /// What of the model is as it was drawn, in words, where nobody has asked for it to learn.
+    /// What of the model is as it was drawn, in words.
     pub fn untrained(&self) -> Option<String> {
         let Some(report) = &self.loaded else {
             let script = self.recipe.model.arch.starts_with(archive::PREFIX);
