@@ -7,6 +7,7 @@ use crate::core::event::Metrics;
 use crate::core::recipe::Recipe;
 use crate::core::run::{CheckpointRef, RunHome};
 use crate::engine::archive;
+use crate::engine::data::skipped_words;
 use crate::engine::train::{self, Built, TrainError};
 use crate::engine::{Engine, EvalSums};
 
@@ -84,7 +85,12 @@ pub(super) fn open(
 ) -> Result<(Built, Option<LoadedCheckpoint>), TrainError> {
     let with_sets = |recipe: &Recipe| if sets.is_empty() { Ok(recipe.clone()) } else { recipe.with_sets(sets) };
     match source {
-        Source::Recipe(recipe) => Ok((train::weighted(engine, home, &with_sets(recipe)?)?, None)),
+        Source::Recipe(recipe) => {
+            let mut built = train::weighted(engine, home, &with_sets(recipe)?)?;
+            // It is used as it is, and no step will change that.
+            built.notes.extend(built.untrained());
+            Ok((built, None))
+        }
         Source::Checkpoint(checkpoint) => {
             changeable(sets)?;
             let loaded = checkpoint.load()?;
@@ -99,11 +105,6 @@ pub(super) fn open(
     }
 }
 
-/// Of a recipe's model, which nobody has trained.
-pub(super) fn untrained(built: &Built, is_checkpoint: bool) -> Vec<String> {
-    if is_checkpoint { Vec::new() } else { built.untrained().into_iter().collect() }
-}
-
 /// Evaluates on the recipe's validation data; `sets` may choose other data (`data.path=…`).
 ///
 /// # Errors
@@ -116,7 +117,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     train::guarded(|| {
         let (mut built, loaded) = open(engine, home, source, sets)?;
-        let warnings = untrained(&built, loaded.is_some());
+        let mut warnings = std::mem::take(&mut built.notes);
         let info = built.data.info();
         if let Some(trained) = loaded.map(|l| l.state.data.class_names).filter(|n| !n.is_empty())
             && trained != info.class_names
@@ -139,6 +140,7 @@ pub fn evaluate(
                 "none of the {count} validation images can be decoded; the first is {first}"
             )));
         }
+        warnings.extend(skipped_words(&skipped));
         if sums.samples == 0 {
             return Err(TrainError::Refused("there is no validation data; set data.val_fraction".to_owned()));
         }

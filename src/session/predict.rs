@@ -6,12 +6,12 @@ use crate::core::recipe::OnBadImage;
 use crate::core::run::RunHome;
 use crate::core::tensor::HostTensor;
 use crate::engine::archive;
-use crate::engine::data::{self, Inputs};
+use crate::engine::data::{self, Inputs, skipped_words};
 use crate::engine::train::{self, TrainError};
 use crate::engine::{Engine, InputSpec, Learner};
 
 use super::Source;
-use super::evaluate::{changeable, open, untrained};
+use super::evaluate::{changeable, open};
 
 /// What a model says of inputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,13 +64,13 @@ impl Oracle {
                 });
             }
         }
-        let (built, loaded) = open(engine, home, source, sets)?;
+        let (built, _) = open(engine, home, source, sets)?;
         let info = built.data.info();
         Ok(Self {
             batch_size: built.recipe.train.plain_batch_size(),
             preprocessing: info.preprocessing.clone(),
             class_names: info.class_names.clone(),
-            warnings: untrained(&built, loaded.is_some()),
+            warnings: built.notes,
             on_bad_image: built.recipe.data.on_bad_image,
             learner: built.learner,
         })
@@ -98,7 +98,8 @@ pub fn predict(
         let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
         let regression = oracle.class_names.is_empty();
         let classes = if regression { Vec::new() } else { values.chunks_exact(width).map(best).collect() };
-        let Oracle { class_names, warnings, .. } = oracle;
+        let Oracle { class_names, mut warnings, .. } = oracle;
+        warnings.extend(skipped_words(&skipped));
         Ok(Predictions { names, outputs, classes, class_names, skipped, warnings })
     })
 }

@@ -11,7 +11,6 @@ use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
 use crate::core::recipe::Recipe;
 use crate::core::run::RunDir;
-use crate::engine::data::skipped_words;
 use crate::session::{self, Source};
 
 /// Arguments of `frostline evaluate`.
@@ -41,10 +40,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let (source, sets) = source(&args.what, &args.sets, cx)?;
     let engine = cx.engine()?;
     let result = session::evaluate(&*engine, cx.home(), &source, &sets)?;
-    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
-    if !result.skipped.is_empty() {
-        cx.io.say(&format!("warning: {}", harmless(&skipped_words(&result.skipped))));
-    }
+    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {}", harmless(w))));
     if args.json {
         return cx.print_json(&result).map(|()| Done::Ok);
     }

@@ -7,7 +7,6 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Done};
 use crate::cli::output::{harmless, plural};
 use crate::cli::predictions::{self, Format};
-use crate::engine::data::skipped_words;
 use crate::session;
 
 /// Arguments of `frostline predict`.
@@ -41,11 +40,10 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let (source, sets) = source(&args.what, &args.sets, cx)?;
     let engine = cx.engine()?;
     let result = session::predict(&*engine, cx.home(), &source, &args.inputs, &sets)?;
-    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {w}")));
+    result.warnings.iter().for_each(|w| cx.io.say(&format!("warning: {}", harmless(w))));
     predictions::write(&result, format, &args.output, args.force)?;
     let mut said = format!("wrote {}: {}", args.output.display(), plural(result.names.len(), "prediction"));
     if !result.skipped.is_empty() {
-        cx.io.say(&format!("warning: {}", harmless(&skipped_words(&result.skipped))));
         said += &format!(", none for {}", plural(result.skipped.len(), "damaged image"));
     }
     cx.io.say(&said);

@@ -79,13 +79,14 @@ impl DataError {
 const NAMED: usize = 3;
 
 /// `2 damaged images are skipped: a.jpg: why; b.jpg: why`, of images that are each given as `path: why`.
-pub fn skipped_words(images: &[String]) -> String {
+pub fn skipped_words(images: &[String]) -> Option<String> {
     let named = images.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-    match images.len() {
+    Some(match images.len() {
+        0 => return None,
         1 => format!("1 damaged image is skipped: {named}"),
         n if n <= NAMED => format!("{n} damaged images are skipped: {named}"),
         n => format!("{n} damaged images are skipped: {named}; and {} more", n - NAMED),
-    }
+    })
 }
 
 /// The message of a caught panic.

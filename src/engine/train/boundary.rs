@@ -150,7 +150,7 @@ impl Trainer<'_> {
     fn say_skipped_data(&mut self) {
         let (count, which) = self.built.data.skipped();
         if count > self.said_skipped {
-            self.warn(skipped_words(&which));
+            skipped_words(&which).into_iter().for_each(|words| self.warn(words));
             self.said_skipped = count;
         }
     }
