@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of the other layers; names neither tch nor ratatui. Everything but the stores is pure.
 
+pub mod ago;
 pub mod alerts;
 pub mod checkpoint;
 pub mod command;

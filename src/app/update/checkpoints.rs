@@ -6,7 +6,7 @@ use crate::app::action::Action;
 use crate::app::checkpoint_list;
 use crate::app::effect::{Effect, StartJob};
 use crate::app::form::{Form, Purpose};
-use crate::app::format::{age, bytes, number};
+use crate::app::format::{ago, bytes, number};
 use crate::app::message::CheckpointRow;
 use crate::app::model::{Facts, Model};
 use crate::app::overlay::{Confirm, Consent, Overlay, Purpose as Asked};
@@ -110,8 +110,8 @@ fn delete(model: &mut Model, run: String, row: &CheckpointRow) {
     if row.problem.is_none() {
         let monitor = model.shown().map_or("", |v| v.monitor.as_str());
         let measured = row.metrics.get(monitor).map_or_else(String::new, |v| format!(", {monitor} {}", number(*v)));
-        let age = age(model.now_ms, row.time_ms);
-        lines.push(format!("Epoch {}{measured}, {}, written {age} ago.", row.epoch, bytes(row.bytes)));
+        let written = ago(model.now_ms, row.time_ms);
+        lines.push(format!("Epoch {}{measured}, {}, written {written}.", row.epoch, bytes(row.bytes)));
     }
     if damaged {
         lines.push("It is damaged.".to_owned());

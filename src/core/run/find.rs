@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::edit::short_name;
 use super::{RunDir, RunHome, RunId, StoreError};
+use crate::core::ago::ago;
 use crate::core::checkpoint::{
     CheckpointError, CheckpointStore, LoadedCheckpoint, TrainState, load_path, load_weights, load_weights_watched,
     policy,
@@ -164,24 +165,15 @@ fn ambiguous(what: &str, runs: &[RunDir]) -> StoreError {
         .take(NAMED)
         .map(|r| {
             let run = r.summary();
-            let now = jiff::Timestamp::now();
-            format!("{} ({}, {}, {})", run.id, short_name(&run.name), run.status, age(now, run.created))
+            let ms = |time: jiff::Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
+            let created = ago(ms(jiff::Timestamp::now()), ms(run.created));
+            format!("{} ({}, {}, {created})", run.id, short_name(&run.name), run.status)
         })
         .collect();
     if runs.len() > NAMED {
         candidates.push(format!("{} more", runs.len() - NAMED));
     }
     StoreError::Ambiguous { what: what.to_owned(), candidates }
-}
-
-/// How long ago, roughly.
-fn age(now: jiff::Timestamp, then: jiff::Timestamp) -> String {
-    match now.as_second().saturating_sub(then.as_second()) {
-        ..60 => "just now".to_owned(),
-        s @ 60..3600 => format!("{} min ago", s / 60),
-        s @ 3600..172_800 => format!("{} h ago", s / 3600),
-        s => format!("{} d ago", s / 86_400),
-    }
 }
 
 fn not_found(what: &str, names: &[(String, RunDir)]) -> String {

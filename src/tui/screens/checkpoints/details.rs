@@ -4,7 +4,7 @@ use ratatui::text::Line;
 
 use super::{damage, health};
 use crate::app::Model;
-use crate::app::format::{age, bytes, number};
+use crate::app::format::{ago, bytes, number};
 use crate::app::message::CheckpointRow;
 use crate::tui::look::Look;
 use crate::tui::theme::Scope;
@@ -30,10 +30,7 @@ pub fn lines(model: &Model, look: &Look, width: usize) -> Vec<Line<'static>> {
     }
     let facts = model.facts.as_ref().filter(|f| f.name == row.name && f.run == view.id);
     let facts = facts.and_then(|f| f.read.as_ref());
-    page.pair(
-        "written",
-        &format!("{} ago, {}", age(model.now_ms, row.time_ms).replace("now", "just"), why(&row.reason)),
-    );
+    page.pair("written", &format!("{}, {}", ago(model.now_ms, row.time_ms), why(&row.reason)));
     let kept = if row.kept.is_empty() { "goes at the next pruning".to_owned() } else { row.kept.join(", ") };
     page.pair("kept", &kept);
     let within = match facts {
