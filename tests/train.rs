@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use frostline::core::command::Command;
 use frostline::core::event::{Event, Record};
+use frostline::core::recipe::Recipe;
 use frostline::core::run::{RunDir, RunStatus};
+use frostline::core::tensor::{DType, HostTensor};
 use frostline::engine::Engine;
 use frostline::engine::fake::FakeEngine;
 use frostline::session::{Outcome, Session, SessionError, Source, Start, dry_run, evaluate, predict};
@@ -187,6 +189,62 @@ fn skipped_steps_are_counted_and_said() {
     let said = warnings(&records);
     assert!(said[0].contains("step 7") && said[0].contains("fc.weight"), "{said:?}");
     assert!(said[1].starts_with("1 steps were skipped"), "{said:?}");
+}
+
+/// A learning rate is the usual cause of NaN, and no remedy where it is in the data or in the weights.
+#[test]
+fn what_was_not_finite_before_a_bad_step_is_named() {
+    let place = |on_nan: &str, bad: &[usize], weights: &str| {
+        let mut place = Place::new(&[]);
+        let mut x: Vec<f32> = (0..40 * 64).map(|i| (i % 17) as f32 / 17.0).collect();
+        bad.iter().for_each(|sample| x[sample * 64 + 5] = f32::NAN);
+        let y = HostTensor {
+            name: "y".to_owned(),
+            dtype: DType::Int64,
+            shape: vec![40],
+            data: (0..40_i64).flat_map(|i| (i % 3).to_le_bytes()).collect(),
+        };
+        let arrays = [HostTensor::from_f32("x", &[40, 1, 8, 8], &x), y];
+        let file = place.folder.path().join("d.safetensors");
+        frostline::core::weights::write_safetensors(&file, &arrays, &Default::default(), false).unwrap();
+        let data = "source = 'tensors'\npath = 'd.safetensors'\nval_fraction = 0.25";
+        let text = support::RECIPE.replace("source = 'digits'\nclasses = [0, 1, 2]", data);
+        let text = text.replace("[data]", &format!("{weights}[data]"));
+        let sets = [format!("train.on_nan={on_nan}"), "train.batch_size=10".to_owned()];
+        place.recipe = Recipe::parse(&text, "test.toml", place.folder.path(), &sets).unwrap();
+        place
+    };
+    let failed = |place: &Place| failure(to_end(place.fresh(&fake()).unwrap()).0);
+    // All of them, so that it does not matter which are held out for validation.
+    let all: Vec<usize> = (0..40).collect();
+    let message = failed(&place("stop", &all, ""));
+    assert!(message.contains("20 of the 20 samples of its batch are not finite: numbers "), "{message}");
+    assert!(message.contains("and 15 more of the data set") && !message.contains("optimizer.lr"), "{message}");
+    assert!(!message.contains("the model was"), "{message}");
+    // One sample: named, unless it is held out for validation.
+    let mut named = 0;
+    for sample in 0..6 {
+        let place = place("skip", &[sample], "");
+        let (_, records) = to_end(place.fresh(&fake()).unwrap());
+        let said = warnings(&records).into_iter().find(|w| w.contains("skipped, 1 so far"));
+        let Some(said) = said else { continue };
+        let words = format!("0 samples of its batch is not finite: number {sample} of the data set");
+        assert!(said.contains("; 1 of the ") && said.contains(&words), "{said}");
+        named += 1;
+    }
+    assert!(named >= 3, "{named} of 6 are trained on");
+    // The weights.
+    let place = place("stop", &[], "weights = 'w.safetensors'\n");
+    let other = Place::new(&["train.steps=1"]);
+    let (checkpoint, _) = other.finished(&fake()).checkpoints().newest_good().unwrap();
+    let mut weights = checkpoint.weights;
+    let at = weights.iter().position(|t| t.name == "fc.weight").unwrap();
+    weights[at].data[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    let file = place.folder.path().join("w.safetensors");
+    frostline::core::weights::write_safetensors(&file, &weights, &Default::default(), false).unwrap();
+    let message = failed(&place);
+    assert!(message.contains("the model was not finite before it, in `fc.weight`"), "{message}");
+    assert!(!message.contains("samples of its batch"), "{message}");
 }
 
 #[test]

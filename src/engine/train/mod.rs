@@ -9,6 +9,7 @@
 mod audit;
 mod auto_batch;
 mod begin;
+mod blame;
 mod boundary;
 mod build;
 mod bus;

@@ -336,7 +336,7 @@ impl<'a> Trainer<'a> {
             if !report.applied && !overflow {
                 match self.built.recipe.train.on_nan {
                     OnNan::Stop => return self.non_finite(&note, &report).map(Some),
-                    OnNan::Skip => self.skipped(&report)?,
+                    OnNan::Skip => self.skipped(&note, &report)?,
                     OnNan::Ignore => {}
                 }
             }
@@ -378,18 +378,23 @@ impl<'a> Trainer<'a> {
             Ok(name) => format!("checkpoint {name} holds the state before it"),
             Err(e) => format!("its state could not be saved: {e}"),
         };
-        Ok(End::Failed(format!(
-            "{what}, {saved}; lower optimizer.lr, set train.clip_grad_norm, or train.on_nan = \"skip\", with `fork`"
-        )))
+        let causes: Vec<String> = [self.bad_samples(&note.before), self.bad_tensors()].into_iter().flatten().collect();
+        let remedy = if causes.is_empty() {
+            "lower optimizer.lr, set train.clip_grad_norm, or train.on_nan = \"skip\", with `fork`".to_owned()
+        } else {
+            format!("no learning rate helps here: {}", causes.join("; "))
+        };
+        Ok(End::Failed(format!("{what}, {saved}; {remedy}")))
     }
 
     /// `on_nan = "skip"`: counted, and said ever more rarely.
-    fn skipped(&mut self, report: &StepReport) -> Result<(), TrainError> {
+    fn skipped(&mut self, note: &Note, report: &StepReport) -> Result<(), TrainError> {
         self.now.own.skipped += 1;
         let count = self.now.own.skipped;
         if count == 10u64.pow(count.ilog10()) {
+            let cause = self.bad_samples(&note.before).map(|c| format!("; {c}")).unwrap_or_default();
             self.warn(format!(
-                "step {}: {} not finite (loss {}); the step was skipped, {count} so far",
+                "step {}: {} not finite (loss {}); the step was skipped, {count} so far{cause}",
                 report.step + 1,
                 bad_names(&report.non_finite),
                 report.loss
