@@ -10,13 +10,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use frostline::core::command::Command;
+use frostline::core::command::{Command, HANDED_OVER};
 use frostline::core::control::{FromHost, MAX_ASK, ToHost, decode, encode};
 use frostline::core::event::{Event, Record};
 use frostline::core::run::{MetricsReader, RunDir, RunStatus};
 use frostline::engine::Engine;
 use frostline::engine::fake::FakeEngine;
-use frostline::session::{AskError, AttachError, Outcome, RunHandle, ask, attach};
+use frostline::engine::train::now_ms;
+use frostline::session::{AskError, AttachError, Outcome, RunHandle, ask, attach, attach_patiently, attach_within};
 use support::probe::Probe;
 use support::{Place, stop, to_end};
 
@@ -102,6 +103,48 @@ fn commands_are_done_when_they_are_answered() {
         Err(AskError::Attach(AttachError::NotLive { status: RunStatus::Stopped, .. })) => {}
         other => panic!("{other:?}"),
     }
+}
+
+/// A host has the lock before its socket, and after it.
+#[test]
+fn a_host_that_is_starting_or_ending_is_waited_for_and_not_for_ever() {
+    let (_place, handle) = endless();
+    let run = handle.dir().clone();
+    let (socket, aside) = (run.socket_path(), run.path().join("aside"));
+    std::fs::rename(&socket, &aside).unwrap();
+    for tried in [attach(&run), attach_within(&run, Duration::from_millis(200))] {
+        match tried {
+            Err(e) => assert!(e.is_passing() && e.to_string().contains("starting or ending"), "{e}"),
+            Ok(_) => panic!("through which socket?"),
+        }
+    }
+    let asked = |timeout| ask(&run, Command::Pause, timeout);
+    match asked(Some(Duration::from_millis(200))) {
+        Err(AskError::Attach(e)) => assert!(e.is_passing(), "{e}"),
+        other => panic!("{other:?}"),
+    }
+    std::thread::scope(|s| {
+        let (asking, attaching) = (s.spawn(|| asked(None)), s.spawn(|| attach_patiently(&run)));
+        std::thread::sleep(Duration::from_millis(300));
+        std::fs::rename(&aside, &socket).unwrap();
+        assert!(asking.join().unwrap().unwrap().words.contains("paused"));
+        assert!(attaching.join().unwrap().is_ok());
+    });
+    stop(handle);
+    // The last host gave the run away, and the next one has not begun: it may never do so, which the log's age tells.
+    let mut log = std::fs::OpenOptions::new().append(true).open(run.path().join("events.jsonl")).unwrap();
+    let mut handed_over = |ago_ms| {
+        let event = Event::Stopped { reason: HANDED_OVER.to_owned() };
+        let record = Record { time_ms: now_ms() - ago_ms, step: run.summary().step, event };
+        writeln!(log, "{}", serde_json::to_string(&record).unwrap()).unwrap();
+    };
+    handed_over(59_000);
+    let start = Instant::now();
+    match asked(None) {
+        Err(AskError::Attach(AttachError::NotLive { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(start.elapsed() > Duration::from_millis(500), "it was waited for");
 }
 
 #[test]

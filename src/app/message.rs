@@ -209,6 +209,8 @@ pub enum Message {
         run: String,
         /// Why, and what to do.
         problem: String,
+        /// It is starting or ending, as far as can be seen.
+        passing: bool,
     },
     /// What the run of another process said.
     Heard(Vec<Record>),

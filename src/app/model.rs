@@ -150,6 +150,17 @@ pub enum Exporting {
     },
 }
 
+/// A live run that cannot be connected to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unreachable {
+    /// The run.
+    pub run: String,
+    /// When that was first so, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// What was said about it, so that it is said once; nothing while it may be just starting.
+    pub said: Option<String>,
+}
+
 /// The state.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -201,8 +212,8 @@ pub struct Model {
     pub attached: Option<String>,
     /// A run that is being connected to.
     pub attaching: Option<String>,
-    /// What was said about a connection that cannot be made, so that it is said once.
-    pub unreachable: Option<String>,
+    /// What is known of a connection that cannot be made.
+    pub unreachable: Option<Unreachable>,
     /// Which checkpoints of the run on view are listed, and in which order.
     pub checkpoint_list: CheckpointList,
     /// What the user did with the charts.

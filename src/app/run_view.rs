@@ -193,6 +193,11 @@ impl RunView {
         self.hosted || self.attached.is_some()
     }
 
+    /// Whether its last host stopped it for another one, which has not said yet that it goes on.
+    pub fn was_handed_over(&self) -> bool {
+        self.handed_over
+    }
+
     /// Whether another process is about to host it.
     pub fn is_handed_over(&self) -> bool {
         self.handed_over && !self.status.is_live()
@@ -210,7 +215,17 @@ impl RunView {
         if self.attached.is_some() {
             // The stream knows better how the run fares at this moment.
             (self.overlap, self.status, self.pace) = (overlap, old.status, old.pace);
-            self.step = self.step.max(old.step);
+            if old.step > self.step {
+                self.step = old.step;
+                self.latest.extend(old.latest);
+            }
+            let told = self.lines.iter().map(|l| l.time_ms).max().unwrap_or(0);
+            self.lines.extend(old.lines.into_iter().filter(|l| l.time_ms > told));
+            for (name, series) in old.series {
+                let new = self.series.entry(name).or_default();
+                let end = new.last().map_or(f64::MIN, |(step, _)| step);
+                series.points().filter(|(step, _)| *step > end).for_each(|(step, value)| new.push(step, value));
+            }
         }
         self.gradients = old.gradients;
         self.layers = old.layers;
@@ -252,6 +267,12 @@ impl RunView {
     /// [`Alerts`]: crate::core::alerts::Alerts
     pub fn take(&mut self, record: &Record, plateau: u64) -> Option<Alert> {
         if self.attached.is_some() && self.overlap.holds(record) {
+            // The files were read after it was said, but the status follows the stream.
+            match record.event {
+                Event::Paused => self.status = RunStatus::Paused,
+                Event::Continued => self.status = RunStatus::Running,
+                _ => {}
+            }
             return None;
         }
         let watch = self.watch.get_or_insert_with(|| Watch::new(&self.monitor, self.mode, plateau));

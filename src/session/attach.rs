@@ -5,10 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::RunHandle;
 use super::control::{AttachError, Client, Wish};
-use crate::core::command::Command;
+use crate::core::command::{Command, HANDED_OVER};
 use crate::core::event::{Event, Record};
 use crate::core::run::RunDir;
-use crate::engine::train::{Bus, Dense};
+use crate::engine::train::{Bus, Dense, now_ms};
+
+/// Between two tries to reach a host that is starting or ending.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time that a host has to start or to end before what is wanted of it fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that a process in the background has to take over a run; then it has said so, or will not.
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// A handle to a live run of another process (or of this one, through its socket). Everything that it says from now on is in the handle's stream; what it said
 /// before is in the run's folder. Dropping the handle leaves the run alone.
@@ -17,6 +24,59 @@ use crate::engine::train::{Bus, Dense};
 /// Where no host lives, or it cannot be reached.
 pub fn attach(run: &RunDir) -> Result<RunHandle, AttachError> {
     connect(run, Wish { steps: true, tree: true })
+}
+
+/// The same, also at a moment at which the host is starting or ending, or at which the run goes over to another process:
+/// it is tried again for as long as that may last.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_patiently(run: &RunDir) -> Result<RunHandle, AttachError> {
+    connect_patiently(run, Wish { steps: true, tree: true }, PATIENCE, HAND_OVER)
+}
+
+/// The same for a while alone.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_within(run: &RunDir, patience: Duration) -> Result<RunHandle, AttachError> {
+    connect_patiently(run, Wish { steps: true, tree: true }, patience, patience)
+}
+
+fn connect_patiently(
+    run: &RunDir,
+    wish: Wish,
+    passing: Duration,
+    hand_over: Duration,
+) -> Result<RunHandle, AttachError> {
+    let start = Instant::now();
+    loop {
+        let error = match connect(run, wish) {
+            Ok(handle) => return Ok(handle),
+            Err(error) => error,
+        };
+        let patience = match error {
+            _ if is_between(run, &error) => hand_over,
+            _ if error.is_passing() => passing,
+            _ => Duration::ZERO,
+        };
+        if start.elapsed() >= patience {
+            return Err(error);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the last host gave the run to another process just now.
+fn is_between(run: &RunDir, error: &AttachError) -> bool {
+    if !matches!(error, AttachError::NotLive { .. }) && !error.is_passing() {
+        return false;
+    }
+    let last = run.events().ok().and_then(|(mut events, _)| events.pop());
+    last.is_some_and(|r| {
+        let age = u128::from(now_ms().saturating_sub(r.time_ms));
+        age < HAND_OVER.as_millis() && matches!(r.event, Event::Stopped { reason } if reason == HANDED_OVER)
+    })
 }
 
 fn connect(run: &RunDir, wish: Wish) -> Result<RunHandle, AttachError> {
@@ -68,10 +128,11 @@ pub enum AskError {
 /// # Errors
 /// Where there is no host, it refuses, or the time is up.
 pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<Done, AskError> {
-    let handle = connect(run, Wish::default())?;
+    let end = timeout.map(|t| Instant::now() + t);
+    let within = |patience: Duration| timeout.map_or(patience, |t| t.min(patience));
+    let handle = connect_patiently(run, Wish::default(), within(PATIENCE), within(HAND_OVER))?;
     let stops = matches!(command, Command::Stop { .. });
     let number = handle.send(command);
-    let end = timeout.map(|t| Instant::now() + t);
     let mut records = Vec::new();
     let mut answer = None;
     loop {

@@ -93,7 +93,7 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Records(records) => return super::live::take(model, model.hosted.clone(), &records),
         Message::Ended => return super::live::ended(model),
         Message::Attached(attached) => return super::attach::attached(model, *attached),
-        Message::NotAttached { run, problem } => super::attach::not_attached(model, &run, problem),
+        Message::NotAttached { run, problem, passing } => super::attach::not_attached(model, &run, problem, passing),
         Message::Heard(records) => return super::live::take(model, model.attached.clone(), &records),
         Message::Parted => return super::attach::parted(model),
         Message::HandedOver(result) => return super::leave::handed_over(model, result),

@@ -65,12 +65,12 @@ fn turn(model: &mut Model, change: impl FnOnce(&mut Layers) -> Option<String>, d
 /// Why the plan on view cannot be edited; said, and true.
 pub(super) fn is_history(model: &mut Model) -> bool {
     if model.layers().is_some() && !model.enabled(Action::ToggleFreeze) {
-        let text = match model.shown() {
-            _ if model.subject == Subject::Checkpoint => {
-                "a checkpoint is history: its plan is not edited; resume or fork from it"
-            }
-            Some(v) if v.status.is_live() && !v.is_followed() => {
-                "this run lives in another process, which cannot be reached"
+        let out_of_reach = model.shown().is_some_and(|v| v.status.is_live() && !v.is_followed());
+        let text = match model.subject {
+            Subject::Checkpoint => "a checkpoint is history: its plan is not edited; resume or fork from it",
+            _ if out_of_reach => {
+                super::attach::say_out_of_reach(model);
+                return true;
             }
             _ => "this run is not live: its plan is history; resume it, or start a recipe with another plan",
         };

@@ -11,11 +11,13 @@ use crate::core::run::RunStatus;
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if !model.enabled(action) {
+        if !model.leaving && model.shown().is_some_and(|v| v.status.is_live() && !v.is_followed()) {
+            super::attach::say_out_of_reach(model);
+            return Vec::new();
+        }
         let text = match model.shown() {
             None => "no run is open; `1` shows the runs, `n` there starts one",
             Some(_) if model.leaving => "the run is stopping",
-            Some(v) if model.attaching.as_ref() == Some(&v.id) => "the run's process is just being reached; try again",
-            Some(v) if v.status.is_live() => "this run lives in another process, which cannot be reached",
             Some(_) => "this run is not live; `5` shows its checkpoints, `r` there resumes it",
         };
         model.say(Level::Info, text);

@@ -1,7 +1,7 @@
 //! `frostline attach`: watch a run that lives in another process.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::workbench;
 use crate::cli::bell::Bell;
@@ -15,8 +15,7 @@ use crate::core::alerts::Alerts;
 use crate::core::command::HANDED_OVER;
 use crate::core::control::Standing;
 use crate::core::event::{Event, Record};
-use crate::core::run::RunDir;
-use crate::session::{self, AttachError, Outcome, RunHandle};
+use crate::session::{self, Outcome, RunHandle};
 
 /// Arguments of `frostline attach`.
 #[derive(Debug, clap::Args)]
@@ -33,8 +32,6 @@ pub struct Args {
 
 /// How long the terminal waits for news; signals are looked at in between.
 const LOOK: Duration = Duration::from_millis(100);
-/// Time that a process in the background has to take over a run.
-const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// Opens the workbench on the run, or follows it in plain text until it ends.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
@@ -42,11 +39,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let plain = args.plain || args.quiet || !std::io::stdin().is_terminal() || !cx.io.out_is_terminal;
     if !plain {
         // Refused before the screen is entered.
-        reach(&run)?;
+        session::attach_patiently(&run)?;
         return workbench::open(Some(run.id().to_string()), cx);
     }
     let alerts = settings::alerts(None, true, cx)?;
-    let mut handle = reach(&run)?;
+    let mut handle = session::attach_patiently(&run)?;
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     loop {
         let outcome = match watch(handle, args.quiet, &alerts, cx.io) {
@@ -54,7 +51,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
             Some(outcome) => outcome,
         };
         match &outcome {
-            Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = found_again(&run)?,
+            Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = session::attach_patiently(&run)?,
             Outcome::Finished { step, .. } if !args.quiet => {
                 cx.io.say(&format!("finished: step {step}, run {}", run.id()));
                 return follow::ended(outcome, run.id().as_str(), None, cx.io);
@@ -108,36 +105,4 @@ fn so_far(standing: &Standing) -> Vec<Record> {
         records.push(record(Event::Paused));
     }
     records
-}
-
-/// Attaches to the run, also at a moment at which it goes over to another process.
-fn reach(run: &RunDir) -> Result<RunHandle, AttachError> {
-    match session::attach(run) {
-        Err(AttachError::NotLive { .. }) if is_handed_over(run) => found_again(run),
-        result => result,
-    }
-}
-
-/// Whether its last host gave it to another process just now.
-fn is_handed_over(run: &RunDir) -> bool {
-    let last = run.events().ok().and_then(|(mut events, _)| events.pop());
-    last.is_some_and(|r| {
-        let age = now_ms().saturating_sub(r.time_ms);
-        u128::from(age) < HAND_OVER.as_millis() && matches!(r.event, Event::Stopped { reason } if reason == HANDED_OVER)
-    })
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
-}
-
-/// The run goes over to another process: waits for it.
-fn found_again(run: &RunDir) -> Result<RunHandle, AttachError> {
-    let end = Instant::now() + HAND_OVER;
-    loop {
-        match session::attach(run) {
-            Err(_) if Instant::now() < end => std::thread::sleep(LOOK),
-            result => return result,
-        }
-    }
 }

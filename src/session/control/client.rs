@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,7 +42,16 @@ pub enum AttachError {
         host: String,
         /// Why, and what to do.
         why: String,
+        /// It is starting or ending, as far as can be seen: a moment later it can be reached, or is gone.
+        passing: bool,
     },
+}
+
+impl AttachError {
+    /// Whether it is worth another try at once.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { passing: true, .. })
+    }
 }
 
 fn advice(status: RunStatus, run: &str) -> String {
@@ -90,14 +99,14 @@ impl Client {
             (Err(_), None) => return Err(AttachError::NotLive { run: id, status: run.summary().status }),
             (Err(e), Some(owner)) => return Err(unreachable(run, owner, &e)),
         };
-        let told = |why: String| {
+        let told = |why: String, passing: bool| {
             let (pid, host) = owner.as_ref().map_or((0, String::new()), |o| (o.pid, o.host.clone()));
-            AttachError::Unreachable { run: id.clone(), pid, host, why }
+            AttachError::Unreachable { run: id.clone(), pid, host, why, passing }
         };
         if !socket::is_own(&stream) {
-            return Err(told("its socket is another user's".to_owned()));
+            return Err(told("its socket is another user's".to_owned(), false));
         }
-        let io = |e: std::io::Error| told(e.to_string());
+        let io = |e: std::io::Error| told(e.to_string(), false);
         stream.set_write_timeout(Some(PATIENCE)).map_err(io)?;
         let reading = stream.try_clone().map_err(io)?;
         let lagged = Arc::new(AtomicBool::new(false));
@@ -115,26 +124,33 @@ impl Client {
             tree: Tree::default(),
         };
         // From here on the client's end closes the connection and joins the thread.
-        client.greet(wish, &firsts).map_err(told)?;
+        client.greet(wish, &firsts).map_err(|(why, passing)| told(why, passing))?;
         Ok(client)
     }
 
-    fn greet(&mut self, wish: Wish, firsts: &Receiver<FromHost>) -> Result<(), String> {
-        let silent = |_| "it does not answer; is it stopped (Ctrl-Z)?".to_owned();
+    /// Why it fails, and whether because the host is just ending.
+    fn greet(&mut self, wish: Wish, firsts: &Receiver<FromHost>) -> Result<(), (String, bool)> {
+        let for_good = |why: String| (why, false);
+        let silent = |e| match e {
+            RecvTimeoutError::Timeout => for_good("it does not answer; is it stopped (Ctrl-Z)?".to_owned()),
+            RecvTimeoutError::Disconnected => ("it hung up: it is ending; try again in a moment".to_owned(), true),
+        };
         match firsts.recv_timeout(PATIENCE).map_err(silent)? {
             FromHost::Hello(hello) if hello.protocol <= PROTOCOL => self.hello = hello,
             FromHost::Hello(hello) => {
-                return Err(format!(
+                return Err(for_good(format!(
                     "it speaks version {} of the protocol; use frostline {}",
                     hello.protocol, hello.frostline
-                ));
+                )));
             }
-            _ => return Err("it does not speak like a frostline host".to_owned()),
+            FromHost::Bye { reason } => return Err((reason, true)),
+            _ => return Err(for_good("it does not speak like a frostline host".to_owned())),
         }
+        let ending = |why| (why, true);
         if wish.tree {
-            self.write(&ToHost::Tree)?;
+            self.write(&ToHost::Tree).map_err(ending)?;
         }
-        self.write(&ToHost::Watch { steps: wish.steps })?;
+        self.write(&ToHost::Watch { steps: wish.steps }).map_err(ending)?;
         loop {
             match firsts.recv_timeout(PATIENCE).map_err(silent)? {
                 FromHost::Tree { tree } => self.tree = tree,
@@ -142,7 +158,7 @@ impl Client {
                     self.standing = standing;
                     return Ok(());
                 }
-                FromHost::Bye { reason } => return Err(reason),
+                FromHost::Bye { reason } => return Err((reason, true)),
                 _ => {}
             }
         }
@@ -181,20 +197,23 @@ impl Drop for Client {
 }
 
 fn unreachable(run: &RunDir, owner: &Owner, e: &std::io::Error) -> AttachError {
-    let why = if owner.host == Owner::this_process().host {
+    let (why, passing) = if owner.host == Owner::this_process().host {
         match e.kind() {
-            std::io::ErrorKind::NotFound => "it is starting or ending, or could not make its control socket (log.txt \
-                                             in the run's folder tells); try again in a moment"
-                .to_owned(),
+            std::io::ErrorKind::NotFound => (
+                "it is starting or ending, or could not make its control socket (log.txt in the run's folder tells); \
+                 try again in a moment"
+                    .to_owned(),
+                true,
+            ),
             std::io::ErrorKind::ConnectionRefused => {
-                "it does not listen: it is starting or ending; try again in a moment".to_owned()
+                ("it does not listen: it is starting or ending; try again in a moment".to_owned(), true)
             }
-            _ => e.to_string(),
+            _ => (e.to_string(), false),
         }
     } else {
-        format!("it is on another machine; use frostline there ({e})")
+        (format!("it is on another machine; use frostline there ({e})"), false)
     };
-    AttachError::Unreachable { run: run.id().to_string(), pid: owner.pid, host: owner.host.clone(), why }
+    AttachError::Unreachable { run: run.id().to_string(), pid: owner.pid, host: owner.host.clone(), why, passing }
 }
 
 /// The thread: until the first snapshot all goes to whoever connects, after it to the bus.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use super::files::open;
 use super::{Job, Places, next, run_dir};
@@ -10,6 +11,9 @@ use crate::app::effect::Effect;
 use crate::app::message::{AttachedRun, Message};
 use crate::session::{self, Begun};
 use crate::tui::post::Post;
+
+/// Time that a host has to start or to end before the screen is told. Other runs wait as long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     let mut waiting = VecDeque::new();
@@ -27,18 +31,22 @@ pub(super) fn work(queue: &Receiver<Job>, places: &Places, post: &Post) {
     }
 }
 
+fn for_good(problem: String) -> (String, bool) {
+    (problem, false)
+}
+
 fn attach(places: &Places, id: String, post: &Post) -> bool {
-    let attached = run_dir(places, &id).and_then(|run| {
+    let attached = run_dir(places, &id).map_err(for_good).and_then(|run| {
         // Connected first: what comes while the files are read is in the stream.
-        let handle = session::attach(&run).map_err(|e| e.to_string())?;
-        Ok((open(&run)?, handle))
+        let handle = session::attach_within(&run, PATIENCE).map_err(|e| (e.to_string(), e.is_passing()))?;
+        Ok((open(&run).map_err(for_good)?, handle))
     });
     match attached {
         Ok((opened, handle)) => {
             let attached = AttachedRun { opened, tree: handle.tree(), pid: handle.host_pid() };
             post.attached(handle, Message::Attached(Box::new(attached)))
         }
-        Err(problem) => post.message(Message::NotAttached { run: id, problem }),
+        Err((problem, passing)) => post.message(Message::NotAttached { run: id, problem, passing }),
     }
 }
 

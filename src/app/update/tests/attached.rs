@@ -1,6 +1,7 @@
 //! Runs of other processes.
 
 use super::*;
+use crate::app::message::AttachedRun;
 
 /// Connected to a run of another process, whose newest event in its files is a pause at step 40.
 fn attached() -> Model {
@@ -12,7 +13,7 @@ fn attached() -> Model {
     assert_eq!(keys(&mut model, "p"), [], "not yet");
     let mut opened = sample::opened(1, RunStatus::Paused, 40);
     opened.records.push(sample::record(40, 0, Event::Paused));
-    let attached = crate::app::message::AttachedRun { opened, tree: sample::tree(), pid: 7 };
+    let attached = AttachedRun { opened, tree: sample::tree(), pid: 7 };
     update(&mut model, Message::Attached(Box::new(attached)));
     assert_eq!((model.attached.as_ref(), model.screen), (Some(&id), Screen::Train));
     model
@@ -91,12 +92,66 @@ fn a_connection_that_ends_shows_what_the_files_say_and_is_made_anew_where_the_ru
     assert_eq!(model.shown().unwrap().status, RunStatus::Crashed);
     let alive = sample::opened(1, RunStatus::Running, 70);
     assert_eq!(update(&mut model, Message::Opened(Ok(Box::new(alive)))), [Effect::Attach(id.clone())]);
-    let refused = || Message::NotAttached { run: id.clone(), problem: "it does not answer".to_owned() };
+    let refused = || Message::NotAttached { run: id.clone(), problem: "it does not answer".to_owned(), passing: false };
     update(&mut model, refused());
     let toasts = model.toasts.len();
     update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 80)))));
     update(&mut model, refused());
     assert_eq!(model.toasts.len(), toasts, "said once");
+}
+
+/// Found by use: at a hand-over the screen warned of a process that was just starting, and the warning stayed when it was
+/// reached.
+#[test]
+fn a_host_that_is_just_starting_is_no_cause_for_alarm() {
+    let mut model = attached();
+    let id = model.shown.clone().unwrap();
+    update(&mut model, Message::Parted);
+    let alive = || Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Running, 70))));
+    let starting = || Message::NotAttached { run: id.clone(), problem: "it is starting".to_owned(), passing: true };
+    let start = model.now_ms;
+    let standing = |model: &Model| model.toasts.standing().map(|t| t.text.clone()).collect::<Vec<_>>();
+    for seconds in [0, 3, 6] {
+        update(&mut model, Message::Now(start + 1000 * seconds));
+        assert_eq!(update(&mut model, alive()), [Effect::Attach(id.clone())]);
+        update(&mut model, starting());
+        assert_eq!(standing(&model), <[String; 0]>::default());
+    }
+    assert_eq!(keys(&mut model, "p"), []);
+    assert!(said(&model).contains("just being reached"), "{}", said(&model));
+    update(&mut model, Message::Now(start + 11_000));
+    update(&mut model, alive());
+    update(&mut model, starting());
+    assert!(standing(&model).contains(&"it is starting".to_owned()), "{:?}", standing(&model));
+    assert_eq!(keys(&mut model, "p"), []);
+    assert!(said(&model).contains("cannot be reached"), "{}", said(&model));
+    let attached = AttachedRun { opened: sample::opened(1, RunStatus::Running, 70), tree: sample::tree(), pid: 8 };
+    update(&mut model, Message::Attached(Box::new(attached)));
+    assert_eq!(standing(&model), <[String; 0]>::default(), "it is reached");
+    assert_eq!(keys(&mut model, "p"), [Effect::Tell(Command::Pause)]);
+}
+
+/// The files may be read before the connection stands, or while the stream waits to be taken in.
+#[test]
+fn files_that_are_read_late_or_early_take_nothing_from_a_stream() {
+    let mut model = attached();
+    let step =
+        |step| sample::record(step, 0, Event::Step { epoch: 0, metrics: [("train/loss".to_owned(), 0.5)].into() });
+    update(&mut model, Message::Heard(vec![sample::record(40, 1, Event::Continued), step(41), step(42)]));
+    let lines = model.shown().unwrap().lines.len();
+    update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Paused, 40)))));
+    let view = model.shown().unwrap();
+    assert_eq!((view.status, view.step), (RunStatus::Running, 42));
+    assert_eq!(view.series["train/loss"].last(), Some((42.0, 0.5)));
+    assert!(view.lines.len() >= lines && view.lines.iter().any(|l| l.text == "goes on"));
+    let mut later = sample::opened(1, RunStatus::Paused, 50);
+    later.records.push(sample::record(50, 2, Event::Paused));
+    update(&mut model, Message::Opened(Ok(Box::new(later))));
+    assert_eq!(model.shown().unwrap().status, RunStatus::Running, "as far as the stream has come");
+    update(&mut model, Message::Heard(vec![step(45), sample::record(50, 2, Event::Paused)]));
+    let view = model.shown().unwrap();
+    assert_eq!((view.status, view.step), (RunStatus::Paused, 50));
+    assert_eq!(view.lines.iter().filter(|l| l.text == "paused" && l.step == 50).count(), 1);
 }
 
 #[test]
