@@ -111,6 +111,10 @@ pub fn read(from: &mut impl Read) -> Result<Frame> {
         Head::Do { op, tensors } => {
             let tensor = |m: Meta| {
                 let Meta { name, dtype, shape, bytes: length } = m;
+                let of_shape = shape.iter().try_fold(dtype.size(), |bytes, n| bytes.checked_mul(*n));
+                if of_shape != Some(length) {
+                    return Err(bad(format!("{length} bytes for a {dtype} tensor of shape {shape:?}")));
+                }
                 Ok(HostTensor { name, dtype, shape, data: bytes(from, length)? })
             };
             let tensors = tensors.into_iter().map(tensor).collect::<Result<_>>()?;
@@ -168,9 +172,58 @@ mod tests {
     fn frames_that_lie_are_errors() {
         assert_eq!(read(&mut [0xff, 0xff, 0xff, 0xff].as_slice()).unwrap_err().kind(), ErrorKind::InvalidData);
         assert_eq!(read(&mut [5, 0, 0, 0, b'x'].as_slice()).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-        let head =
-            br#"{"Do":{"op":"Weights","tensors":[{"name":"a","dtype":"float32","shape":[9],"bytes":9000000000000}]}}"#;
-        let wire = [&u32::try_from(head.len()).unwrap().to_le_bytes()[..], head].concat();
-        assert_eq!(read(&mut wire.as_slice()).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        for (shape, bytes, kind) in [
+            ("[2250000000000]", 9_000_000_000_000_u64, ErrorKind::UnexpectedEof),
+            ("[9]", 9_000_000_000_000, ErrorKind::InvalidData),
+            ("[9223372036854775807,9223372036854775807]", 4, ErrorKind::InvalidData),
+        ] {
+            let tensor = format!(r#"{{"name":"a","dtype":"float32","shape":{shape},"bytes":{bytes}}}"#);
+            let wire = framed(&format!(r#"{{"Do":{{"op":"Weights","tensors":[{tensor}]}}}}"#));
+            assert_eq!(read(&mut wire.as_slice()).unwrap_err().kind(), kind, "{shape}");
+        }
+    }
+
+    fn framed(head: &str) -> Vec<u8> {
+        [&u32::try_from(head.len()).unwrap().to_le_bytes()[..], head.as_bytes()].concat()
+    }
+
+    fn frames() -> Vec<Vec<u8>> {
+        let tensors =
+            vec![HostTensor::from_f32("a/b", &[2, 1], &[f32::NAN, 1.0]), HostTensor::from_f32("c", &[0], &[])];
+        let hello = Hello { token: "t".into(), rank: 1, host: "h".into(), pid: 7, version: "0.1.0".into() };
+        let all = [
+            Frame::Hello(hello),
+            Frame::Do(Message { op: Op::Weights, tensors: Arc::new(tensors) }),
+            Frame::Say(Answer::Sums(EvalSums { samples: 3, loss: 0.5, ..EvalSums::default() }, Some([1, 2]))),
+            Frame::Abort("words".into()),
+        ];
+        let bytes = |frame| {
+            let mut wire = Vec::new();
+            write(&mut wire, frame).unwrap();
+            wire
+        };
+        all.iter().map(bytes).collect()
+    }
+
+    proptest::proptest! {
+        /// Whatever comes is a frame or an error, and a frame goes on as it came.
+        #[test]
+        fn changed_frames_are_frames_or_errors(
+            which in 0..4_usize,
+            changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 0..4),
+            cut in proptest::option::of(proptest::prelude::any::<proptest::sample::Index>()),
+        ) {
+            let mut wire = frames().swap_remove(which);
+            for (at, to) in changes {
+                let at = at.index(wire.len());
+                wire[at] = to;
+            }
+            wire.truncate(cut.map_or(wire.len(), |cut| cut.index(wire.len())));
+            if let Ok(frame) = read(&mut wire.as_slice()) {
+                let mut again = Vec::new();
+                write(&mut again, &frame).unwrap();
+                read(&mut again.as_slice()).unwrap();
+            }
+        }
     }
 }
