@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use frostline::core::command::Command;
+use frostline::core::command::{Command, HANDED_OVER, NOT_HANDED_OVER};
 use frostline::core::event::{Event, Record};
 use frostline::core::recipe::Recipe;
 use frostline::core::run::{RunDir, RunStatus};
@@ -189,6 +189,28 @@ fn skipped_steps_are_counted_and_said() {
     let said = warnings(&records);
     assert!(said[0].contains("step 7") && said[0].contains("fc.weight"), "{said:?}");
     assert!(said[1].starts_with("1 steps were skipped"), "{said:?}");
+}
+
+/// To leave a run to another process loses nothing: where that one could not go on, this one does.
+#[test]
+fn a_run_is_not_handed_over_without_a_checkpoint() {
+    let place = Place::new(&["train.steps=100000", "checkpoint.every_steps=50000"]);
+    let handle = place.fresh(&slow()).unwrap();
+    let run = handle.dir().clone();
+    let (checkpoints, aside) = (run.path().join("checkpoints"), run.path().join("aside"));
+    std::fs::rename(&checkpoints, &aside).unwrap();
+    std::fs::write(&checkpoints, "in the way").unwrap();
+    let hand_over = || Command::Stop { reason: HANDED_OVER.to_owned() };
+    let words = ask(&handle, hand_over()).unwrap_err();
+    assert!(words.starts_with(NOT_HANDED_OVER), "{words}");
+    assert!(ask(&handle, Command::Pause).is_ok(), "it goes on");
+    assert_eq!(run.summary().status, RunStatus::Paused);
+    std::fs::remove_file(&checkpoints).unwrap();
+    std::fs::rename(&aside, &checkpoints).unwrap();
+    handle.send(hand_over());
+    let (outcome, _) = to_end(handle);
+    assert!(matches!(outcome, Outcome::Stopped { reason, .. } if reason == HANDED_OVER));
+    assert_eq!(run.checkpoints().list().len(), 1);
 }
 
 /// A learning rate is the usual cause of NaN, and no remedy where it is in the data or in the weights.

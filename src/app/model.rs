@@ -244,8 +244,12 @@ pub struct Model {
     pub busy: Busy,
     /// The process is to end as soon as the hosted run has.
     pub leaving: bool,
-    /// On leaving, the run goes over to a process in the background; whether it stood still.
-    pub handing_over: Option<bool>,
+    /// On leaving, the run goes over to a process in the background.
+    pub handing_over: bool,
+    /// A signal came while it did.
+    pub signalled: bool,
+    /// Why a run that is being started is to be stopped at once.
+    pub stop_reason: String,
     /// A run is to be started as soon as the screen stands (`train --watch`).
     pub watch: bool,
 }
@@ -294,7 +298,9 @@ impl Model {
             gradients_of: None,
             busy: Busy { starting: watch.then(Starting::default), ..Busy::default() },
             leaving: false,
-            handing_over: None,
+            handing_over: false,
+            signalled: false,
+            stop_reason: String::new(),
             watch,
         };
         (model, vec![Effect::ReadRuns])
@@ -472,6 +478,11 @@ impl Model {
     /// Whether the time itself changes what is shown, so that a tick a second is wanted.
     pub fn wants_ticks(&self) -> bool {
         self.toasts.standing().next().is_some() || self.hosted.is_some() || self.attached.is_some()
+    }
+
+    /// Whether the run that was hosted here has stopped, and another process is taking it over.
+    pub fn is_going_over(&self) -> bool {
+        self.leaving && self.handing_over && self.hosted.is_none()
     }
 
     /// Whether the run on view can be told something: it is trained in this process, or in one that this is connected to.

@@ -123,6 +123,8 @@ pub struct RunView {
     overlap: Overlap,
     /// Its last host stopped it for another one.
     handed_over: bool,
+    /// It was paused when it was stopped.
+    stood_still: bool,
     pace: Pace,
     /// Weight of the smoothing that all series have.
     smoothing: f64,
@@ -141,6 +143,7 @@ impl RunView {
             attached: None,
             overlap: Overlap::default(),
             handed_over: false,
+            stood_still: false,
             states: Vec::new(),
             mode,
             optimizer,
@@ -196,6 +199,11 @@ impl RunView {
     /// Whether its last host stopped it for another one, which has not said yet that it goes on.
     pub fn was_handed_over(&self) -> bool {
         self.handed_over
+    }
+
+    /// Whether it was paused when it was stopped.
+    pub fn stood_still(&self) -> bool {
+        self.stood_still
     }
 
     /// Whether another process is about to host it.
@@ -382,6 +390,7 @@ impl RunView {
                 line(self, Level::Good, "finished".to_owned());
             }
             Event::Stopped { reason } => {
+                self.stood_still = self.status == RunStatus::Paused;
                 self.status = RunStatus::Stopped;
                 self.handed_over = reason == HANDED_OVER;
                 line(self, Level::Info, format!("stopped ({reason})"));

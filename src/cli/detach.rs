@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 use super::context::Context;
 use super::error::{CliError, Done};
-use crate::session::{Begun, LaunchError, launch};
+use crate::session::{Begun, LaunchError, Manner, launch};
 
 /// The hidden option of the process in the background.
 pub const DAEMON: &str = "--daemon";
 
 /// Starts this command line in the background, prints the run's id, and how to get back to it.
 pub fn start(cx: &mut Context<'_>) -> Result<Done, CliError> {
-    match launch(&cx.io.program, in_background(&cx.args), false) {
+    match launch(&cx.io.program, in_background(&cx.args), Manner::Watched) {
         Ok(begun) => say(&begun, cx),
         // It has said why on the same stderr.
         Err(LaunchError::Ended { code: Some(code), .. }) => Err(CliError::Said(u8::try_from(code).unwrap_or(1))),

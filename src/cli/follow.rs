@@ -137,6 +137,12 @@ pub fn left(exit: tui::Exit, print: bool, io: &mut Io) -> Result<Done, CliError>
         io.say(&detach::in_words(&id, pid));
         return Ok(Done::Ok);
     }
+    if exit.going_over {
+        io.say(&format!(
+            "left while a process in the background was taking run {id} over; `frostline show {id}` tells whether it goes on"
+        ));
+        return Ok(Done::Ok);
+    }
     match exit.outcome {
         Some(outcome) => ended(outcome, &id, None, io),
         None => Ok(Done::Ok),

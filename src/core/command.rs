@@ -36,8 +36,12 @@ pub enum Command {
     },
 }
 
-/// The reason of a stop by which a run goes over to another process, which resumes it at once.
+/// The reason of a stop by which a run goes over to another process, which resumes it at once. Where the checkpoint for it
+/// cannot be written, the run goes on where it is.
 pub const HANDED_OVER: &str = "handed over";
+
+/// How the answer to such a stop begins where the run goes on where it is.
+pub const NOT_HANDED_OVER: &str = "the run is not handed over and goes on here";
 
 /// A command with the number that its answer carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -89,18 +89,33 @@ pub enum LaunchError {
     },
 }
 
-/// Starts the program in the background and waits until it hosts its run. It makes itself a session of its own as soon as
-/// it does; until then it goes with the terminal and its signals.
+/// How a process in the background comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Somebody waits for it at the terminal, whose signals end it until it hosts its run; what it says on stderr goes
+    /// there.
+    Watched,
+    /// It takes a run over, which must not depend on the terminal at any moment; what it says on stderr goes into the
+    /// error.
+    Alone,
+}
+
+/// Starts the program in the background and waits until it hosts its run. Then at the latest it is a session of its own.
 ///
 /// # Errors
-/// Where it ends before that. What it says on stderr goes to this process's, or into the error where `quiet`.
+/// Where it ends before that.
 pub fn launch(
     program: &Program,
     args: impl IntoIterator<Item = impl Into<OsString>>,
-    quiet: bool,
+    manner: Manner,
 ) -> Result<Begun, LaunchError> {
-    let stderr = if quiet { Stdio::piped() } else { Stdio::inherit() };
-    let mut child = program.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn()?;
+    let mut command = program.command(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    if manner == Manner::Alone {
+        command.stderr(Stdio::piped());
+        in_a_session_of_its_own(&mut command);
+    }
+    let mut child = command.spawn()?;
     // Both pipes end when it has begun, or with it.
     let said = child.stderr.take().map(|mut err| {
         std::thread::spawn(move || {
@@ -118,6 +133,12 @@ pub fn launch(
     let said = said.and_then(|s| s.join().ok()).unwrap_or_default();
     let said = said.lines().filter(|l| !l.is_empty()).map(|l| l.trim_start_matches("error: ")).collect::<Vec<_>>();
     Err(LaunchError::Ended { code, said: said.join("; ") })
+}
+
+#[allow(unsafe_code, reason = "what runs between fork and exec must be safe to run there: it is one system call")]
+fn in_a_session_of_its_own(command: &mut Command) {
+    // SAFETY: `setsid` is async-signal-safe, and nothing is allocated.
+    unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
 }
 
 /// Cuts this process's ties to the terminal that it was started from: a session of its own, input from nowhere, output to
@@ -150,6 +171,21 @@ mod tests {
         Program::new("/bin/sh", ["-c", script, "sh"])
     }
 
+    /// A terminal that closes takes the processes of its session with it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_takes_a_run_over_is_no_part_of_the_session() {
+        // The sixth field of /proc/self/stat is the session.
+        let script = "read -r _ _ _ _ _ session _ < /proc/self/stat; echo started r $session; echo >&2";
+        let sessions = [Manner::Watched, Manner::Alone].map(|manner| match launch(&shell(script), ["x"], manner) {
+            Ok(Begun::Started { pid, .. }) => pid,
+            other => panic!("{other:?}"),
+        });
+        let own = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().unsigned_abs();
+        assert_eq!(sessions[0], own);
+        assert_ne!(sessions[1], own);
+    }
+
     #[test]
     fn what_has_begun_is_told_from_what_ended() {
         for begun in
@@ -159,12 +195,13 @@ mod tests {
             begun.say(&mut line).unwrap();
             assert_eq!(String::from_utf8(line).unwrap().lines().find_map(Begun::parse), Some(begun));
         }
-        let begun = launch(&shell("echo running 1 test; echo started $1 5; exec sleep 0.1"), ["r"], true).unwrap();
+        let begun =
+            launch(&shell("echo running 1 test; echo started $1 5; exec sleep 0.1"), ["r"], Manner::Alone).unwrap();
         assert_eq!(begun, Begun::Started { run: "r".into(), pid: 5 });
-        match launch(&shell("echo 'error: no such recipe' >&2; exit 3"), ["x"], true) {
+        match launch(&shell("echo 'error: no such recipe' >&2; exit 3"), ["x"], Manner::Alone) {
             Err(LaunchError::Ended { code: Some(3), said }) => assert_eq!(said, "no such recipe"),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(launch(&Program::new("/nowhere", [""; 0]), ["x"], true), Err(LaunchError::Io(_))));
+        assert!(matches!(launch(&Program::new("/nowhere", [""; 0]), ["x"], Manner::Watched), Err(LaunchError::Io(_))));
     }
 }

@@ -494,7 +494,8 @@ impl EventLoop {
         drop(wakes);
         workers.finish(model.busy.exporting.is_some());
         drop(attached);
-        let exit = Exit { run, outcome: None, handed_over, hung_up, alone: None };
+        let going_over = model.is_going_over() && handed_over.is_none();
+        let exit = Exit { run, outcome: None, handed_over, going_over, hung_up, alone: None };
         if hung_up && !abandoned {
             return match hosted.map(Live::release) {
                 Some(alone) => Exit { alone, ..exit },

@@ -75,6 +75,8 @@ pub struct Exit {
     pub outcome: Option<Outcome>,
     /// The run goes on in another process: its id and that process.
     pub handed_over: Option<(String, u32)>,
+    /// The screen was left while another process was about to take the run over.
+    pub going_over: bool,
     /// The terminal has gone away: nothing can be said there.
     pub hung_up: bool,
     /// A run that is live in this process still, for the caller to follow.

@@ -9,6 +9,7 @@ use crate::app::model::{Draft, Model, Subject};
 use crate::app::overlay::{Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Level, RunView};
+use crate::core::command::NOT_HANDED_OVER;
 use crate::core::event::{Event, Record};
 use crate::core::run::RunStatus;
 
@@ -48,9 +49,10 @@ pub(super) fn started(model: &mut Model, result: Result<Box<StartedRun>, String>
             let mut effects = vec![Effect::ReadRuns, Effect::ReadCheckpoints(id)];
             // The run has the edits now.
             effects.extend(draft.filter(Draft::is_unwritten).map(|d| Effect::ForgetDraft(d.path)));
-            // A signal came while it started.
+            // The user left, or a signal came, while it started.
             if model.leaving {
-                effects.extend(super::leave::stop_and_leave(model, "SIGTERM"));
+                let reason = std::mem::take(&mut model.stop_reason);
+                effects.extend(super::leave::stop_and_leave(model, &reason));
             }
             effects
         }
@@ -86,6 +88,9 @@ pub(super) fn take(model: &mut Model, id: Option<String>, records: &[Record]) ->
             Event::Reply { result, .. } => {
                 if let Some(layers) = model.view_mut(&id).and_then(|v| v.layers.as_mut()) {
                     layers.end_apply();
+                }
+                if result.as_ref().is_err_and(|words| words.starts_with(NOT_HANDED_OVER)) {
+                    super::leave::not_handed_over(model);
                 }
                 match result {
                     Ok(said) => model.say(Level::Good, in_words(said)),

@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use crate::core::checkpoint::policy::Reason;
-use crate::core::command::{Command, Request};
+use crate::core::command::{Command, HANDED_OVER, NOT_HANDED_OVER, Request};
 use crate::core::event::Event;
 use crate::core::freeze::Plan;
 use crate::engine::EngineError;
@@ -27,7 +27,7 @@ impl Trainer<'_> {
         loop {
             let Some(request) = self.next_request()? else {
                 if self.orphaned {
-                    return self.stop("its host ended").map(|(_, end)| Some(end));
+                    return self.stop("its host ended").map(|(_, end)| end);
                 }
                 return Ok(None);
             };
@@ -61,7 +61,7 @@ impl Trainer<'_> {
         if let Command::Stop { reason } = command {
             let (answer, end) = self.stop(&reason)?;
             self.say(Event::Reply { id, result: answer });
-            return Ok(Some(end));
+            return Ok(end);
         }
         // Every other command needs the state between two steps too.
         if let Some(end) = self.settle()? {
@@ -83,16 +83,17 @@ impl Trainer<'_> {
         Ok(None)
     }
 
-    /// Saves and ends.
-    fn stop(&mut self, reason: &str) -> Result<(Answer, End), TrainError> {
+    /// Saves and ends. A run that is to go over to another process stays where that one could not go on from here.
+    fn stop(&mut self, reason: &str) -> Result<(Answer, Option<End>), TrainError> {
         if let Some(end) = self.settle()? {
-            return Ok((Err("the run cannot go on".to_owned()), end));
+            return Ok((Err("the run cannot go on".to_owned()), Some(end)));
         }
         Ok(match self.save_surely(Reason::Stop.as_str())? {
-            Ok(name) => (Ok(name), End::Stopped(reason.to_owned())),
+            Ok(name) => (Ok(name), Some(End::Stopped(reason.to_owned()))),
+            Err(e) if reason == HANDED_OVER => (Err(format!("{NOT_HANDED_OVER}: {e}")), None),
             Err(e) => {
                 let message = format!("stopped ({reason}), but the checkpoint could not be written: {e}");
-                (Err(e), End::Failed(message))
+                (Err(e), Some(End::Failed(message)))
             }
         })
     }

@@ -83,9 +83,11 @@ fn goes_on(model: &Model, look: &Look, room: usize) -> (Vec<(String, Scope)>, us
 }
 
 fn parts(model: &Model, look: &Look, short: bool) -> Vec<(String, Scope)> {
-    let leaving = model.leaving.then(|| match model.handing_over {
-        Some(_) if model.hosted.is_none() => "handing the run over…".to_owned(),
-        _ => "stopping with a checkpoint…".to_owned(),
+    let leaving = model.leaving.then(|| match () {
+        () if model.is_going_over() => "handing the run over…".to_owned(),
+        // It is stopped as soon as it stands.
+        () if model.hosted.is_none() => "leaving once it stands…".to_owned(),
+        () => "stopping with a checkpoint…".to_owned(),
     });
     let starting = model.busy.starting.as_ref().map(|_| "starting…".to_owned());
     let building = model.busy.building.as_ref().map(|_| "building the model…".to_owned());

@@ -9,7 +9,7 @@ use super::files::open;
 use super::{Job, Places, next, run_dir};
 use crate::app::effect::Effect;
 use crate::app::message::{AttachedRun, Message};
-use crate::session::{self, Begun};
+use crate::session::{self, Begun, Manner};
 use crate::tui::post::Post;
 
 /// Time that a host has to start or to end before the screen is told. Other runs wait as long.
@@ -59,7 +59,7 @@ fn hand_over(places: &Places, run: &str, paused: bool) -> Result<u32, String> {
     if let Some(command) = shlex::try_join(command).ok().filter(|c| !c.is_empty()) {
         args.push(format!("--on-event={command}").into());
     }
-    match session::launch(&places.program, args, true) {
+    match session::launch(&places.program, args, Manner::Alone) {
         Ok(Begun::Started { pid, .. }) => Ok(pid),
         Ok(Begun::AlreadyFinished { .. }) => Err("the run is finished".to_owned()),
         Err(e) => Err(e.to_string()),

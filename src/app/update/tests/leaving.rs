@@ -46,6 +46,51 @@ fn a_live_run_is_handed_over_when_it_has_stopped_and_the_screen_stays_where_that
     assert_eq!(model.overlays.len(), 1);
 }
 
+/// A run that has stopped and is just being taken over.
+fn going_over() -> Model {
+    let mut model = hosting();
+    let reason = crate::core::command::HANDED_OVER.to_owned();
+    keys(&mut model, "q l");
+    update(&mut model, Message::Records(vec![sample::record(5, 1, Event::Stopped { reason })]));
+    assert!(matches!(update(&mut model, Message::Ended)[..], [Effect::HandOver { paused: false, .. }]));
+    model
+}
+
+#[test]
+fn a_pause_on_its_way_when_the_run_is_left_is_a_pause() {
+    let mut model = hosting();
+    let reason = crate::core::command::HANDED_OVER.to_owned();
+    assert_eq!(keys(&mut model, "4 p q l").len(), 2);
+    let said = [Event::Paused, Event::Stopped { reason }];
+    update(&mut model, Message::Records(said.map(|event| sample::record(5, 1, event)).to_vec()));
+    assert!(matches!(update(&mut model, Message::Ended)[..], [Effect::HandOver { paused: true, .. }]));
+}
+
+#[test]
+fn a_run_that_cannot_be_left_without_loss_stays_here() {
+    let mut model = hosting();
+    keys(&mut model, "q l");
+    keys(&mut model, "q");
+    let result = Err(format!("{}: the disk is full", crate::core::command::NOT_HANDED_OVER));
+    update(&mut model, Message::Records(vec![sample::record(5, 1, Event::Reply { id: 2, result })]));
+    assert!(!model.leaving && model.overlays.is_empty() && said(&model).contains("goes on here: the disk is full"));
+    assert_eq!(keys(&mut model, "4 p"), [Effect::Send(Command::Pause)]);
+    assert_eq!(keys(&mut model, "q y"), [Effect::Send(Command::Stop { reason: "user".to_owned() })]);
+}
+
+#[test]
+fn a_process_that_takes_the_run_over_is_waited_for() {
+    let mut model = going_over();
+    assert_eq!((keys(&mut model, "q"), model.overlays.len()), (vec![], 1), "asks first");
+    assert_eq!(keys(&mut model.clone(), "y"), [Effect::Abandon]);
+    assert_eq!(update(&mut model, Message::HandedOver(Ok(7))), [Effect::Quit]);
+    let mut model = going_over();
+    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), []);
+    assert_eq!(update(&mut model.clone(), Message::HandedOver(Ok(7))), [Effect::Quit]);
+    assert_eq!(update(&mut model.clone(), Message::HandedOver(Err("no memory".to_owned()))), [Effect::Quit]);
+    assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), [Effect::Abandon]);
+}
+
 #[test]
 fn quitting_without_a_live_run_does_not_ask() {
     assert_eq!(keys(&mut model(), "q"), [Effect::Quit]);
@@ -68,8 +113,13 @@ fn a_signal_during_a_start_waits_for_it_and_stops_it() {
     model.busy.starting = Some(Starting::default());
     assert_eq!(update(&mut model, Message::Terminate("SIGTERM")), []);
     let started = StartedRun { opened: sample::opened(7, RunStatus::Running, 0), tree: sample::tree() };
-    let effects = update(&mut model, Message::Started(Ok(Box::new(started))));
-    assert!(matches!(effects.last(), Some(Effect::Send(Command::Stop { .. }))), "{effects:?}");
+    let mut left = super::tests::model();
+    left.busy.starting = Some(Starting::default());
+    assert_eq!(keys(&mut left, "q"), []);
+    for (mut model, why) in [(model, "SIGTERM"), (left, "user")] {
+        let effects = update(&mut model, Message::Started(Ok(Box::new(started.clone()))));
+        assert_eq!(effects.last(), Some(&Effect::Send(Command::Stop { reason: why.to_owned() })));
+    }
 }
 
 #[test]
