@@ -188,6 +188,51 @@ fn a_run_is_handed_over_at_an_exact_checkpoint_and_others_follow_it() {
     other.wait_exit();
 }
 
+/// Found by use: the process that was to take the run over went with the terminal.
+#[test]
+fn a_terminal_that_goes_away_during_a_hand_over_takes_nothing_with_it() {
+    for ms in [0, 40, 120] {
+        let bench = Bench::new();
+        let mut screen = watched(&bench);
+        let (run, pid) = (bench.run(), screen.pid());
+        screen.keys("ql");
+        std::thread::sleep(Duration::from_millis(ms));
+        screen.hang_up();
+        wait_until("another process owns it", || run.owner().is_some_and(|owner| owner.pid != pid));
+        screen.wait_exit();
+        bench.steps_on();
+        bench.ok(&["stop", "last"]);
+    }
+}
+
+/// Found by use: the list and the other screens said "stopped" for ever.
+#[test]
+fn every_screen_notices_that_another_process_goes_on_with_the_run() {
+    let bench = Bench::new();
+    let mut host = bench.training(&["train", "r.toml"]);
+    let mut screens: Vec<Screen> = ["1", "2", "3", "5"]
+        .map(|key| {
+            let mut screen = Screen::program(bench.path(), &["attach", "last"]);
+            screen.wait_for(&format!("(process {})", host.id()));
+            screen.keys(key);
+            screen
+        })
+        .into();
+    screens.iter_mut().for_each(|screen| screen.wait_for("running 0% mlp"));
+    bench.ok(&["stop", "last"]);
+    host.wait().unwrap();
+    screens.iter_mut().for_each(|screen| screen.wait_gone("running 0% mlp"));
+    bench.ok(&["resume", "last", "--detach"]);
+    for screen in &mut screens {
+        screen.wait_for("running 0% mlp");
+        screen.keys("4");
+        screen.wait_for(&format!("(process {})", bench.run().owner().unwrap().pid));
+        screen.keys("q");
+        screen.wait_exit();
+    }
+    bench.ok(&["stop", "last"]);
+}
+
 #[test]
 fn a_paused_run_is_handed_over_paused() {
     let bench = Bench::new();

@@ -63,6 +63,9 @@ pub enum Health {
     Damaged(Vec<String>),
 }
 
+/// So long a silence is not worth a word.
+const SILENT_MS: u64 = 10_000;
+
 /// One run on the screens.
 #[derive(Debug, Clone)]
 pub struct RunView {
@@ -126,6 +129,8 @@ pub struct RunView {
     /// It was paused when it was stopped.
     stood_still: bool,
     pace: Pace,
+    /// When the stream said something last, in milliseconds since the Unix epoch; 0 where there is none.
+    heard_ms: u64,
     /// Weight of the smoothing that all series have.
     smoothing: f64,
 }
@@ -167,6 +172,7 @@ impl RunView {
             checkpoints: None,
             health: BTreeMap::new(),
             pace: Pace::default(),
+            heard_ms: 0,
             smoothing: 0.0,
         };
         view.take_summary(&summary);
@@ -189,6 +195,22 @@ impl RunView {
         (view.attached, view.overlap) = (Some(pid), overlap);
         view.set_tree(tree);
         view
+    }
+
+    /// The stream stands, or has said something.
+    pub fn hear(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+    }
+
+    /// Seconds without a word from a run that should step on: its process may have been stopped (SIGSTOP), or hang. A slow
+    /// run has time for some steps.
+    pub fn silent_for(&self, now_ms: u64) -> Option<u64> {
+        if self.status != RunStatus::Running || self.heard_ms == 0 || !self.is_followed() {
+            return None;
+        }
+        let steps_ms = self.pace.rate().map_or(0.0, |rate| 5_000.0 / rate);
+        let silent = now_ms.saturating_sub(self.heard_ms);
+        (silent >= SILENT_MS && silent as f64 > steps_ms).then_some(silent / 1000)
     }
 
     /// Whether a stream of it feeds this view, from this process or another one.
@@ -235,6 +257,7 @@ impl RunView {
                 series.points().filter(|(step, _)| *step > end).for_each(|(step, value)| new.push(step, value));
             }
         }
+        self.heard_ms = old.heard_ms;
         self.gradients = old.gradients;
         self.layers = old.layers;
         self.layers_problem = old.layers_problem;
@@ -247,6 +270,21 @@ impl RunView {
     pub fn keep_places(&mut self, old: &Self) {
         self.checkpoints.clone_from(&old.checkpoints);
         self.health.clone_from(&old.health);
+    }
+
+    /// Takes over the layers of an older view: their folds, and the edits that are staged on them.
+    pub fn keep_layers(&mut self, old: &Self) {
+        let (Some(new), Some(kept)) = (&self.layers, &old.layers) else { return };
+        if new.tree() != kept.tree() {
+            return;
+        }
+        let mut layers = kept.clone();
+        layers.end_apply();
+        self.layers_problem = layers.set_rules(self.rules.clone()).err();
+        if !self.states.is_empty() {
+            layers.set_states(&self.states);
+        }
+        self.layers = Some(layers);
     }
 
     /// What the run list says newer.

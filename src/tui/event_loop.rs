@@ -37,6 +37,8 @@ const FRAME: Duration = Duration::from_millis(33);
 const BATCH: Duration = Duration::from_millis(250);
 /// Lists are read again so often where changes cannot be watched, or where a run is live in another process.
 const POLL: Duration = Duration::from_secs(2);
+/// The same, of what nobody is at work on.
+const SELDOM: Duration = Duration::from_secs(5);
 /// Devices are read again so often while they are on view.
 const SAMPLE: Duration = Duration::from_secs(1);
 
@@ -210,8 +212,8 @@ impl EventLoop {
         for refresh in [self.refresh_runs, self.refresh_run].into_iter().flatten() {
             until = until.min(refresh);
         }
-        if self.polls() {
-            until = until.min(self.last_poll + POLL);
+        if let Some(every) = self.polls() {
+            until = until.min(self.last_poll + every);
         }
         if self.samples() {
             until = until.min(self.last_sample + SAMPLE);
@@ -219,21 +221,24 @@ impl EventLoop {
         until.saturating_duration_since(now)
     }
 
-    /// Whether files must be read now and then without a sign from the system: nothing can be watched, or the metrics
-    /// of a run in another process are on view.
-    fn polls(&self) -> bool {
-        let followed = |id: &str| [&self.model.hosted, &self.model.attached].iter().any(|f| f.as_deref() == Some(id));
-        let elsewhere = |id: &str, live: bool| live && !followed(id);
-        let listed = self.model.runs.iter().flatten().any(|r| elsewhere(r.id.as_str(), r.status.is_live()));
+    /// How often files must be read without a sign from the system, if at all: nothing can be watched, or what other
+    /// processes do to the runs on view is told by no folder. A run of another process that is connected to tells itself.
+    fn polls(&self) -> Option<Duration> {
+        let elsewhere = |id: &str, live: bool| live && !self.follows(id);
+        let listed = || self.model.runs.iter().flatten().any(|r| elsewhere(r.id.as_str(), r.status.is_live()));
+        let seldom = |live: bool| if live { POLL } else { SELDOM };
         match self.model.screen {
-            _ if self.watch.must_poll() => true,
-            Screen::Runs => listed,
-            Screen::Train => {
-                self.model.shown().is_some_and(|v| elsewhere(&v.id, v.status.is_live() || v.is_handed_over()))
-            }
-            Screen::Compare => self.model.compare.is_live(),
-            Screen::Model | Screen::Devices | Screen::Checkpoints => false,
+            _ if self.watch.must_poll() => Some(POLL),
+            Screen::Runs => Some(seldom(listed())),
+            Screen::Compare if !self.model.compare.runs.is_empty() => Some(seldom(self.model.compare.is_live())),
+            // It may be resumed by another process at any time.
+            _ => self.model.shown.as_deref().is_some_and(|id| !self.follows(id)).then_some(POLL),
         }
+    }
+
+    /// Whether a stream of this run comes in.
+    fn follows(&self, id: &str) -> bool {
+        [&self.model.hosted, &self.model.attached].iter().any(|f| f.as_deref() == Some(id))
     }
 
     /// Whether somebody looks at the devices.
@@ -247,21 +252,9 @@ impl EventLoop {
             self.last_sample = now;
             self.workers.effect(Effect::SampleDevices);
         }
-        if self.polls() && now >= self.last_poll + POLL {
+        if self.polls().is_some_and(|every| now >= self.last_poll + every) {
             self.last_poll = now;
-            match (self.model.screen, &self.model.shown) {
-                (Screen::Runs, _) => self.poll_runs(now),
-                (Screen::Train, Some(id))
-                    if ![&self.model.hosted, &self.model.attached].contains(&&Some(id.clone())) =>
-                {
-                    self.workers.effect(Effect::OpenRun(id.clone()));
-                }
-                (Screen::Compare, _) if !self.model.compare.runs.is_empty() => {
-                    self.workers.effect(Effect::Compare(self.model.compare.runs.clone()));
-                }
-                (Screen::Checkpoints, Some(_)) => self.refresh_run = Some(now),
-                _ => {}
-            }
+            self.poll(now);
         }
         if self.refresh_runs.is_some_and(|t| t <= now) {
             self.refresh_runs = None;
@@ -276,14 +269,40 @@ impl EventLoop {
         self.watch.follow(self.model.shown.as_deref());
     }
 
+    fn poll(&mut self, now: Instant) {
+        let shown = self.model.shown().map(|v| (v.id.clone(), v.status.is_live() || v.is_handed_over()));
+        match (self.model.screen, shown) {
+            (Screen::Runs, _) => self.poll_runs(now),
+            (Screen::Compare, _) if self.model.compare.is_live() => {
+                self.workers.effect(Effect::Compare(self.model.compare.runs.clone()));
+            }
+            (Screen::Compare, _) if !self.model.compare.runs.is_empty() => {
+                self.workers.effect(Effect::ReadSummaries(self.model.compare.runs.clone()));
+            }
+            (Screen::Train, Some((id, true))) if !self.follows(&id) => self.workers.effect(Effect::OpenRun(id)),
+            (screen, Some((id, _))) => {
+                if !self.follows(&id) {
+                    self.workers.effect(Effect::ReadSummaries(vec![id]));
+                }
+                if screen == Screen::Checkpoints && self.watch.must_poll() {
+                    self.refresh_run = Some(now);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Reads the run home again; where it holds very many runs, those that are live.
     fn poll_runs(&mut self, now: Instant) {
         let runs = self.model.runs.as_deref().unwrap_or_default();
         if runs.len() <= MANY || self.watch.must_poll() {
             self.refresh_runs = Some(now);
         } else {
-            let live = runs.iter().filter(|r| r.status.is_live()).map(|r| r.id.to_string());
-            self.workers.effect(Effect::ReadSummaries(live.collect()));
+            let selected = self.model.selected_run().map(|r| r.id.as_str());
+            let wanted = |id: &str| Some(id) == selected || Some(id) == self.model.shown.as_deref();
+            let some = runs.iter().filter(|r| r.status.is_live() || wanted(r.id.as_str())).map(|r| r.id.to_string());
+            let some = some.collect();
+            self.workers.effect(Effect::ReadSummaries(some));
         }
     }
 

@@ -2,8 +2,11 @@
 //! system has no watching, the loop polls.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::post::Post;
 
@@ -19,6 +22,8 @@ pub enum Changed {
 /// The watches. Ends with it.
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
+    /// The folder that was watched is not there any more; one of its name is another one.
+    lost: Arc<AtomicBool>,
     home: PathBuf,
     run: Vec<PathBuf>,
 }
@@ -28,15 +33,21 @@ impl Watch {
     pub fn start(home: &Path, post: &Post) -> Self {
         let home = home.join("runs");
         let (post, runs) = (post.clone(), home.clone());
+        let lost = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&lost);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             if event.kind.is_access() {
                 return;
             }
+            let moved = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+            if moved && event.paths.contains(&runs) {
+                gone.store(true, Ordering::Release);
+            }
             let at_home = event.paths.iter().any(|p| p.parent() == Some(&runs) || *p == runs);
             post.changed(if at_home { Changed::Runs } else { Changed::Run });
         });
-        let mut watch = Self { watcher: watcher.ok(), home, run: Vec::new() };
+        let mut watch = Self { watcher: watcher.ok(), lost, home, run: Vec::new() };
         let home = watch.home.clone();
         if !watch.add(&home) {
             watch.watcher = None;
@@ -50,7 +61,7 @@ impl Watch {
 
     /// Whether lists must be polled.
     pub fn must_poll(&self) -> bool {
-        self.watcher.is_none()
+        self.watcher.is_none() || self.lost.load(Ordering::Acquire)
     }
 
     /// Follows the run on view instead of the one before.

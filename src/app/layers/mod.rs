@@ -128,6 +128,12 @@ impl Layers {
         }
         self.rules = rules;
         self.refresh();
+        // Somebody else has put the same into force.
+        if !self.staged.is_empty() && (0..self.tree.parameters.len()).all(|p| !self.is_staged(p)) {
+            self.staged.clear();
+            self.history.clear();
+            self.undone.clear();
+        }
         Ok(())
     }
 

@@ -32,8 +32,10 @@ pub(super) fn attached(model: &mut Model, attached: AttachedRun) -> Vec<Effect> 
     model.unreachable = None;
     model.toasts.resumed(&id);
     let mut view = RunView::attached(attached);
+    view.hear(model.now_ms);
     if let Some(old) = model.view(&id) {
         view.keep_places(old);
+        view.keep_layers(old);
     }
     model.attached = Some(id.clone());
     let (subject, screen) = (model.subject, model.screen);

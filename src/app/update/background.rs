@@ -18,14 +18,26 @@ pub(super) fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Runs(Ok(runs)) => return runs_read(model, runs),
         Message::Summaries(newer) => {
-            let Some(mut runs) = model.runs.take() else { return Vec::new() };
+            // A comparison says itself how its runs fare, as long as one is live.
+            let resumed =
+                |r: &RunSummary| r.status.is_live() && model.compare.runs.iter().any(|id| *id == r.id.as_str());
+            let again = !model.compare.is_live() && newer.iter().any(resumed);
+            let again = again.then(|| Effect::Compare(model.compare.runs.clone()));
+            let mut runs = model.runs.clone().unwrap_or_default();
             for newer in newer {
-                if let Some(run) = runs.iter_mut().find(|r| r.id == newer.id) {
-                    *run = newer;
+                match runs.iter_mut().find(|r| r.id == newer.id) {
+                    Some(run) => *run = newer,
+                    // The list is not read yet.
+                    None => runs.push(newer),
                 }
             }
-            model.runs = Some(runs.clone());
-            return runs_read(model, runs);
+            let listed = model.runs.is_some();
+            let mut effects = runs_read(model, runs);
+            if !listed {
+                model.runs = None;
+            }
+            effects.extend(again);
+            return effects;
         }
         Message::RunRecipes(recipes) => {
             let selected = model.selected_run().map(|r| r.id.clone());
@@ -202,6 +214,8 @@ fn runs_read(model: &mut Model, mut runs: Vec<RunSummary>) -> Vec<Effect> {
     effects.extend(lost.iter().filter_map(|(id, name)| crashed(model, id, name)));
     model.runs = Some(runs);
     effects.extend(model.arrange_runs(selected));
+    // Another process may have resumed the one on view.
+    effects.extend(super::attach::if_live(model));
     effects
 }
 

@@ -9,7 +9,7 @@ use crate::app::model::{Draft, Model, Subject};
 use crate::app::overlay::{Consent, Overlay};
 use crate::app::place::Screen;
 use crate::app::run_view::{Level, RunView};
-use crate::core::command::NOT_HANDED_OVER;
+use crate::core::command::{HANDED_OVER, NOT_HANDED_OVER};
 use crate::core::event::{Event, Record};
 use crate::core::run::RunStatus;
 
@@ -78,6 +78,10 @@ fn is_fork(form: &Form) -> bool {
 pub(super) fn take(model: &mut Model, id: Option<String>, records: &[Record]) -> Vec<Effect> {
     let mut effects = Vec::new();
     let Some(id) = id else { return effects };
+    let now_ms = model.now_ms;
+    if let Some(view) = model.view_mut(&id) {
+        view.hear(now_ms);
+    }
     for record in records {
         let plateau = model.alerts.plateau;
         let alert = model.view_mut(&id).and_then(|view| Some((view.take(record, plateau)?, view.name.clone())));
@@ -101,6 +105,10 @@ pub(super) fn take(model: &mut Model, id: Option<String>, records: &[Record]) ->
             Event::CheckpointFailed { message } => model.say(Level::Error, message.clone()),
             Event::Failed { message } => model.say(Level::Error, message.clone()),
             Event::Finished { .. } => model.say(Level::Good, "the run has finished"),
+            // Somebody else may have stopped it, at another screen or at a command line.
+            Event::Stopped { reason } if reason != HANDED_OVER && !model.leaving => {
+                model.say(Level::Info, format!("the run has stopped ({reason})"));
+            }
             Event::CheckpointWritten { .. } | Event::CheckpointRemoved { .. } => {
                 let effect = Effect::ReadCheckpoints(id.clone());
                 if !effects.contains(&effect) {

@@ -110,6 +110,10 @@ fn apply(model: &mut Model, message: Message) -> Vec<Effect> {
 }
 
 fn on_key(model: &mut Model, key: Key) -> Vec<Effect> {
+    // Whoever has begun to do something is not taken elsewhere any more.
+    if let Some(returning) = &mut model.returning {
+        *returning = Screen::Runs;
+    }
     let place = model.place();
     // In a form, keys that are no characters go between the fields first.
     if place == Place::Form

@@ -4,7 +4,7 @@ use crate::app::action::Action;
 use crate::app::effect::Effect;
 use crate::app::keys::{Code, Key};
 use crate::app::model::Model;
-use crate::app::overlay::{Confirm, Consent, Input, Overlay};
+use crate::app::overlay::{Confirm, Consent, Input, Overlay, Purpose};
 use crate::app::palette;
 use crate::app::place::Screen;
 use crate::app::run_view::Level;
@@ -221,15 +221,17 @@ pub(super) fn type_key(input: &mut Input, key: Key) -> bool {
     true
 }
 
-/// Pasted text goes into a text field, and nowhere else.
+/// Pasted text goes into a text field, and nowhere else. Its lines are words beside each other there, or rules.
 pub(super) fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
+    let lines = text.lines().map(|line| line.trim().replace('\t', " ")).filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.collect();
     match model.overlays.last_mut() {
         Some(Overlay::Ask(ask)) => {
-            ask.input.insert(text.trim());
+            ask.input.insert(&lines.join(if ask.purpose == Purpose::FreezeRule { "; " } else { " " }));
             return super::ask::changed(model);
         }
-        Some(Overlay::Palette { input, .. }) => input.insert(text.trim()),
-        Some(Overlay::Form(form)) => super::form::paste(form, text.trim()),
+        Some(Overlay::Palette { input, .. }) => input.insert(&lines.join(" ")),
+        Some(Overlay::Form(form)) => super::form::paste(form, &lines.join(" ")),
         _ => model.say(Level::Info, "pasted text has no place here"),
     }
     Vec::new()

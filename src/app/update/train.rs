@@ -18,6 +18,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         let text = match model.shown() {
             None => "no run is open; `1` shows the runs, `n` there starts one",
             Some(_) if model.leaving => "the run is stopping",
+            Some(v) if v.is_handed_over() => "the run goes over to another process; try again in a moment",
             Some(_) => "this run is not live; `5` shows its checkpoints, `r` there resumes it",
         };
         model.say(Level::Info, text);

@@ -9,7 +9,7 @@ use super::files::open;
 use super::{Job, Places, next, run_dir};
 use crate::app::effect::Effect;
 use crate::app::message::{AttachedRun, Message};
-use crate::session::{self, Begun, Manner};
+use crate::session::{self, AttachError, Begun, Manner};
 use crate::tui::post::Post;
 
 /// Time that a host has to start or to end before the screen is told. Other runs wait as long.
@@ -38,7 +38,11 @@ fn for_good(problem: String) -> (String, bool) {
 fn attach(places: &Places, id: String, post: &Post) -> bool {
     let attached = run_dir(places, &id).map_err(for_good).and_then(|run| {
         // Connected first: what comes while the files are read is in the stream.
-        let handle = session::attach_within(&run, PATIENCE).map_err(|e| (e.to_string(), e.is_passing()))?;
+        let handle = session::attach_within(&run, PATIENCE).map_err(|e| {
+            // One that is not live after all: its files say so soon.
+            let passing = e.is_passing() || matches!(e, AttachError::NotLive { .. });
+            (e.to_string(), passing)
+        })?;
         Ok((open(&run).map_err(for_good)?, handle))
     });
     match attached {

@@ -131,6 +131,73 @@ fn a_host_that_is_just_starting_is_no_cause_for_alarm() {
     assert_eq!(keys(&mut model, "p"), [Effect::Tell(Command::Pause)]);
 }
 
+/// Found by use: only the Train screen noticed that a run was resumed, and only after a hand-over.
+#[test]
+fn a_run_that_another_process_resumed_is_followed_whatever_the_screen() {
+    for screen in ["1", "2", "3", "5", "6"] {
+        let mut model = attached();
+        let id = model.shown.clone().unwrap();
+        update(&mut model, Message::Runs(Ok(vec![sample::run(1, "", RunStatus::Running)])));
+        update(&mut model, Message::Parted);
+        update(&mut model, Message::Opened(Ok(Box::new(sample::opened(1, RunStatus::Stopped, 60)))));
+        keys(&mut model, screen);
+        assert!(
+            !update(&mut model, Message::Summaries(vec![sample::run(1, "", RunStatus::Stopped)]))
+                .contains(&Effect::Attach(id.clone()))
+        );
+        let effects = update(&mut model, Message::Summaries(vec![sample::run(1, "", RunStatus::Running)]));
+        assert!(effects.contains(&Effect::Attach(id.clone())), "{screen}: {effects:?}");
+    }
+}
+
+#[test]
+fn staged_edits_survive_a_new_connection_unless_they_are_in_force() {
+    let mut model = attached();
+    let id = model.shown.clone().unwrap();
+    let staged = |model: &Model| model.layers().unwrap().staged().to_vec();
+    keys(&mut model, "2 j space");
+    let before = staged(&model);
+    assert_eq!(before.len(), 1);
+    let again = |rules: &[String]| {
+        let mut opened = sample::opened(1, RunStatus::Running, 70);
+        opened.rules.extend_from_slice(rules);
+        Message::Attached(Box::new(AttachedRun { opened, tree: sample::tree(), pid: 8 }))
+    };
+    update(&mut model, Message::Parted);
+    update(&mut model, again(&[]));
+    assert_eq!((staged(&model), model.attached.as_ref()), (before.clone(), Some(&id)));
+    assert!(
+        matches!(&keys(&mut model.clone(), "a")[..], [Effect::Tell(Command::Freeze { rules })] if *rules == before)
+    );
+    update(&mut model, Message::Parted);
+    update(&mut model, again(&before));
+    assert_eq!(staged(&model), [""; 0], "somebody else did the same");
+}
+
+#[test]
+fn a_run_that_is_not_heard_of_has_no_pace() {
+    let mut model = attached();
+    let start = model.now_ms;
+    let silent = |model: &Model| model.shown().unwrap().silent_for(model.now_ms);
+    update(&mut model, Message::Now(start + 60_000));
+    assert_eq!(silent(&model), None, "it is paused");
+    update(&mut model, Message::Heard(vec![sample::record(41, 2, Event::Continued)]));
+    update(&mut model, Message::Now(start + 69_000));
+    assert_eq!(silent(&model), None);
+    update(&mut model, Message::Now(start + 75_000));
+    assert_eq!(silent(&model), Some(15));
+    update(&mut model, Message::Heard(vec![sample::record(42, 2, Event::Warning { message: "w".into() })]));
+    assert_eq!(silent(&model), None);
+}
+
+#[test]
+fn a_stop_by_somebody_else_is_said() {
+    let mut model = attached();
+    let stopped = |reason: &str| sample::record(42, 2, Event::Stopped { reason: reason.to_owned() });
+    update(&mut model, Message::Heard(vec![stopped("frostline stop")]));
+    assert!(said(&model).contains("the run has stopped (frostline stop)"), "{}", said(&model));
+}
+
 /// The files may be read before the connection stands, or while the stream waits to be taken in.
 #[test]
 fn files_that_are_read_late_or_early_take_nothing_from_a_stream() {

@@ -89,6 +89,23 @@ fn a_session_is_taken_up_where_it_ended() {
     keys(&mut elsewhere, "2");
     update(&mut elsewhere, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
     assert_eq!(elsewhere.screen, Screen::Model);
+    // Keys for the list, before the run is read.
+    let (mut there, _) = Model::new(Keymap::default(), "/home/me/runs".to_owned(), false);
+    Memory::of(&next).restore(&mut there);
+    keys(&mut there, "1 j");
+    update(&mut there, Message::Opened(Ok(Box::new(sample::opened(3, RunStatus::Crashed, 40)))));
+    assert_eq!(there.screen, Screen::Runs);
+}
+
+#[test]
+fn pasted_lines_are_words_or_rules_beside_each_other() {
+    let mut model = hosting();
+    keys(&mut model, "2 f");
+    update(&mut model, Message::Paste("freeze conv1\r\n\ttrain fc\n".to_owned()));
+    assert!(matches!(model.overlays.last(), Some(Overlay::Ask(ask)) if ask.input.text == "freeze conv1; train fc"));
+    keys(&mut model, "esc 1 N");
+    update(&mut model, Message::Paste("two\nlines".to_owned()));
+    assert!(matches!(model.overlays.last(), Some(Overlay::Ask(ask)) if ask.input.text.ends_with("two lines")));
 }
 
 #[test]

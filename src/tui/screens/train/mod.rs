@@ -43,7 +43,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     let (head, bar, state) = (take(layout.head), take(layout.bar), take(layout.state));
     let (charts, tail) = (take(layout.charts), take(layout.tail));
 
-    draw_head(f, head, view, look);
+    draw_head(f, head, view, model.now_ms, look);
     if !bar.is_empty() {
         gauge::draw(f, Rect { x: bar.x + 1, width: bar.width.saturating_sub(2), ..bar }, look, view.progress());
     }
@@ -52,7 +52,7 @@ pub(super) fn draw(f: &mut Frame<'_>, area: Rect, model: &Model, look: &Look) {
     draw_tail(f, tail, model, view, look);
 }
 
-fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
+fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, now_ms: u64, look: &Look) {
     let mut parts = vec![
         (format!(" {}", view.status), look.status(view.status)),
         (format!(" {}", text::cut(&view.name, 30, look.glyphs.ellipsis)), look.style(Scope::Title)),
@@ -63,11 +63,16 @@ fn draw_head(f: &mut Frame<'_>, area: Rect, view: &RunView, look: &Look) {
     if let Some((epoch, of)) = view.epoch() {
         parts.push((format!("  epoch {epoch}/{of}"), look.style(Scope::Text)));
     }
-    if let Some(left) = view.seconds_left() {
-        parts.push((format!("  {} left", duration(left)), look.style(Scope::Text)));
-    }
-    if let Some(rate) = view.rate() {
-        parts.push((format!("  {} steps/s", rate_text(rate)), dim));
+    // What the pace was says nothing of a run that is not heard of.
+    if let Some(seconds) = view.silent_for(now_ms) {
+        parts.push((format!("  no news for {}", duration(seconds as f64)), look.style(Scope::Warning)));
+    } else {
+        if let Some(left) = view.seconds_left() {
+            parts.push((format!("  {} left", duration(left)), look.style(Scope::Text)));
+        }
+        if let Some(rate) = view.rate() {
+            parts.push((format!("  {} steps/s", rate_text(rate)), dim));
+        }
     }
     if !view.devices.is_empty() {
         parts.push((format!("  {}", view.devices.join(",")), dim));
