@@ -218,6 +218,10 @@ fn back(model: &mut Model) -> Vec<Effect> {
     if model.screen == Screen::Checkpoints && checkpoints::back(model) {
         return Vec::new();
     }
+    // What is picked is what stands open there, as the words of the key say.
+    if model.screen == Screen::Devices && model.devices.unpick() {
+        return Vec::new();
+    }
     if toasts {
         return Vec::new();
     }
@@ -227,9 +231,6 @@ fn back(model: &mut Model) -> Vec<Effect> {
     if model.screen == Screen::Model && model.subject == Subject::Checkpoint {
         model.subject = Subject::Run;
         return show(model, Screen::Checkpoints);
-    }
-    if model.screen == Screen::Devices && model.devices.unpick() {
-        return Vec::new();
     }
     if model.screen == Screen::Runs {
         model.marks.clear();

@@ -16,6 +16,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             return Vec::new();
         }
         let text = match model.shown() {
+            None if model.busy.starting.is_some() => "the run is just being started; a moment",
             None => "no run is open; `1` shows the runs, `n` there starts one",
             Some(_) if model.leaving => "the run is stopping",
             Some(v) if v.is_handed_over() => "the run goes over to another process; try again in a moment",

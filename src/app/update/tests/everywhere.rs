@@ -120,7 +120,7 @@ fn devices_are_read_when_they_come_into_view_and_picked_ones_go_into_the_draft_t
     assert_eq!(model.devices.picked(), ["cuda:1"]);
     keys(&mut model, "k k space");
     assert!(model.toasts.back().unwrap().text.contains("cannot share one run"));
-    keys(&mut model, "esc esc");
+    keys(&mut model, "esc");
     assert_eq!((model.devices.picked().len(), model.screen), (0, Screen::Devices));
     keys(&mut model, "j space");
     open_draft(&mut model, "flowers.toml", Recipe::default());
