@@ -234,6 +234,23 @@ fn every_screen_notices_that_another_process_goes_on_with_the_run() {
 }
 
 #[test]
+fn a_host_that_stands_still_is_said_to() {
+    let bench = Bench::new();
+    let mut host = bench.training(&["train", "r.toml"]);
+    let mut screen = Screen::program(bench.path(), &["attach", "last"]);
+    screen.wait_for(&format!("(process {})", host.id()));
+    program::signal(host.id(), "STOP");
+    screen.wait_for("no news for 1");
+    assert!(!screen.text().contains("steps/s"));
+    program::signal(host.id(), "CONT");
+    screen.wait_gone("no news for");
+    screen.keys("q");
+    screen.wait_exit();
+    bench.ok(&["stop", "last"]);
+    host.wait().unwrap();
+}
+
+#[test]
 fn a_paused_run_is_handed_over_paused() {
     let bench = Bench::new();
     let mut screen = watched(&bench);

@@ -25,6 +25,7 @@ use super::work::{Places, Workers};
 use super::{Exit, TuiError};
 use crate::app::memory::Memory;
 use crate::app::place::Screen;
+use crate::app::run_view::RunView;
 use crate::app::{Effect, Message, Model, update};
 use crate::session::{Engine, EngineError, Outcome, RunHandle, Start};
 
@@ -426,7 +427,9 @@ impl EventLoop {
         let is_time = matches!(message, Message::Now(_));
         let effects = update(&mut self.model, message);
         // Time alone changes the picture only where a toast fell or a clock is shown.
-        self.dirty |= is_time && (was != self.model.toasts.standing().count());
+        let counts = |v: &RunView| self.model.screen == Screen::Train && v.silent_for(self.model.now_ms).is_some();
+        let ticks = was != self.model.toasts.standing().count() || self.model.shown().is_some_and(counts);
+        self.dirty |= is_time && ticks;
         self.perform(effects);
     }
 
