@@ -486,6 +486,18 @@ fn the_fields_of_a_listing_are_always_there() {
 }
 
 #[test]
+fn a_rate_of_zero_excuses_standing_still() {
+    let bench = Bench::new();
+    bench.ok(&["train", "recipe.toml", "--set", "optimizer.lr=0.0"]);
+    assert_eq!(bench.json(&["audit", "last", "--wrong", "--json"])["tensors"], serde_json::json!([]));
+    bench.ok(&["train", "recipe.toml", "--set", "optimizer.groups=[{ match = 'kind:Conv2d', lr = 0.0 }]"]);
+    let audit = bench.json(&["audit", "last", "--json"]);
+    let tensors = audit["tensors"].as_array().unwrap();
+    let conv = tensors.iter().find(|t| t["name"] == "conv1.weight").unwrap();
+    assert_eq!((&conv["meant"], &conv["moved"], &conv["ok"]), (&"always".into(), &false.into(), &true.into()));
+}
+
+#[test]
 fn weights_files_of_every_kind_are_compared() {
     let bench = Bench::trained();
     let (pth, file) = (bench.path("m.pth"), bench.path("m.safetensors"));

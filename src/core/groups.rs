@@ -2,6 +2,8 @@
 //!
 //! Imports the recipe's types, the tree and the patterns of freeze plans. Called by the engines when they build a learner.
 
+use std::collections::BTreeSet;
+
 use crate::core::freeze::{Pattern, Preset, blocks};
 use crate::core::recipe::{OptimizerKind, OptimizerSpec};
 use crate::core::tree::Tree;
@@ -63,6 +65,13 @@ pub fn groups(spec: &OptimizerSpec, tree: &Tree) -> Result<Vec<Group>, GroupErro
         }
     }
     Ok(all)
+}
+
+/// Parameters whose group has a rate of 0: whatever they learn, they do not move.
+pub fn at_rest(spec: &OptimizerSpec, tree: &Tree) -> Result<BTreeSet<String>, GroupError> {
+    let groups = groups(spec, tree)?;
+    let still = tree.parameters.iter().zip(groups).filter(|(_, group)| group.lr == 0.0);
+    Ok(still.map(|(param, _)| param.name.clone()).collect())
 }
 
 /// How many blocks lie between each parameter and the end of the model; 0 in the last. Blocks are those of `preset:last:N`. What lies in

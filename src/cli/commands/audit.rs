@@ -57,12 +57,23 @@ struct Document {
     tensors: Vec<Entry>,
 }
 
-/// What the trainer notes in every checkpoint: which parameters learned, and which did not, at any time.
+/// What the trainer notes in every checkpoint.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Trained {
+    /// Whether an update with a rate above 0 was applied; older checkpoints may not say.
+    updated: Option<bool>,
+    learned: Learned,
+}
+
+/// Which parameters learned, and which did not, at any time.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Learned {
     ever: BTreeSet<String>,
     paused: BTreeSet<String>,
+    /// Those whose rate is 0.
+    at_rest: BTreeSet<String>,
 }
 
 /// Audits a run from its newest checkpoint, or a recipe before it is run.
@@ -115,9 +126,11 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 
 /// Compares each tensor with its checksum at step 0.
 fn judge(loaded: &LoadedCheckpoint) -> Result<Vec<Entry>, CliError> {
-    let learned = loaded.state.extra.get("trainer").and_then(|t| t.get("learned")).cloned();
-    let learned: Learned =
-        learned.map(serde_json::from_value).transpose().map_err(CliError::refused)?.unwrap_or_default();
+    let trained = loaded.state.extra.get("trainer").cloned();
+    let Trained { updated, learned } =
+        trained.map(serde_json::from_value).transpose().map_err(CliError::refused)?.unwrap_or_default();
+    // A rate of 0 excuses standing still, as in the audit within the run.
+    let may_stand_still = |name: &str| updated == Some(false) || learned.at_rest.contains(name);
     let entry = |t: &crate::core::tensor::HostTensor| {
         let hash = blake3::hash(&t.data).to_hex();
         let moved = loaded.state.initial_hashes.get(&t.name).is_none_or(|was| was.as_str() != hash.as_str());
@@ -128,7 +141,7 @@ fn judge(loaded: &LoadedCheckpoint) -> Result<Vec<Entry>, CliError> {
             (false, false) => None,
         };
         let ok = match meant {
-            Some(Meant::Always) => moved,
+            Some(Meant::Always) => moved || may_stand_still(&t.name),
             Some(Meant::Never) => !moved,
             Some(Meant::Sometimes) | None => true,
         };

@@ -20,6 +20,9 @@ pub fn hashes(tensors: &[HostTensor]) -> BTreeMap<String, String> {
 pub struct Learned {
     ever: BTreeSet<String>,
     paused: BTreeSet<String>,
+    /// Those whose rate is 0 throughout. Kept, since who reads the checkpoint has no layer tree to match the groups' patterns with.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    at_rest: BTreeSet<String>,
 }
 
 impl Learned {
@@ -31,6 +34,16 @@ impl Learned {
                 set.insert(param.name.clone());
             }
         }
+    }
+
+    /// Takes in which parameters have a rate of 0.
+    pub fn note_at_rest(&mut self, names: BTreeSet<String>) {
+        self.at_rest = names;
+    }
+
+    /// Whether its rate is 0, which excuses standing still.
+    pub fn is_at_rest(&self, name: &str) -> bool {
+        self.at_rest.contains(name)
     }
 
     fn never(&self, name: &str) -> bool {

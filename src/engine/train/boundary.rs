@@ -1,11 +1,8 @@
 //! What is done between two steps at certain points: validation, what depends on it, checkpoints that are due, the end.
 
-use std::collections::HashSet;
-
 use crate::core::checkpoint::policy;
 use crate::core::command::Command;
 use crate::core::event::{Event, Metrics};
-use crate::core::groups::groups;
 use crate::core::recipe::Mode;
 use crate::engine::api::Shortage;
 use crate::engine::data::skipped_words;
@@ -179,10 +176,7 @@ impl Trainer<'_> {
         let norms = self.built.recipe.freeze.batch_norm;
         // A rate of 0 in every step: it learns and does not move.
         let (tree, own) = (self.built.learner.tree(), &self.now.own);
-        let groups = groups(&self.built.recipe.optimizer, tree).map_err(|e| TrainError::Refused(e.to_string()))?;
-        let at_rest: HashSet<&str> =
-            tree.parameters.iter().zip(&groups).filter(|(_, g)| g.lr == 0.0).map(|(p, _)| p.name.as_str()).collect();
-        let still = |name: &str| !own.updated || at_rest.contains(name);
+        let still = |name: &str| !own.updated || own.learned.is_at_rest(name);
         let verdict = audit::judge(tree, &own.learned, norms, &self.now.initial, &weights, still);
         let said = verdict.words();
         self.say(verdict.event());

@@ -10,6 +10,7 @@ use crate::core::checkpoint::policy::Reason;
 use crate::core::command::Request;
 use crate::core::event::{Event, Metrics};
 use crate::core::freeze::ParamState;
+use crate::core::groups::at_rest;
 use crate::core::recipe::OnNan;
 use crate::core::run::RunDir;
 use crate::engine::api::Shortage;
@@ -206,7 +207,11 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Flow {
         self.gather()?;
         if !self.noted {
-            self.now.own.learned.note(self.built.learner.tree(), &self.built.resolution);
+            let tree = self.built.learner.tree();
+            let at_rest =
+                at_rest(&self.built.recipe.optimizer, tree).map_err(|e| TrainError::Refused(e.to_string()))?;
+            self.now.own.learned.note_at_rest(at_rest);
+            self.now.own.learned.note(tree, &self.built.resolution);
             self.noted = true;
         }
         let before = self.now.at;
