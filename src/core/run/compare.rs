@@ -13,7 +13,6 @@ use crate::core::checkpoint::diff;
 use crate::core::event::{Event, Record};
 use crate::core::recipe::{Mode, Recipe};
 use crate::core::series::Series;
-use crate::core::tensor::DType;
 
 /// Runs side by side. Every list has one entry a run, in the order of `runs`.
 #[derive(Debug, Clone, Default)]
@@ -219,11 +218,11 @@ pub struct LineageDrift {
     pub from: String,
     /// Its newest checkpoint.
     pub to: String,
-    /// Floating-point tensors of either.
+    /// Tensors of either.
     pub tensors: usize,
     /// Those that are the same bit by bit.
     pub bit_equal: usize,
-    /// Relative L2 distance over all tensors; `None` where it cannot be told.
+    /// Relative L2 distance over all that are no counters; `None` where it cannot be told.
     pub relative_l2: Option<f64>,
 }
 
@@ -233,14 +232,7 @@ pub fn lineage_drift(home: &RunHome, run: &RunDir) -> Result<Option<LineageDrift
     let Some(from) = run.meta()?.lineage.forked_from else { return Ok(None) };
     let before: CheckpointRef = home.find_checkpoint(&from)?;
     let after = home.find_checkpoint(&format!("{}@last", run.id()))?;
-    // Counters, as a batch norm has, are no weights: their steps would drown the rest.
-    let weights = |of: &CheckpointRef| {
-        let mut weights = of.load()?.weights;
-        let is_float = |t: DType| matches!(t, DType::Float16 | DType::Bfloat16 | DType::Float32 | DType::Float64);
-        weights.retain(|t| is_float(t.dtype));
-        Ok::<_, StoreError>(weights)
-    };
-    let drift = diff::diff(&weights(&before)?, &weights(&after)?);
+    let drift = diff::diff(&before.load()?.weights, &after.load()?.weights);
     let whole = drift.modules.first();
     Ok(Some(LineageDrift {
         run: run.id().to_string(),
@@ -255,7 +247,9 @@ pub fn lineage_drift(home: &RunHome, run: &RunDir) -> Result<Option<LineageDrift
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::checkpoint::TrainState;
     use crate::core::run::Lineage;
+    use crate::core::tensor::{DType, HostTensor};
 
     fn two() -> (tempfile::TempDir, RunHome, Vec<RunDir>) {
         let dir = tempfile::tempdir().unwrap();
@@ -304,6 +298,22 @@ mod tests {
         let both = Comparison::read(&runs).unwrap();
         assert_eq!(both.plans[0], Plan { rules: vec!["freeze **".to_owned()], trainable: None, frozen: None });
         assert_eq!(both.plans[1], Plan { rules, trainable: Some(2), frozen: Some(5) });
+    }
+
+    #[test]
+    fn drift_counts_every_tensor_and_measures_those_that_are_no_counters() {
+        let (_dir, home, runs) = two();
+        let count =
+            |n: u8| HostTensor { dtype: DType::Uint8, data: vec![n], ..HostTensor::from_f32("n", &[1], &[0.0]) };
+        let write = |run: &RunDir, weights: &[HostTensor]| {
+            run.checkpoints().write(&TrainState { step: 7, ..TrainState::default() }, weights, &[]).unwrap();
+        };
+        write(&runs[0], &[HostTensor::from_f32("w", &[2], &[3.0, 4.0]), count(1)]);
+        let lineage = Lineage { forked_from: Some(format!("{}@7", runs[0].id())), ..Lineage::default() };
+        let fork = home.create(&Recipe::default(), lineage).unwrap();
+        write(&fork, &[HostTensor::from_f32("w", &[2], &[3.0, 4.5]), count(200)]);
+        let drift = lineage_drift(&home, &fork).unwrap().unwrap();
+        assert_eq!((drift.tensors, drift.bit_equal, drift.relative_l2), (2, 0, Some(0.1)), "as `diff` has it");
     }
 
     #[test]
