@@ -75,6 +75,7 @@ pub(super) fn plan<'t, 'o>(
             Some((offer, found)) => {
                 if found.dtype != wanted.dtype {
                     report.cast.push(wanted.name.clone());
+                    report.cast_from.insert(found.dtype.to_string());
                 }
                 report.matched.push(wanted.name.clone());
                 taken.push(Taken { offer, wanted });

@@ -1,5 +1,7 @@
 //! What became of each tensor when a state dict was mapped onto a model.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// The outcome of a mapping, by tensor; names are the model's except where said.
@@ -21,6 +23,8 @@ pub struct LoadReport {
     pub defaulted: Vec<String>,
     /// Loaded with another floating-point type than the file's.
     pub cast: Vec<String>,
+    /// The file's types of those.
+    pub cast_from: BTreeSet<String>,
     /// What could be changed in the recipe so that more matches.
     pub hints: Vec<String>,
 }
@@ -75,7 +79,10 @@ impl LoadReport {
 
     /// What was done, in one line.
     pub fn summary(&self) -> String {
+        let from: Vec<&str> = self.cast_from.iter().map(String::as_str).collect();
+        let converted = format!("converted from {}", from.join(" and "));
         let counts = [
+            (converted.as_str(), self.cast.len()),
             ("dropped", self.dropped.len()),
             ("of the head new", self.new_head.len()),
             ("missing (fresh)", self.missing.len()),

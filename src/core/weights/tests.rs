@@ -368,6 +368,7 @@ fn floats_are_cast_to_the_models_type_and_integers_are_not() {
     tensors[0] = cast(tensors[0].clone(), DType::Float16).unwrap();
     let (loaded, report) = mapped(tensors.clone(), &LoadSpec::default()).unwrap();
     assert_eq!(report.cast, [tree.parameters[0].name.clone()]);
+    assert_eq!(report.summary(), format!("{} tensors loaded, 1 converted from float16", tensors.len()));
     assert_eq!(loaded[0].dtype, DType::Float32);
     tensors[0].dtype = DType::Int16;
     assert!(problems(tensors, &LoadSpec::default()).contains("conv1.weight: int16 in the file, float32 in the model"));
