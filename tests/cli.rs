@@ -486,6 +486,13 @@ fn the_fields_of_a_listing_are_always_there() {
 }
 
 #[test]
+fn a_class_without_samples_has_no_share() {
+    let table = Bench::new().ok(&["evaluate", "recipe.toml", "--per-class", "--set", "data.val_fraction=0.002"]);
+    let empty = table.lines().find(|line| line.split_whitespace().nth(2) == Some("0")).unwrap();
+    assert_eq!(empty.split_whitespace().nth(3), Some("-"), "{table}");
+}
+
+#[test]
 fn a_rate_of_zero_excuses_standing_still() {
     let bench = Bench::new();
     bench.ok(&["train", "recipe.toml", "--set", "optimizer.lr=0.0"]);

@@ -50,13 +50,9 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     if args.per_class {
         let mut listing = Listing::new(cx.io, &["class", ">right", ">samples", ">share"], "the model has no classes");
         for class in &result.per_class {
-            let share = if class.samples > 0 { class.right as f64 / class.samples as f64 } else { f64::NAN };
-            listing.row([
-                class.name.clone(),
-                class.right.to_string(),
-                class.samples.to_string(),
-                format!("{share:.4}"),
-            ]);
+            let share = class.right as f64 / class.samples as f64;
+            let share = if class.samples > 0 { format!("{share:.4}") } else { "-".to_owned() };
+            listing.row([class.name.clone(), class.right.to_string(), class.samples.to_string(), share]);
         }
         listing.print(cx.io)?;
     }
