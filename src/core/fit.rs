@@ -186,16 +186,17 @@ pub fn largest<E>(most: usize, mut fits: impl FnMut(usize) -> Result<bool, E>) -
     Ok(Some(good))
 }
 
-/// Bytes in binary units, as memory is counted.
+/// Bytes in words: powers of 1000 and three digits, as listings and the screen write them.
 pub fn words(bytes: u64) -> String {
     let (mut value, mut unit) = (bytes as f64, "B");
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if value < 1024.0 {
+    for larger in ["kB", "MB", "GB", "TB", "PB"] {
+        if value < 999.5 {
             break;
         }
-        (value, unit) = (value / 1024.0, larger);
+        (value, unit) = (value / 1000.0, larger);
     }
-    if unit == "B" { format!("{value} B") } else { format!("{value:.1} {unit}") }
+    let digits = if unit == "B" || value >= 99.95 { 0 } else { 1 + usize::from(value < 9.995) };
+    format!("{value:.digits$} {unit}")
 }
 
 #[cfg(test)]
@@ -259,7 +260,7 @@ mod tests {
         };
         assert_eq!((memory.total(), memory.fits()), (64 << 20, Some(false)));
         let words = memory.shortage("cuda:0", &BatchSizes::new(64, 1, 1)).unwrap();
-        assert!(words.contains("32.0 MiB free") && words.contains("about 64.0 MiB"), "{words}");
+        assert!(words.contains("33.6 MB free") && words.contains("about 67.1 MB"), "{words}");
         assert!(words.contains("train.batch_size = 32 with train.accumulate_grad_batches = 2"), "{words}");
         assert_eq!(MemoryEstimate { free: Some(1 << 40), ..memory }.shortage("cpu", &BatchSizes::new(1, 1, 1)), None);
         assert_eq!(MemoryEstimate { free: None, ..memory }.fits(), None);

@@ -127,8 +127,8 @@ impl DryRun {
 
     /// The facts as label and value, for people.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let mib = fit::words;
-        let free = |bytes: Option<u64>| bytes.map(|b| format!(", {} free", mib(b))).unwrap_or_default();
+        let size = fit::words;
+        let free = |bytes: Option<u64>| bytes.map(|b| format!(", {} free", size(b))).unwrap_or_default();
         let mut lines = vec![
             ("device", self.device.clone()),
             ("data", format!("{} training, {} validation samples", self.train_samples, self.val_samples)),
@@ -146,14 +146,15 @@ impl DryRun {
         }
         let rules = if self.freeze_rules.is_empty() { "none".to_owned() } else { self.freeze_rules.join("; ") };
         lines.push(("freeze rules", rules));
-        let parts: Vec<_> = self.memory.parts().iter().map(|(name, bytes)| format!("{name} {}", mib(*bytes))).collect();
+        let parts: Vec<_> =
+            self.memory.parts().iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
         let how = if self.memory.measured { "measured on a batch" } else { "activations counted, not measured" };
-        lines.push(("memory", format!("about {}{}", mib(self.memory_bytes), free(self.memory_free))));
+        lines.push(("memory", format!("about {}{}", size(self.memory_bytes), free(self.memory_free))));
         lines.push(("", format!("{} ({how})", parts.join(", "))));
         let disk = format!(
             "{} a checkpoint, {} with {} kept and one being written",
-            mib(self.checkpoint_bytes),
-            mib(self.disk_bytes),
+            size(self.checkpoint_bytes),
+            size(self.disk_bytes),
             self.checkpoints_kept
         );
         lines.push(("disk", disk + &free(self.disk_free)));
