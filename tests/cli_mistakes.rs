@@ -65,6 +65,17 @@ fn numbers_beyond_all_machines_are_refused() {
 }
 
 #[test]
+fn unknown_keys_and_values_that_are_ignored_are_refused_at_once() {
+    let sets = ["--set", "train.epoch=3", "--set", "optimizer.momentum=0.9", "--set", "lr_schedule.knd=step"];
+    let sets = [&sets[..], &["--set", "lr_schedule.gamma=0.5"]].concat();
+    let ran = Bench::new().run(&[&["train", "recipe.toml", "--dry-run"][..], &sets].concat());
+    assert!(ran.code == 3 && ran.err.contains("train.epoch: unknown key; did you mean `epochs`?"), "{}", ran.err);
+    assert!(ran.err.contains("optimizer.momentum: has no meaning with optimizer.kind"), "{}", ran.err);
+    assert!(ran.err.contains("lr_schedule.knd: unknown key"), "{}", ran.err);
+    assert!(!ran.err.contains("lr_schedule.gamma: has"), "it may belong to the kind that was mistyped: {}", ran.err);
+}
+
+#[test]
 fn what_will_never_come_is_said_before_the_first_step() {
     let bench = Bench::new();
     let sets = [
@@ -75,6 +86,12 @@ fn what_will_never_come_is_said_before_the_first_step() {
             "freeze.schedule[0] at \"epoch 50\" never comes",
         ),
         ("train.batch_size=100000", "train.batch_size = 100000: there are "),
+        (
+            "model.hidden=[32]",
+            "model.hidden has no meaning with model.arch = \"resnet8\", only with \"mlp\"; leave it out",
+        ),
+        ("model.load.head=new", "model.load.head has no meaning without model.weights; leave it out"),
+        ("model.load.drop=['fc']", "model.load.drop has no meaning without model.weights; leave it out"),
     ];
     for (set, words) in sets {
         for args in [&["train", "recipe.toml", "--dry-run"][..], &["train", "recipe.toml", "--set", "train.epochs=1"]] {

@@ -24,7 +24,6 @@ const SOON: Duration = Duration::from_secs(25);
 const RECIPE: &str = "
 [model]
 arch = 'mlp'
-width = 8
 hidden = [16]
 dropout = 0.2
 [data]

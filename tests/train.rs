@@ -518,13 +518,13 @@ fn a_dry_run_counts_and_leaves_nothing_behind() {
     let place = Place::new(&["freeze.rules=['freeze **', 'train fc']"]);
     let facts = dry_run(&*fake(), &place.home, &place.recipe).unwrap();
     assert_eq!((facts.steps, facts.steps_per_epoch, facts.trainable_tensors, facts.tensors), (22, 9, 2, 11));
-    assert_eq!(facts.trainable_parameters, 8 * 3 + 3);
+    assert_eq!(facts.trainable_parameters, 16 * 3 + 3);
     let handle = place.fresh(&fake()).unwrap();
     let run = handle.dir().clone();
     stop(handle);
     let bytes = run.checkpoints().list()[0].bytes;
     assert!(facts.checkpoint_bytes < bytes, "state.json and headers come on top");
-    assert!(facts.lines().iter().any(|(label, value)| *label == "parameters" && value.contains("27 learn")));
+    assert!(facts.lines().iter().any(|(label, value)| *label == "parameters" && value.contains("51 learn")));
     let place = Place::new(&[]);
     dry_run(&*fake(), &place.home, &place.recipe).unwrap();
     assert!(!place.home.path().exists());

@@ -31,7 +31,6 @@ pub struct Place {
 pub const RECIPE: &str = "
 [model]
 arch = 'mlp'
-width = 8
 hidden = [16]
 dropout = 0.2
 [data]

@@ -23,7 +23,6 @@ pub const RECIPE: &str = r#"
 name = "mlp"
 [model]
 arch = "mlp"
-width = 8
 hidden = [16]
 [data]
 source = "digits"

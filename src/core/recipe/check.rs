@@ -32,7 +32,12 @@ fn check_table(node: &Node, fields: &'static [Field], path: &str, problems: &mut
         let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match fields.iter().find(|field| field.key == key) {
             Some(field) => check_value(value, &field.kind, &dotted, problems),
-            None => problems.push(Problem::new(value.place.clone(), dotted, unknown(key, fields, path))),
+            None => {
+                let problem = Problem::new(value.place.clone(), dotted, unknown(key, fields, path));
+                // Without it the rest can still be read; not without a whole section, or a key of a list's table.
+                let plain = !path.is_empty() && !path.contains('[');
+                problems.push(if plain { problem.lesser() } else { problem });
+            }
         }
     }
 }

@@ -98,8 +98,15 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     if problems.iter().any(|p| !p.lesser) {
         return Err(RecipeError::new(file, problems));
     }
-    let mut recipe = Recipe::deserialize(document.to_toml())
-        .map_err(|error| RecipeError::whole(file, error.message().replace('\n', "; ")))?;
+    let is_unknown = |key: &str| schema::find(key.split('[').next().unwrap_or_default()).is_none();
+    let unknown: Vec<String> = problems.iter().map(|p| p.key.clone()).filter(|key| is_unknown(key)).collect();
+    let mut known = document.clone();
+    unknown.iter().for_each(|key| known.remove_if(key, |_| true));
+    let mut recipe = match Recipe::deserialize(known.to_toml()) {
+        Ok(recipe) => recipe,
+        Err(_) if !problems.is_empty() => return Err(RecipeError::new(file, problems)),
+        Err(error) => return Err(RecipeError::whole(file, error.message().replace('\n', "; "))),
+    };
     if recipe.train.epochs.is_none() && recipe.train.steps.is_none() {
         recipe.train.epochs = TrainSpec::default().epochs;
     }
@@ -107,7 +114,11 @@ fn resolve(mut document: Node, file: &str, base: &Path, sets: &[String]) -> Resu
     if checkpoint.every_steps.is_none() && checkpoint.every_epochs.is_none() && checkpoint.every_minutes.is_none() {
         checkpoint.every_epochs = Some(1);
     }
-    problems.extend(rules::check(&document, &recipe));
+    // Where a key is unknown, the others of its section may be wrong for its sake alone: `knd = "sgd"`, and `momentum`.
+    let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
+    let mut others = rules::check(&document, &recipe);
+    others.retain(|problem| unknown.iter().all(|key| section(key) != section(&problem.key)));
+    problems.extend(others);
     if !problems.is_empty() {
         return Err(RecipeError::new(file, problems));
     }

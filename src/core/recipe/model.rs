@@ -44,6 +44,46 @@ impl Default for ModelSpec {
     }
 }
 
+/// Architectures that read `width`.
+const WITH_WIDTH: [&str; 3] = ["resnet8", "resnet14", "resnet20"];
+
+impl ModelSpec {
+    /// Values that this model does not read, in words. They are no errors: runs that have them must go on.
+    pub fn ignored(&self) -> Vec<String> {
+        let (none, arch) = (Self::default(), self.arch.as_str());
+        let mut words = Vec::new();
+        // A script's keys are refused by who knows the script.
+        if !arch.starts_with("torchscript:") {
+            let keys = [
+                ("hidden", self.hidden != none.hidden, &["mlp"][..]),
+                ("width", self.width != none.width, &WITH_WIDTH[..]),
+            ];
+            for (key, _, archs) in keys.iter().filter(|(_, set, archs)| *set && !archs.contains(&arch)) {
+                let belongs = archs.iter().map(|a| format!("{a:?}")).collect::<Vec<_>>().join(", ");
+                words.push(format!(
+                    "model.{key} has no meaning with model.arch = {arch:?}, only with {belongs}; leave it out"
+                ));
+            }
+        }
+        if self.weights.is_none() {
+            let (ours, none) = (&self.load, &none.load);
+            let keys = [
+                ("strict", ours.strict != none.strict),
+                ("head", ours.head != none.head),
+                ("key", ours.key != none.key),
+                ("strip_prefix", ours.strip_prefix != none.strip_prefix),
+                ("drop", ours.drop != none.drop),
+                ("rename", ours.rename != none.rename),
+            ];
+            let set = keys.iter().filter(|(_, set)| *set);
+            words.extend(
+                set.map(|(key, _)| format!("model.load.{key} has no meaning without model.weights; leave it out")),
+            );
+        }
+        words
+    }
+}
+
 /// How a state dict is mapped onto the model, in PyTorch's `load_state_dict` terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

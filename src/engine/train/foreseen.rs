@@ -7,7 +7,7 @@ impl Built {
     /// In words, for a run that ends at step `total`.
     pub fn never_comes(&self, total: u64) -> Vec<String> {
         let (recipe, info) = (&self.recipe, self.data.info());
-        let mut words = Vec::new();
+        let mut words = recipe.model.ignored();
         let known: Vec<&str> = match (info.val_len > 0, info.regression) {
             (false, _) => vec!["train/loss"],
             (true, true) => vec!["train/loss", "val/loss"],
