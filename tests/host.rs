@@ -65,8 +65,12 @@ fn a_command_that_takes_too_long_is_given_up() {
     let bench = Bench::new();
     let host = bench.training(&["train", "r.toml"]);
     signal(host.id(), "STOP");
+    let start = std::time::Instant::now();
+    let short = bench.call(&["pause", "last", "--timeout", "2"]);
+    let took = start.elapsed().as_secs();
     let ran = bench.call(&["attach", "last", "--plain"]);
     signal(host.id(), "CONT");
+    assert!(short.code == Some(1) && short.err.contains("does not answer") && took < 8, "{took} s: {short:?}");
     assert!(ran.code == Some(1) && ran.err.contains("does not answer"), "{ran:?}");
     bench.ok(&["stop", "last", "--timeout", "60"]);
     Ran::ended(host);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RunHandle;
-use super::control::{AttachError, Client, Wish};
+use super::control::{AttachError, Client, PATIENCE as GREETING, Wish};
 use crate::core::command::{Command, HANDED_OVER};
 use crate::core::event::{Event, Record};
 use crate::core::run::RunDir;
@@ -12,6 +12,9 @@ use crate::engine::train::{Bus, Dense, now_ms};
 
 /// Between two tries to reach a host that is starting or ending.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time that a host has for its first words however short a wait was asked for: a live one needs no more, and a command with
+/// no time at all still reaches it.
+const FIRST_WORDS: Duration = Duration::from_millis(500);
 /// Time that a host has to start or to end before what is wanted of it fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time that a process in the background has to take over a run; then it has said so, or will not.
@@ -23,7 +26,7 @@ const HAND_OVER: Duration = Duration::from_secs(60);
 /// # Errors
 /// Where no host lives, or it cannot be reached.
 pub fn attach(run: &RunDir) -> Result<RunHandle, AttachError> {
-    connect(run, Wish { steps: true, tree: true })
+    connect(run, Wish { steps: true, tree: true }, GREETING)
 }
 
 /// The same, also at a moment at which the host is starting or ending, or at which the run goes over to another process:
@@ -32,7 +35,7 @@ pub fn attach(run: &RunDir) -> Result<RunHandle, AttachError> {
 /// # Errors
 /// As [`attach`].
 pub fn attach_patiently(run: &RunDir) -> Result<RunHandle, AttachError> {
-    connect_patiently(run, Wish { steps: true, tree: true }, PATIENCE, HAND_OVER)
+    connect_patiently(run, Wish { steps: true, tree: true }, PATIENCE, HAND_OVER, None)
 }
 
 /// The same for a while alone.
@@ -40,7 +43,7 @@ pub fn attach_patiently(run: &RunDir) -> Result<RunHandle, AttachError> {
 /// # Errors
 /// As [`attach`].
 pub fn attach_within(run: &RunDir, patience: Duration) -> Result<RunHandle, AttachError> {
-    connect_patiently(run, Wish { steps: true, tree: true }, patience, patience)
+    connect_patiently(run, Wish { steps: true, tree: true }, patience, patience, None)
 }
 
 fn connect_patiently(
@@ -48,10 +51,12 @@ fn connect_patiently(
     wish: Wish,
     passing: Duration,
     hand_over: Duration,
+    end: Option<Instant>,
 ) -> Result<RunHandle, AttachError> {
     let start = Instant::now();
     loop {
-        let error = match connect(run, wish) {
+        let left = end.map_or(GREETING, |e| e.saturating_duration_since(Instant::now()).max(FIRST_WORDS).min(GREETING));
+        let error = match connect(run, wish, left) {
             Ok(handle) => return Ok(handle),
             Err(error) => error,
         };
@@ -79,10 +84,10 @@ fn is_between(run: &RunDir, error: &AttachError) -> bool {
     })
 }
 
-fn connect(run: &RunDir, wish: Wish) -> Result<RunHandle, AttachError> {
+fn connect(run: &RunDir, wish: Wish, patience: Duration) -> Result<RunHandle, AttachError> {
     let bus = Arc::new(Bus::default());
     let reader = bus.reader(Dense::All);
-    let client = Client::connect(run, wish, Arc::clone(&bus))?;
+    let client = Client::connect(run, wish, Arc::clone(&bus), patience)?;
     Ok(RunHandle::elsewhere(run.clone(), bus, reader, client))
 }
 
@@ -130,7 +135,7 @@ pub enum AskError {
 pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<Done, AskError> {
     let end = timeout.map(|t| Instant::now() + t);
     let within = |patience: Duration| timeout.map_or(patience, |t| t.min(patience));
-    let handle = connect_patiently(run, Wish::default(), within(PATIENCE), within(HAND_OVER))?;
+    let handle = connect_patiently(run, Wish::default(), within(PATIENCE), within(HAND_OVER), end)?;
     let stops = matches!(command, Command::Stop { .. });
     let number = handle.send(command);
     let mut records = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::socket;
 use crate::core::command::{Command, Request};
@@ -18,7 +18,7 @@ use crate::core::tree::Tree;
 use crate::engine::train::{Bus, now_ms};
 
 /// Time that a host has for its first words and for the tree. A live one answers at once, whatever its trainer does.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a run cannot be reached. The text says what to do instead.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +86,13 @@ pub struct Wish {
 }
 
 impl Client {
-    /// Connects to the host of a run. What the run says from the snapshot on is pushed to the bus, which is closed when
-    /// the connection ends.
+    /// Connects to the host of a run, which has `patience` to say how the run stands. What the run says from the snapshot
+    /// on is pushed to the bus, which is closed when the connection ends.
     ///
     /// # Errors
     /// Where no host lives, or it does not answer.
-    pub fn connect(run: &RunDir, wish: Wish, bus: Arc<Bus>) -> Result<Self, AttachError> {
+    pub fn connect(run: &RunDir, wish: Wish, bus: Arc<Bus>, patience: Duration) -> Result<Self, AttachError> {
+        let end = Instant::now() + patience;
         let id = run.id().to_string();
         let owner = run.owner();
         let stream = match (socket::connect(&run.socket_path()), &owner) {
@@ -124,18 +125,19 @@ impl Client {
             tree: Tree::default(),
         };
         // From here on the client's end closes the connection and joins the thread.
-        client.greet(wish, &firsts).map_err(|(why, passing)| told(why, passing))?;
+        client.greet(wish, &firsts, end).map_err(|(why, passing)| told(why, passing))?;
         Ok(client)
     }
 
     /// Why it fails, and whether because the host is just ending.
-    fn greet(&mut self, wish: Wish, firsts: &Receiver<FromHost>) -> Result<(), (String, bool)> {
+    fn greet(&mut self, wish: Wish, firsts: &Receiver<FromHost>, end: Instant) -> Result<(), (String, bool)> {
         let for_good = |why: String| (why, false);
         let silent = |e| match e {
             RecvTimeoutError::Timeout => for_good("it does not answer; is it stopped (Ctrl-Z)?".to_owned()),
             RecvTimeoutError::Disconnected => ("it hung up: it is ending; try again in a moment".to_owned(), true),
         };
-        match firsts.recv_timeout(PATIENCE).map_err(silent)? {
+        let next = || firsts.recv_timeout(end.saturating_duration_since(Instant::now())).map_err(silent);
+        match next()? {
             FromHost::Hello(hello) if hello.protocol <= PROTOCOL => self.hello = hello,
             FromHost::Hello(hello) => {
                 return Err(for_good(format!(
@@ -152,7 +154,7 @@ impl Client {
         }
         self.write(&ToHost::Watch { steps: wish.steps }).map_err(ending)?;
         loop {
-            match firsts.recv_timeout(PATIENCE).map_err(silent)? {
+            match next()? {
                 FromHost::Tree { tree } => self.tree = tree,
                 FromHost::Snapshot(standing) => {
                     self.standing = standing;
