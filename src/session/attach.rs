@@ -19,6 +19,8 @@ const FIRST_WORDS: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time that a process in the background has to take over a run; then it has said so, or will not.
 const HAND_OVER: Duration = Duration::from_secs(60);
+/// Time of that in which nobody need hold the run's lock: a process starts, which takes a few seconds on a busy machine.
+const BETWEEN: Duration = Duration::from_secs(15);
 
 /// A handle to a live run of another process (or of this one, through its socket). Everything that it says from now on is in the handle's stream; what it said
 /// before is in the run's folder. Dropping the handle leaves the run alone.
@@ -60,28 +62,30 @@ fn connect_patiently(
             Ok(handle) => return Ok(handle),
             Err(error) => error,
         };
-        let patience = match error {
-            _ if is_between(run, &error) => hand_over,
-            _ if error.is_passing() => passing,
-            _ => Duration::ZERO,
-        };
-        if start.elapsed() >= patience {
+        let waited = start.elapsed();
+        let passing = error.is_passing() && waited < passing;
+        if !passing && (waited >= hand_over || !is_between(&error, since_hand_over(run))) {
             return Err(error);
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// Whether the last host gave the run to another process just now.
-fn is_between(run: &RunDir, error: &AttachError) -> bool {
-    if !matches!(error, AttachError::NotLive { .. }) && !error.is_passing() {
-        return false;
-    }
-    let last = run.events().ok().and_then(|(mut events, _)| events.pop());
-    last.is_some_and(|r| {
-        let age = u128::from(now_ms().saturating_sub(r.time_ms));
-        age < HAND_OVER.as_millis() && matches!(r.event, Event::Stopped { reason } if reason == HANDED_OVER)
-    })
+/// How long ago the last host gave the run to another process; `None` where that was not the last thing that it said.
+fn since_hand_over(run: &RunDir) -> Option<Duration> {
+    let last = run.events().ok().and_then(|(mut events, _)| events.pop())?;
+    let handed_over = matches!(last.event, Event::Stopped { reason } if reason == HANDED_OVER);
+    handed_over.then(|| Duration::from_millis(now_ms().saturating_sub(last.time_ms)))
+}
+
+/// Whether the next host may still come: for long where it has the run's lock already.
+fn is_between(error: &AttachError, since: Option<Duration>) -> bool {
+    let limit = match error {
+        AttachError::NotLive { .. } => BETWEEN,
+        AttachError::Unreachable { passing: true, .. } => HAND_OVER,
+        AttachError::Unreachable { .. } => return false,
+    };
+    since.is_some_and(|age| age < limit)
 }
 
 fn connect(run: &RunDir, wish: Wish, patience: Duration) -> Result<RunHandle, AttachError> {
@@ -162,5 +166,27 @@ pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<
             return Err(AskError::Late { run: run.id().to_string(), seconds });
         }
         handle.wait(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::run::RunStatus;
+
+    #[test]
+    fn the_next_host_is_waited_for_longer_once_it_holds_the_run() {
+        let nobody = AttachError::NotLive { run: "r".into(), status: RunStatus::Stopped };
+        let somebody = |passing| AttachError::Unreachable {
+            run: "r".into(),
+            pid: 1,
+            host: "here".into(),
+            why: "it does not listen".into(),
+            passing,
+        };
+        let between = |error: &AttachError, seconds| is_between(error, Some(Duration::from_secs(seconds)));
+        assert!(between(&nobody, 14) && !between(&nobody, 15));
+        assert!(between(&somebody(true), 59) && !between(&somebody(true), 60));
+        assert!(!between(&somebody(false), 0) && !is_between(&nobody, None));
     }
 }
