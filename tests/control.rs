@@ -105,6 +105,34 @@ fn commands_are_done_when_they_are_answered() {
     }
 }
 
+#[test]
+fn what_comes_beside_a_stop_is_told_how_the_run_stands_and_a_second_stop_has_what_it_wants() {
+    let place = Place::new(&["train.steps=100000000"]);
+    let probe = Probe::new(&engine());
+    let gate = probe.gate(15);
+    let handle = place.fresh(&probe.engine()).unwrap();
+    let run = handle.dir().clone();
+    let asked = |command| ask(&run, command, Some(Duration::from_secs(60)));
+    let stop = || asked(Command::Stop { reason: "test".into() });
+    let (first, second, pause) = std::thread::scope(|s| {
+        let all = gate.during(|| {
+            let first = s.spawn(stop);
+            std::thread::sleep(Duration::from_millis(200));
+            let rest = (s.spawn(stop), s.spawn(|| asked(Command::Pause)));
+            std::thread::sleep(Duration::from_millis(200));
+            (first, rest.0, rest.1)
+        });
+        (all.0.join().unwrap(), all.1.join().unwrap(), all.2.join().unwrap())
+    });
+    let newest = run.checkpoints().list().pop().unwrap().name;
+    assert_eq!((first.unwrap().words, second.unwrap().words), (newest.clone(), newest));
+    match pause {
+        Err(AskError::Attach(AttachError::NotLive { status: RunStatus::Stopped, .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    to_end(handle);
+}
+
 /// A host has the lock before its socket, and after it.
 #[test]
 fn a_host_that_is_starting_or_ending_is_waited_for_and_not_for_ever() {

@@ -43,6 +43,9 @@ pub const HANDED_OVER: &str = "handed over";
 /// How the answer to such a stop begins where the run goes on where it is.
 pub const NOT_HANDED_OVER: &str = "the run is not handed over and goes on here";
 
+/// The answer to a command that came after the run's last step.
+pub const OVER: &str = "the run is over";
+
 /// A command with the number that its answer carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {

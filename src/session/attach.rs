@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RunHandle;
-use super::control::{AttachError, Client, PATIENCE as GREETING, Wish};
-use crate::core::command::{Command, HANDED_OVER};
+use super::control::{AttachError, Client, GONE, PATIENCE as GREETING, Wish};
+use crate::core::command::{Command, HANDED_OVER, OVER};
 use crate::core::event::{Event, Record};
-use crate::core::run::RunDir;
+use crate::core::run::{RunDir, RunStatus};
 use crate::engine::train::{Bus, Dense, now_ms};
 
 /// Between two tries to reach a host that is starting or ending.
@@ -132,13 +132,50 @@ pub enum AskError {
 }
 
 /// Has a command done by the host of a run, and waits until it is: a checkpoint is on disk, a paused run stands still, a
-/// stopped one has given up its lock.
+/// stopped one has given up its lock. One that came when the run was ending anyway goes to the next host where the run was
+/// handed over; else a stop has what it wants.
 ///
 /// # Errors
 /// Where there is no host, it refuses, or the time is up.
 pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<Done, AskError> {
     let end = timeout.map(|t| Instant::now() + t);
-    let within = |patience: Duration| timeout.map_or(patience, |t| t.min(patience));
+    loop {
+        let records = match ask_host(run, command.clone(), timeout, end)? {
+            Heard::Done(done) => return Ok(done),
+            Heard::Over(records) => records,
+        };
+        if since_hand_over(run).is_some_and(|age| age < BETWEEN) {
+            continue;
+        }
+        let id = run.id().to_string();
+        return match run.summary().status {
+            RunStatus::Crashed => Err(AskError::Lost { run: id }),
+            // Somebody resumed it at once.
+            status if status.is_live() => continue,
+            _ if matches!(command, Command::Stop { .. }) => {
+                let newest = run.checkpoints().list().pop();
+                Ok(Done { words: newest.map(|c| c.name).unwrap_or_default(), records })
+            }
+            status => Err(AttachError::NotLive { run: id, status }.into()),
+        };
+    }
+}
+
+/// What a host did about a command.
+enum Heard {
+    Done(Done),
+    /// It was ending, did nothing, and has ended now. With what it said meanwhile.
+    Over(Vec<Record>),
+}
+
+fn ask_host(
+    run: &RunDir,
+    command: Command,
+    timeout: Option<Duration>,
+    end: Option<Instant>,
+) -> Result<Heard, AskError> {
+    let left = || end.map(|e| e.saturating_duration_since(Instant::now()));
+    let within = |patience: Duration| left().map_or(patience, |t| t.min(patience));
     let handle = connect_patiently(run, Wish::default(), within(PATIENCE), within(HAND_OVER), end)?;
     let stops = matches!(command, Command::Stop { .. });
     let number = handle.send(command);
@@ -153,14 +190,20 @@ pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<
             }
         }
         match answer.take() {
+            Some(Err(words)) if words == OVER || words.starts_with(GONE) => {
+                if over {
+                    return Ok(Heard::Over(records));
+                }
+                answer = Some(Err(words));
+            }
             Some(Err(words)) => return Err(AskError::Refused(words)),
-            Some(Ok(words)) if over || !stops => return Ok(Done { words, records }),
+            Some(Ok(words)) if over || !stops => return Ok(Heard::Done(Done { words, records })),
             kept => answer = kept,
         }
         if over {
             return Err(AskError::Lost { run: run.id().to_string() });
         }
-        let left = end.map_or(Duration::from_secs(3600), |e| e.saturating_duration_since(Instant::now()));
+        let left = left().unwrap_or(Duration::from_secs(3600));
         if left.is_zero() {
             let seconds = timeout.unwrap_or_default().as_secs();
             return Err(AskError::Late { run: run.id().to_string(), seconds });
@@ -172,7 +215,6 @@ pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::run::RunStatus;
 
     #[test]
     fn the_next_host_is_waited_for_longer_once_it_holds_the_run() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use crate::core::command::{Command, Request};
+use crate::core::command::{Command, OVER, Request};
 
 /// Commands that wait at most; more are refused at once.
 const COMMANDS: usize = 256;
@@ -42,7 +42,7 @@ impl Inbox {
         };
         let sent = sent.map_err(|e| match e {
             TrySendError::Full(_) => "too many commands wait already".to_owned(),
-            TrySendError::Disconnected(_) => "the run is over".to_owned(),
+            TrySendError::Disconnected(_) => OVER.to_owned(),
         });
         (id, sent)
     }

@@ -8,7 +8,7 @@ use crate::core::command::Command;
 use crate::core::control::Standing;
 use crate::core::freeze::Plan;
 use crate::core::recipe::Recipe;
-use crate::core::run::RunDir;
+use crate::core::run::{RunDir, RunStatus};
 use crate::session::{self, AskError};
 
 /// How long an answer is waited for.
@@ -88,6 +88,11 @@ pub fn stop(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
     let done = ask(&run, Command::Stop { reason: "frostline stop".to_owned() }, args.wait, CliError::Failed)?;
     let id = run.id();
+    let status = run.summary().status;
+    if matches!(status, RunStatus::Finished | RunStatus::Failed) {
+        cx.io.say(&format!("run {id}: it ended before the stop came: it is {status}"));
+        return Ok(Done::Ok);
+    }
     cx.io.say(&format!("run {id}: stopped with checkpoint {}; go on with: frostline resume {id}", done.words));
     Ok(Done::Ok)
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::core::command::Request;
+use crate::core::command::{OVER, Request};
 use crate::core::event::{Event, Metrics};
 
 use crate::engine::Engine;
@@ -72,7 +72,7 @@ pub fn run(
         End::Failed(message) => (Event::Failed { message: message.clone() }, Outcome::Failed { message }),
     };
     for request in inbox.try_iter() {
-        out.say(step, Event::Reply { id: request.id, result: Err("the run is over".to_owned()) });
+        out.say(step, Event::Reply { id: request.id, result: Err(OVER.to_owned()) });
     }
     out.say(step, event);
     out.close();

@@ -20,6 +20,9 @@ use crate::engine::train::{Bus, now_ms};
 /// Time that a host has for its first words and for the tree. A live one answers at once, whatever its trainer does.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How the answer to a command begins that did not reach the host.
+pub const GONE: &str = "the host is gone";
+
 /// Why a run cannot be reached. The text says what to do instead.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -168,7 +171,7 @@ impl Client {
 
     fn write(&self, message: &ToHost) -> Result<(), String> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.write_all(&encode(message)).map_err(|e| format!("the host is gone: {e}"))
+        stream.write_all(&encode(message)).map_err(|e| format!("{GONE}: {e}"))
     }
 
     /// Sends a command; its answer comes on the bus under the number. `Err` is the answer.

@@ -9,5 +9,5 @@ mod socket;
 mod viewer;
 
 pub use client::AttachError;
-pub(super) use client::{Client, PATIENCE, Wish};
+pub(super) use client::{Client, GONE, PATIENCE, Wish};
 pub(super) use server::{Served, Server};

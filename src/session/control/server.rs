@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::socket;
 use super::viewer::{Bytes, Heard, Viewer};
+use crate::core::command::OVER;
 use crate::core::control::{Answer, FromHost, Hello, PROTOCOL, Standing, Steps, ToHost, encode};
 use crate::core::event::{Event, Record};
 use crate::core::run::RunDir;
@@ -233,7 +234,7 @@ impl Hub {
     async fn end(mut self) {
         self.share_out();
         for (_, (id, theirs)) in std::mem::take(&mut self.asked) {
-            self.say(id, &FromHost::Answer(Answer::new(theirs, Err("the run is over".to_owned()))));
+            self.say(id, &FromHost::Answer(Answer::new(theirs, Err(OVER.to_owned()))));
         }
         let reason = match &self.standing.message {
             Some(message) if !self.standing.status.is_live() => format!("{}: {message}", self.standing.status),
