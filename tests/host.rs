@@ -228,6 +228,27 @@ fn a_run_whose_host_is_killed_is_resumed_by_the_process_beside_it() {
 }
 
 #[test]
+fn who_follows_a_run_follows_it_to_the_host_that_resumes_it_after_a_crash() {
+    let bench = Bench::new();
+    let supervisor = bench.training(&["train", "r.toml", "--retries", "2"]);
+    let run = bench.run();
+    let watcher = bench.start(&["attach", "last", "--plain"]);
+    wait_until("a checkpoint", || !run.checkpoints().list().is_empty());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let host = run.owner().unwrap().pid;
+    signal(host, "KILL");
+    wait_until("another host", || run.owner().is_some_and(|o| o.pid != host));
+    bench.steps_on();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    bench.ok(&["stop", "last"]);
+    let watched = Ran::ended(watcher);
+    assert!(watched.code == Some(130) && watched.err.contains("ended without a word; waiting"), "{watched:?}");
+    assert_eq!(watched.err.matches("training on cpu").count(), 2, "{watched:?}");
+    assert!(watched.err.contains("stopped at step"), "{watched:?}");
+    Ran::ended(supervisor);
+}
+
+#[test]
 fn a_crash_that_comes_again_and_again_is_given_up_and_alerts_are_told() {
     let bench = Bench::new();
     let on_event = "sh -c 'cat >> told.jsonl; echo >> told.jsonl; echo $FROSTLINE_EVENT $FROSTLINE_NAME >> told.txt'";

@@ -162,19 +162,28 @@ impl RunHandle {
         while !self.is_over() {
             self.reader.wait(Duration::from_secs(3600));
         }
-        let events = self.run.events().map(|(events, _)| events).unwrap_or_default();
-        let last = events.into_iter().rev().find(|r| r.event.is_end() || matches!(r.event, Event::Started { .. }));
-        match last.map(|r| (r.step, r.event)) {
-            Some((step, Event::Finished { metrics })) => Outcome::Finished { step, metrics },
-            Some((step, Event::Stopped { reason })) => Outcome::Stopped { step, reason },
-            Some((_, Event::Failed { message })) => Outcome::Failed { message },
-            _ if self.run.owner().is_some() => {
-                Outcome::Failed { message: "the connection to its host is lost; it goes on".to_owned() }
-            }
-            _ => Outcome::Failed {
-                message: "its host ended without a word; `resume` goes on from the newest checkpoint".to_owned(),
-            },
-        }
+        last_word(&self.run).unwrap_or_else(|| no_word(&self.run))
+    }
+}
+
+/// What becomes known of a run whose host said no last word to those who watched.
+pub fn no_word(run: &RunDir) -> Outcome {
+    let message = match run.owner() {
+        Some(_) => "the connection to its host is lost; it goes on",
+        None => "its host ended without a word; `resume` goes on from the newest checkpoint",
+    };
+    Outcome::Failed { message: message.to_owned() }
+}
+
+/// How a run ended, as its last host said; `None` where that one lives or ended without a word.
+pub fn last_word(run: &RunDir) -> Option<Outcome> {
+    let events = run.events().map(|(events, _)| events).unwrap_or_default();
+    let last = events.into_iter().rev().find(|r| r.event.is_end() || matches!(r.event, Event::Started { .. }))?;
+    match last.event {
+        Event::Finished { metrics } => Some(Outcome::Finished { step: last.step, metrics }),
+        Event::Stopped { reason } => Some(Outcome::Stopped { step: last.step, reason }),
+        Event::Failed { message } => Some(Outcome::Failed { message }),
+        _ => None,
     }
 }
 

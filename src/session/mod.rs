@@ -25,7 +25,7 @@ pub use control::AttachError;
 pub use dry_run::{DryRun, dry_run};
 pub use evaluate::{Evaluation, Source, evaluate};
 pub use export::{ExportAs, Exportable, Exported, export};
-pub use handle::RunHandle;
+pub use handle::{RunHandle, last_word, no_word};
 pub use layers::{layers, layers_for};
 pub use predict::{Predictions, predict};
 pub use program::{Begun, LaunchError, Manner, Program, launch, leave_terminal, redirect_to};

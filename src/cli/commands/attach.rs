@@ -1,7 +1,7 @@
 //! `frostline attach`: watch a run that lives in another process.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::workbench;
 use crate::cli::bell::Bell;
@@ -15,7 +15,8 @@ use crate::core::alerts::Alerts;
 use crate::core::command::HANDED_OVER;
 use crate::core::control::Standing;
 use crate::core::event::{Event, Record};
-use crate::session::{self, Outcome, RunHandle};
+use crate::core::run::RunDir;
+use crate::session::{self, AttachError, Outcome, RunHandle};
 
 /// Arguments of `frostline attach`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,12 @@ pub struct Args {
 /// How long the terminal waits for news; signals are looked at in between.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Time in which a run is resumed whose host was killed: the supervisor rests for 1, 2, 4, 8 seconds before its first tries,
+/// and a process starts.
+const RESUMED: Duration = Duration::from_secs(15);
+/// The same, once the next host has the run's lock and gets the model and the data ready.
+const STARTED: Duration = Duration::from_secs(60);
+
 /// Opens the workbench on the run, or follows it in plain text until it ends.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
@@ -46,10 +53,22 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let mut handle = session::attach_patiently(&run)?;
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     loop {
-        let outcome = match watch(handle, args.quiet, &alerts, cx.io) {
+        let mut outcome = match watch(handle, args.quiet, &alerts, cx.io) {
             None => return Ok(Done::Ok),
             Some(outcome) => outcome,
         };
+        if session::last_word(&run).is_none() {
+            match next_host(&run, cx.io) {
+                Next::Host(next) => {
+                    handle = *next;
+                    continue;
+                }
+                Next::Ended(said) => outcome = said,
+                // A host that was being killed then is gone now.
+                Next::Nobody => outcome = session::no_word(&run),
+                Next::Left => return Ok(Done::Ok),
+            }
+        }
         match &outcome {
             Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = session::attach_patiently(&run)?,
             Outcome::Finished { step, .. } if !args.quiet => {
@@ -58,6 +77,45 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
             }
             _ => return follow::ended(outcome, run.id().as_str(), None, cx.io),
         }
+    }
+}
+
+/// What comes after a host that ended without a word.
+enum Next {
+    Host(Box<RunHandle>),
+    /// Another one was there, and the run has ended.
+    Ended(Outcome),
+    Nobody,
+    /// The user no longer waits.
+    Left,
+}
+
+/// A host that was killed may have a process beside it (`--retries`) which resumes the run.
+fn next_host(run: &RunDir, io: &mut Io) -> Next {
+    let start = Instant::now();
+    let mut said = false;
+    loop {
+        match session::attach(run) {
+            Ok(handle) => return Next::Host(Box::new(handle)),
+            Err(AttachError::NotLive { .. }) if start.elapsed() < RESUMED => {}
+            Err(e) if e.is_passing() && start.elapsed() < STARTED => {}
+            Err(_) => return Next::Nobody,
+        }
+        if let Some(outcome) = session::last_word(run) {
+            return Next::Ended(outcome);
+        }
+        if !std::mem::replace(&mut said, true) {
+            let seconds = RESUMED.as_secs();
+            io.say(&format!(
+                "warning: run {}: its host ended without a word; waiting {seconds} s for another that resumes it",
+                run.id()
+            ));
+        }
+        if io.interrupt.asked().is_some() || io.interrupt.hung_up() {
+            io.say(&format!("left; `frostline show {}` tells how the run stands", run.id()));
+            return Next::Left;
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
