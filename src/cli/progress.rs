@@ -34,6 +34,11 @@ impl Progress {
         Self { status: Status::default(), bar, last: Instant::now(), quiet }
     }
 
+    /// Takes in what was said before, for the lines to come; shows none.
+    pub fn recall(&mut self, record: &Record) {
+        self.status.fold(record);
+    }
+
     /// Shows one event.
     pub fn take(&mut self, record: &Record, io: &mut Io) {
         self.status.fold(record);

@@ -124,7 +124,7 @@ fn watch(handle: RunHandle, quiet: bool, alerts: &Alerts, io: &mut Io) -> Option
     let mut progress = Progress::new(io, quiet);
     let mut bell = Bell::new(handle.dir(), alerts);
     if let Some(standing) = handle.standing() {
-        so_far(standing).iter().for_each(|record| progress.take(record, io));
+        catch_up(standing, &mut progress, io);
     }
     loop {
         let over = handle.is_over();
@@ -147,6 +147,17 @@ fn watch(handle: RunHandle, quiet: bool, alerts: &Alerts, io: &mut Io) -> Option
     }
 }
 
+/// Shows where the run stands. The last validation's values belong to an earlier step, or are on their way as an event: they
+/// are for the lines to come, and make none.
+fn catch_up(standing: &Standing, progress: &mut Progress, io: &mut Io) {
+    for record in so_far(standing) {
+        match record.event {
+            Event::Validation { .. } => progress.recall(&record),
+            _ => progress.take(&record, io),
+        }
+    }
+}
+
 /// What a newcomer would have heard.
 fn so_far(standing: &Standing) -> Vec<Record> {
     let record = |event| Record { time_ms: standing.time_ms, step: standing.step, event };
@@ -163,4 +174,25 @@ fn so_far(standing: &Standing) -> Vec<Record> {
         records.push(record(Event::Paused));
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Metrics;
+
+    #[test]
+    fn who_joins_at_a_validation_gets_one_line_with_its_values() {
+        let (mut io, captured) = Io::captured();
+        let mut progress = Progress::new(&io, false);
+        let metrics = |loss| Metrics::from([("train/loss".to_owned(), 0.5), ("val/loss".to_owned(), loss)]);
+        let standing =
+            Standing { step: 50, steps: 100, steps_per_epoch: 25, metrics: metrics(0.75), ..Standing::default() };
+        catch_up(&standing, &mut progress, &mut io);
+        let validation = Event::Validation { epoch: 1, metrics: Metrics::from([("val/loss".to_owned(), 0.25)]) };
+        progress.take(&Record { time_ms: 1, step: 50, event: validation }, &mut io);
+        let said = captured.stderr();
+        assert_eq!(said.matches("step 50/").count(), 1, "{said}");
+        assert!(said.contains("val/loss 0.2500") && !said.contains("0.7500"), "{said}");
+    }
 }
