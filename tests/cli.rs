@@ -26,6 +26,22 @@ fn quiet_says_nothing_of_a_run_that_goes_well() {
 }
 
 #[test]
+fn a_run_that_early_stopping_ends_says_so_everywhere() {
+    let bench = Bench::new();
+    // A rate with which nothing gets better for long.
+    let sets =
+        ["train.epochs=40", "train.early_stopping_patience=1", "train.validate_every_steps=1", "optimizer.lr=0.3"];
+    let args = [&["train", "recipe.toml"][..], &sets.map(|set| ["--set", set]).concat()].concat();
+    let ran = bench.run(&args);
+    let words = "val/loss did not improve in 1 validation (train.early_stopping_patience)";
+    let said = ran.err.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{}", ran.err));
+    assert!(ran.code == 0 && said.starts_with("warning: stopped early, at step "), "{said}");
+    assert!(bench.ok(&["show", "last"]).contains(words));
+    let log = std::fs::read_to_string(bench.path("home/runs").join(bench.last()).join("log.txt")).unwrap();
+    assert!(log.contains(words), "{log}");
+}
+
+#[test]
 fn a_bad_recipe_is_refused_with_file_line_and_key_and_makes_no_run() {
     let bench = Bench::new();
     std::fs::write(bench.path("recipe.toml"), "[optimizer]\nlrr = 1\n").unwrap();

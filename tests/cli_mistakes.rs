@@ -92,10 +92,15 @@ fn what_will_never_come_is_said_before_the_first_step() {
         ),
         ("model.load.head=new", "model.load.head has no meaning without model.weights; leave it out"),
         ("model.load.drop=['fc']", "model.load.drop has no meaning without model.weights; leave it out"),
+        (
+            "train.early_stopping_patience=3",
+            "train.early_stopping_patience = 3: there is no validation data for val/loss",
+        ),
     ];
     for (set, words) in sets {
+        let data = format!("data.val_fraction={}", if words.contains("validation data") { "0" } else { "0.2" });
         for args in [&["train", "recipe.toml", "--dry-run"][..], &["train", "recipe.toml", "--set", "train.epochs=1"]] {
-            let ran = bench.run(&[args, &["--set", set]].concat());
+            let ran = bench.run(&[args, &["--set", set, "--set", &data]].concat());
             assert!(ran.code == 0 && ran.err.contains(&format!("warning: {words}")), "{set}: {} {}", ran.out, ran.err);
         }
     }

@@ -161,6 +161,18 @@ impl Trainer<'_> {
             let skipped = self.now.own.skipped;
             self.warn(format!("{skipped} steps were skipped because of gradients that are not finite"));
         }
+        if self.now.own.early_stopped && self.now.at.step < self.total {
+            let recipe = &self.built.recipe;
+            let times = match recipe.train.early_stopping_patience {
+                1 => "1 validation".to_owned(),
+                n => format!("{n} validations in a row"),
+            };
+            let words = format!(
+                "stopped early, at step {} of {}: {} did not improve in {times} (train.early_stopping_patience)",
+                self.now.at.step, self.total, recipe.checkpoint.monitor
+            );
+            self.warn(words);
+        }
         if let Err(e) = self.save_surely("end")? {
             return Ok(End::Failed(format!(
                 "the run reached its end, but its last checkpoint could not be written: {e}"

@@ -24,6 +24,13 @@ impl Built {
                 ));
             }
         }
+        let (patience, monitor) = (recipe.train.early_stopping_patience, &recipe.checkpoint.monitor);
+        if patience > 0 && info.val_len == 0 && monitor.starts_with("val/") {
+            words.push(format!(
+                "train.early_stopping_patience = {patience}: there is no validation data for {monitor}, and nothing ends the \
+                 run early; set data.val_fraction, or checkpoint.monitor = \"train/loss\""
+            ));
+        }
         let warmup = recipe.lr_schedule.warmup_steps;
         if recipe.lr_schedule.kind != LrScheduleKind::OneCycle && warmup > 0 && warmup >= total {
             words.push(format!(
