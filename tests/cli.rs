@@ -531,6 +531,18 @@ fn weights_files_of_every_kind_are_compared() {
         let drift = bench.json(&["diff", "last@last", other, "--json"]);
         assert!(drift["tensors"].as_array().unwrap().iter().all(|t| t["bit_equal"] == true), "{drift}");
     }
+    // By its content, whatever its name.
+    let odd = ["m.ts", "weird.dat", "x@1", "noending"].map(|name| bench.path(name));
+    for other in &odd {
+        std::fs::copy(file, other).unwrap();
+        let other = other.to_str().unwrap();
+        let drift = bench.json(&["diff", other, pth, "--json"]);
+        assert!(drift["tensors"].as_array().unwrap().iter().all(|t| t["bit_equal"] == true), "{drift}");
+        assert!(bench.run(&["tree", other]).err.contains("tensors"), "{other}");
+    }
+    std::fs::write(bench.path("notes.txt"), "none").unwrap();
+    let none = bench.run(&["tree", "notes.txt"]);
+    assert!(none.code == 3 && !none.err.contains("no architecture"), "{}", none.err);
     let missing = bench.run(&["diff", "last@last", "missing.pth"]);
     assert!(missing.code == 3 && missing.err.contains("missing.pth: cannot read"), "{}", missing.err);
 }

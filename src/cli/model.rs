@@ -44,7 +44,8 @@ pub fn subject(
     if is_weights_file(file) {
         return Ok(Subject { tree: tree_of_weights(file, input, cx)?, rules: Vec::new() });
     }
-    if what.contains(['@', '/']) {
+    let is_file_alone = file.is_file() && cx.home().find_checkpoint(what).is_err();
+    if what.contains(['@', '/']) && !is_file_alone {
         return of_checkpoint(what, cx);
     }
     let engine = cx.engine()?;
@@ -58,6 +59,9 @@ pub fn subject(
         let input = InputSpec { sample_shape, outputs: classes };
         let tree = session::layers_for(&*engine, &recipe, &input)?;
         return Ok(Subject { tree, rules: Vec::new() });
+    }
+    if is_file_alone {
+        return Ok(Subject { tree: tree_of_weights(file, input, cx)?, rules: Vec::new() });
     }
     of_checkpoint(what, cx).map_err(|e| {
         let hint = near_architectures(&engine.architectures(), what);
@@ -80,11 +84,15 @@ fn near_architectures(zoo: &[String], what: &str) -> String {
     }
 }
 
-/// Whether a weights file is meant: by its ending, or as the folder of a sharded one.
+/// Whether a weights file is meant: by its ending, as the folder of a sharded one, or because it is there. A mere word is a
+/// model's or a run's name first, whatever lies in the folder.
 pub fn is_weights_file(path: &Path) -> bool {
     let known = ["safetensors", "pth", "pt", "bin", "ckpt", "json"];
     let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    ending.is_some_and(|e| known.contains(&e.as_str())) || (path.is_dir() && !path.join(STATE).exists())
+    let is_word = path.components().count() == 1 && path.extension().is_none();
+    ending.is_some_and(|e| known.contains(&e.as_str()))
+        || (path.is_dir() && !path.join(STATE).exists())
+        || (!is_word && path.is_file())
 }
 
 /// The sample that a zoo name is traced with when nobody says another.

@@ -18,7 +18,7 @@ use crate::core::weights;
 /// Arguments of `frostline diff`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The first checkpoint, or a weights file (.safetensors, .pth…)
+    /// The first checkpoint, or a weights file of any kind and name
     #[arg(value_name = "CKPT")]
     pub before: String,
     /// The second
@@ -77,9 +77,13 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
 
 fn tensors(what: &str, cx: &Context<'_>) -> Result<(Vec<HostTensor>, String), CliError> {
     let path = Path::new(what);
+    let file = || Ok((weights::read(path, None)?.into_tensors()?, what.to_owned()));
     if is_weights_file(path) && !path.is_dir() {
-        return Ok((weights::read(path, None)?.into_tensors()?, what.to_owned()));
+        return file();
     }
-    let checkpoint = cx.home().find_checkpoint(what)?;
+    let checkpoint = match cx.home().find_checkpoint(what) {
+        Err(_) if path.is_file() => return file(),
+        found => found?,
+    };
     Ok((checkpoint.load_weights()?.1, checkpoint.label()))
 }
