@@ -43,6 +43,11 @@ fn a_live_run_is_told_what_to_do_by_other_processes() {
         assert!(refused.code == Some(3) && refused.err.contains("a finite number"), "{lr}: {refused:?}");
     }
     assert_eq!(bench.call(&["set", "last", "momentum=0.5"]).code, Some(2));
+    let refused = bench.call(&["set", "last", "devices=gpu,cuda:1"]);
+    assert!(
+        refused.code == Some(3) && refused.err.contains("error: `devices=gpu,cuda:1`: \"gpu\" is no device"),
+        "{refused:?}"
+    );
     // A second host is refused, with the first one's process.
     let second = bench.call(&["resume", "last", "--set", "train.steps=7"]);
     assert!(second.code == Some(1) && second.err.contains(&host.id().to_string()), "{second:?}");

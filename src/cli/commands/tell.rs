@@ -45,7 +45,8 @@ pub struct FreezeArgs {
 pub struct SetArgs {
     /// The run
     pub run: String,
-    /// lr=1e-4: the base learning rate, which groups and schedule scale; devices=cuda:1: where it goes on, after a checkpoint
+    /// lr=1e-4: the base learning rate, which groups and schedule scale; devices=cuda:1 or devices=cuda:0,cuda:1: where it goes on, after
+    /// a checkpoint
     #[arg(value_name = "KEY=VALUE")]
     pub set: String,
     #[command(flatten)]
@@ -119,7 +120,8 @@ pub fn freeze(args: &FreezeArgs, cx: &mut Context<'_>) -> Result<Done, CliError>
 /// `set`.
 pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let usage = || {
-        let words = "lr=NUMBER and devices=NAME are what a live run can be told, such as lr=1e-4 or devices=cuda:1";
+        let words =
+            "lr=NUMBER and devices=NAME,… are what a live run can be told, such as lr=1e-4 or devices=cuda:0,cuda:1";
         CliError::Usage(format!("`{}`: {words}", args.set))
     };
     let (key, value) = args.set.split_once('=').ok_or_else(usage)?;
@@ -133,9 +135,8 @@ pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
             Command::SetLr { lr }
         }
         "devices" | "train.devices" => {
-            // Read as a recipe reads it: a word, or a list.
-            let any = Recipe::default().with_sets(&["model.arch=mlp".to_owned(), format!("train.devices={value}")])?;
-            Command::SetDevices { devices: any.train.devices }
+            let devices = devices(value.trim()).map_err(|why| CliError::Refused(format!("`{}`: {why}", args.set)))?;
+            Command::SetDevices { devices }
         }
         other => {
             let fork = format!("frostline fork {} --set {}", args.run, args.set);
@@ -150,9 +151,50 @@ pub fn set(args: &SetArgs, cx: &mut Context<'_>) -> Result<Done, CliError> {
     Ok(Done::Ok)
 }
 
+/// Devices as a user names them, `cuda:0,cuda:1`, or as a recipe does: a word or a list in TOML. `Err` says what is wrong.
+fn devices(value: &str) -> Result<Vec<String>, String> {
+    let mut sets = vec!["model.arch=mlp".to_owned()];
+    let is_toml = value.starts_with(['[', '"', '\'']);
+    if !is_toml && value.split(',').any(|device| device.trim().is_empty()) {
+        return Err("a device's name is missing".to_owned());
+    }
+    sets.extend(is_toml.then(|| format!("train.devices={value}")));
+    let checked = Recipe::default().with_sets(&sets).and_then(|mut any| {
+        if !is_toml {
+            any.train.devices = value.split(',').map(|device| device.trim().to_owned()).collect();
+        }
+        any.validate().map(|()| any.train.devices)
+    });
+    checked.map_err(|e| e.problems().iter().map(|p| p.message.as_str()).collect::<Vec<_>>().join("; "))
+}
+
 /// Where a run stands whose host can be reached.
 pub fn standing(run: &RunDir) -> Option<(Standing, u32)> {
     run.owner()?;
     let handle = session::attach(run).ok()?;
     Some((handle.standing()?.clone(), handle.host_pid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_with_commas_or_as_in_a_recipe() {
+        let some = |names: &[&str]| Ok(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        assert_eq!(devices("cuda:1"), some(&["cuda:1"]));
+        assert_eq!(devices("cuda:0, cuda:1"), some(&["cuda:0", "cuda:1"]));
+        assert_eq!(devices("cpu:0,cpu:1"), some(&["cpu:0", "cpu:1"]));
+        assert_eq!(devices("[\"cuda:0\", \"cuda:1\"]"), some(&["cuda:0", "cuda:1"]));
+        for (value, words) in [
+            ("gpu,cuda:1", "\"gpu\" is no device"),
+            ("cuda:0,cuda:0", "listed twice"),
+            ("cuda:0,", "is missing"),
+            ("[1]", ""),
+            ("", "is missing"),
+        ] {
+            let why = devices(value).unwrap_err();
+            assert!(why.contains(words) && !why.contains("--set"), "{value}: {why}");
+        }
+    }
 }
