@@ -433,9 +433,11 @@ fn rm_asks_nobody_in_a_pipe_and_deletes_nothing_when_one_name_is_wrong() {
     assert_eq!(bench.run(&["rm", &id]).code, 2);
     assert_eq!(bench.run(&["rm", &id, "nope", "--yes"]).code, 3);
     assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 1);
-    let newest = bench.run(&["rm", "last@last", "--yes"]);
-    assert_eq!(newest.code, 3);
-    assert!(newest.err.contains("is not deleted: it is the newest good one"), "{}", newest.err);
+    for more in [&["--yes"][..], &[]] {
+        let newest = bench.run(&[&["rm", "last@last"], more].concat());
+        assert_eq!(newest.code, 3, "{more:?}: {}", newest.err);
+        assert!(newest.err.contains("is not deleted: it is the newest good one"), "{}", newest.err);
+    }
     assert_eq!(bench.ok(&["rm", &id, "--yes"]), format!("{id}\n"));
     assert_eq!(bench.json(&["ls", "--json"]).as_array().unwrap().len(), 0);
 }

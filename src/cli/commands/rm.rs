@@ -20,7 +20,7 @@ pub struct Args {
     pub yes: bool,
 }
 
-/// Finds everything first, so that a wrong name deletes nothing; asks on a terminal; never touches a live run.
+/// Finds and checks everything first, so that a wrong name deletes nothing; asks on a terminal; never touches a live run.
 pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let (mut runs, mut checkpoints) = (Vec::new(), Vec::new());
     for what in &args.what {
@@ -38,6 +38,10 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
         let checkpoints = run.checkpoints().list();
         let size: u64 = checkpoints.iter().map(|c| c.bytes).sum();
         cx.io.say(&format!("run {} ({name}): {}, {}", run.id(), plural(checkpoints.len(), "checkpoint"), bytes(size)));
+    }
+    // Nobody is asked about what is refused anyway.
+    for (run, checkpoint) in &checkpoints {
+        run.checkpoints().may_delete(&checkpoint.name, &run.meta()?.recipe.checkpoint)?;
     }
     for (_, checkpoint) in &checkpoints {
         cx.io.say(&format!("checkpoint {}", checkpoint.label()));

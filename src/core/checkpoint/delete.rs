@@ -14,6 +14,18 @@ impl CheckpointStore {
     /// # Errors
     /// [`CheckpointError::Guarded`] says why it stays; it is untouched then.
     pub fn delete(&self, name: &str, spec: &CheckpointSpec) -> Result<u64, CheckpointError> {
+        let bytes = self.may_delete(name, spec)?;
+        match self.remove_unless_pinned(name)? {
+            true => Ok(bytes),
+            false => Err(CheckpointError::Guarded { path: self.path().join(name), guard: Guard::Pinned }),
+        }
+    }
+
+    /// Whether [`CheckpointStore::delete`] would delete it now; the bytes that it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn may_delete(&self, name: &str, spec: &CheckpointSpec) -> Result<u64, CheckpointError> {
         let path = self.path().join(name);
         if !path.is_dir() {
             return Err(CheckpointError::Missing { path });
@@ -44,10 +56,7 @@ impl CheckpointStore {
                 }
             }
         }
-        match self.remove_unless_pinned(name)? {
-            true => Ok(bytes),
-            false => guarded(Guard::Pinned),
-        }
+        Ok(bytes)
     }
 }
 
