@@ -18,7 +18,8 @@ pub struct Args {
     /// Go on from this checkpoint of it: a step, `best`, RUN@120; later ones are set aside [default: the newest good one]
     #[arg(long, value_name = "CKPT")]
     pub from: Option<String>,
-    /// Make the run longer or shorter: train.epochs=20 (all else is fork's)
+    /// Make the run longer or shorter: train.epochs=20, train.steps=900; run it elsewhere: train.devices=cuda:1; share out a step's samples
+    /// anew: train.batch_size=16 with train.accumulate_grad_batches=2 (all else is fork's)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use crate::session::{self, AskError};
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Wait {
-    /// Give up after so many seconds; the command stands all the same [default: wait until it is done]
+    /// Give up after so many whole seconds, with exit code 1; a command that was sent stands all the same [default: wait until it is done]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }

@@ -41,7 +41,7 @@ pub enum FromHost {
     },
     /// The last line: the run has ended, and its lock is free.
     Bye {
-        /// `finished`, `stopped`, `failed`, or why the host ends the connection.
+        /// `finished`, `stopped: REASON`, `failed: MESSAGE`, or why the host ends the connection.
         reason: String,
     },
     /// Something that a later version says.
@@ -200,7 +200,7 @@ mod tests {
             FromHost::Answer(Answer::new(7, Ok("paused after step 120".into()))),
             FromHost::Answer(Answer::new(8, Err("lr = -1: give a finite number that is not negative".into()))),
             FromHost::Error { message: "the line is longer than 65536 bytes".into() },
-            FromHost::Bye { reason: "stopped".into() },
+            FromHost::Bye { reason: "stopped: user".into() },
         ];
         for message in &said {
             let line = text(message);
