@@ -201,13 +201,6 @@ fn a_device_that_is_not_there_is_refused_and_the_run_stays() {
 }
 
 #[test]
-fn sizes_are_written_as_everywhere_else() {
-    for n in [0, 999, 1000, 9_994, 9_995, 99_949, 99_950, 999_499, 999_500, 1 << 30, u64::MAX] {
-        assert_eq!(frostline::core::fit::words(n), frostline::app::format::bytes(n));
-    }
-}
-
-#[test]
 fn the_dry_run_tells_what_memory_is_for() {
     let place = Place::new(&[]);
     let dry = dry_run(&*engine(FakeEngine::new(1)), &place.home, &place.recipe).unwrap();

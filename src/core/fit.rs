@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::freeze::{ParamState, Resolution};
 use super::recipe::TrainSpec;
+use super::size::bytes;
 use super::tree::Tree;
 
 /// Bytes that a run holds on one device, at the peak of a step.
@@ -81,7 +82,7 @@ impl MemoryEstimate {
             || "freeze more, or choose a smaller model or another device".to_owned(),
             |half| format!("try {}, or train.batch_size = \"auto\"", half.words()),
         );
-        Some(format!("{device} has {} free and the run will need about {}: {remedy}", words(free), words(self.total())))
+        Some(format!("{device} has {} free and the run will need about {}: {remedy}", bytes(free), bytes(self.total())))
     }
 }
 
@@ -184,19 +185,6 @@ pub fn largest<E>(most: usize, mut fits: impl FnMut(usize) -> Result<bool, E>) -
         }
     }
     Ok(Some(good))
-}
-
-/// Bytes in words: powers of 1000 and three digits, as listings and the screen write them.
-pub fn words(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes as f64, "B");
-    for larger in ["kB", "MB", "GB", "TB", "PB"] {
-        if value < 999.5 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    let digits = if unit == "B" || value >= 99.95 { 0 } else { 1 + usize::from(value < 9.995) };
-    format!("{value:.digits$} {unit}")
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod recipe;
 pub mod run;
 pub mod series;
 pub(crate) mod shown;
+pub mod size;
 pub mod tensor;
 pub mod tree;
 pub mod weights;

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use crate::core::fit::{self, BatchSizes, MemoryEstimate};
+use crate::core::fit::{BatchSizes, MemoryEstimate};
 use crate::core::freeze::ParamState;
 use crate::core::recipe::Recipe;
 use crate::core::run::RunHome;
+use crate::core::size::bytes;
 use crate::core::tree::Tree;
 use crate::engine::Engine;
 use crate::engine::train::{self, Disk, Position, TrainError};
@@ -127,8 +128,7 @@ impl DryRun {
 
     /// The facts as label and value, for people.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let size = fit::words;
-        let free = |bytes: Option<u64>| bytes.map(|b| format!(", {} free", size(b))).unwrap_or_default();
+        let free = |n: Option<u64>| n.map(|n| format!(", {} free", bytes(n))).unwrap_or_default();
         let mut lines = vec![
             ("device", self.device.clone()),
             ("data", format!("{} training, {} validation samples", self.train_samples, self.val_samples)),
@@ -146,15 +146,14 @@ impl DryRun {
         }
         let rules = if self.freeze_rules.is_empty() { "none".to_owned() } else { self.freeze_rules.join("; ") };
         lines.push(("freeze rules", rules));
-        let parts: Vec<_> =
-            self.memory.parts().iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
+        let parts: Vec<_> = self.memory.parts().iter().map(|(name, n)| format!("{name} {}", bytes(*n))).collect();
         let how = if self.memory.measured { "measured on a batch" } else { "activations counted, not measured" };
-        lines.push(("memory", format!("about {}{}", size(self.memory_bytes), free(self.memory_free))));
+        lines.push(("memory", format!("about {}{}", bytes(self.memory_bytes), free(self.memory_free))));
         lines.push(("", format!("{} ({how})", parts.join(", "))));
         let disk = format!(
             "{} a checkpoint, {} with {} kept and one being written",
-            size(self.checkpoint_bytes),
-            size(self.disk_bytes),
+            bytes(self.checkpoint_bytes),
+            bytes(self.disk_bytes),
             self.checkpoints_kept
         );
         lines.push(("disk", disk + &free(self.disk_free)));

@@ -3,9 +3,10 @@
 //! Each size is first foretold from those measured before, so that a CPU, whose memory ends in swap or in a killed process, is
 //! never asked for more than there is. A GPU says itself when it has no more.
 
-use crate::core::fit::{self, largest};
+use crate::core::fit::largest;
 use crate::core::freeze::Plan;
 use crate::core::recipe::AUTO_BATCH;
+use crate::core::size::bytes;
 use crate::engine::data::EpochPlan;
 use crate::engine::{Batch, EngineError};
 
@@ -62,7 +63,7 @@ impl Built {
         })?;
         self.recipe.train.batch_size = size;
         let memory = self.peak.take().map(|peak| self.memory_with(Some(peak), size as u64).total());
-        let about = memory.map(|bytes| format!(", about {}", fit::words(bytes))).unwrap_or_default();
+        let about = memory.map(|n| format!(", about {}", bytes(n))).unwrap_or_default();
         self.notes
             .push(format!("train.batch_size = \"auto\": {size} samples fit on {}{about}", self.devices.join(", ")));
         Ok(())
