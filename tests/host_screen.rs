@@ -20,6 +20,13 @@ fn child() {
     program::be();
 }
 
+/// A screen on the newest run, wide enough that the title names its process whatever the numbers before that.
+fn attached(bench: &Bench) -> Screen {
+    let mut screen = Screen::program(bench.path(), &["attach", "last"]);
+    screen.resize(30, 130);
+    screen
+}
+
 fn watched(bench: &Bench) -> Screen {
     let mut screen = Screen::program(bench.path(), &["train", "r.toml", "--watch"]);
     screen.wait_for("running mlp");
@@ -57,7 +64,7 @@ fn a_workbench_whose_terminal_goes_away_goes_on_as_a_headless_host() {
         assert_eq!(busy("frostline-keys") + busy("frostline-screen"), before);
 
         // Found again.
-        let mut again = Screen::program(bench.path(), &["attach", "last"]);
+        let mut again = attached(&bench);
         again.wait_for("running mlp");
         again.wait_for(&format!("(process {pid})"));
         again.keys("q");
@@ -131,7 +138,7 @@ fn a_workbench_on_a_terminal_that_takes_no_output_steps_on_idles_and_draws_again
     std::thread::sleep(Duration::from_secs(if long { 60 } else { 2 }));
     assert_eq!(cpu_ms(pid, "frostline-screen"), before);
     assert!(bench.run().summary().step > step + 20);
-    let mut other = Screen::program(bench.path(), &["attach", "last"]);
+    let mut other = attached(&bench);
     other.wait_for(&format!("(process {pid})"));
     other.keys("p");
     other.wait_for("paused mlp");
@@ -151,7 +158,7 @@ fn a_run_is_handed_over_at_an_exact_checkpoint_and_others_follow_it() {
     let bench = Bench::new();
     let mut screen = watched(&bench);
     let (run, pid) = (bench.run(), screen.pid());
-    let mut other = Screen::program(bench.path(), &["attach", "last"]);
+    let mut other = attached(&bench);
     other.wait_for(&format!("(process {pid})"));
     let plain = bench.start(&["attach", "last", "--plain"]);
     screen.keys("q");
@@ -215,7 +222,7 @@ fn every_screen_notices_that_another_process_goes_on_with_the_run() {
     let mut host = bench.training(&["train", "r.toml"]);
     let mut screens: Vec<Screen> = ["1", "2", "3", "5"]
         .map(|key| {
-            let mut screen = Screen::program(bench.path(), &["attach", "last"]);
+            let mut screen = attached(&bench);
             screen.wait_for(&format!("(process {})", host.id()));
             screen.keys(key);
             screen
@@ -240,7 +247,7 @@ fn every_screen_notices_that_another_process_goes_on_with_the_run() {
 fn a_host_that_stands_still_is_said_to() {
     let bench = Bench::new();
     let mut host = bench.training(&["train", "r.toml"]);
-    let mut screen = Screen::program(bench.path(), &["attach", "last"]);
+    let mut screen = attached(&bench);
     screen.wait_for(&format!("(process {})", host.id()));
     program::signal(host.id(), "STOP");
     screen.wait_for("no news for 1");
@@ -294,6 +301,7 @@ fn a_live_run_of_another_process_is_frozen_and_a_crashed_one_resumed_from_the_sc
     let bench = Bench::new();
     let mut host = bench.training(&["train", "r.toml"]);
     let mut screen = Screen::program(bench.path(), &["--home", "home"]);
+    screen.resize(30, 130);
     // The test harness prints "running 1 test" before the program begins.
     screen.wait_for("running  mlp");
     screen.keys("\r");
