@@ -28,7 +28,7 @@ pub use export::{ExportAs, Exportable, Exported, export};
 pub use handle::{RunHandle, last_word, no_word};
 pub use layers::{layers, layers_for};
 pub use predict::{Predictions, predict};
-pub use program::{Begun, LaunchError, Manner, Program, launch, leave_terminal, redirect_to};
+pub use program::{Begun, LaunchError, Manner, Program, launch, leads_its_session, leave_terminal, redirect_to};
 pub use start::{Extras, Session, Start};
 
 pub use crate::engine::telemetry::Telemetry;

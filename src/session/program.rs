@@ -141,6 +141,21 @@ fn in_a_session_of_its_own(command: &mut Command) {
     unsafe { command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?)) };
 }
 
+/// Whether this process leads its session, and has no shell above it.
+pub fn leads_its_session() -> bool {
+    // In a container whose session was begun outside of it the session is 0, for which rustix's `getsid` has no value.
+    #[cfg(target_os = "linux")]
+    return session_in(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default()) == Some(std::process::id());
+    #[cfg(not(target_os = "linux"))]
+    return rustix::process::getsid(None).is_ok_and(|session| session == rustix::process::getpid());
+}
+
+/// The session of a process by its `/proc/PID/stat`: the fourth field after its name in brackets, which may hold anything.
+#[cfg(target_os = "linux")]
+fn session_in(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(3)?.parse().ok()
+}
+
 /// Cuts this process's ties to the terminal that it was started from: a session of its own, input from nowhere, output to
 /// the run's log.
 pub fn leave_terminal(log: &Path) {
@@ -181,9 +196,18 @@ mod tests {
             Ok(Begun::Started { pid, .. }) => pid,
             other => panic!("{other:?}"),
         });
-        let own = rustix::process::getsid(None).unwrap().as_raw_nonzero().get().unsigned_abs();
+        let own = session_in(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
         assert_eq!(sessions[0], own);
         assert_ne!(sessions[1], own);
+        assert_ne!(sessions[1], 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_session_is_read_whatever_the_process_is_called() {
+        assert_eq!(session_in("71 (a (b) 7 8) S 1 70 69 34816 71 4194304"), Some(69));
+        assert_eq!(session_in("1 (frostline) R 0 0 0 0 -1"), Some(0));
+        assert_eq!(session_in(""), None);
     }
 
     #[test]

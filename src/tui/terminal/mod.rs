@@ -19,6 +19,7 @@ use crossterm::{execute, queue};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use super::TuiError;
+use crate::session;
 
 /// What a restore needs; kept where the panic hook finds it.
 struct Entered {
@@ -159,15 +160,15 @@ fn give_back(entered: &Entered) {
 /// this has returned: nothing is drawn until SIGCONT comes, which calls for [`resume`]. Without a shell that could
 /// continue it (a session leader), it says so.
 pub fn suspend() -> Result<(), String> {
-    let alone = rustix::process::getsid(None).is_ok_and(|sid| sid == rustix::process::getpid());
-    if alone {
+    // The first process of a container is one that nothing in there can stop.
+    if std::process::id() == 1 || session::leads_its_session() {
         return Err("no shell to go back to: this terminal started frostline itself".to_owned());
     }
     if let Some(entered) = lock().as_ref() {
         switch_off(entered);
     }
     // SIGSTOP, because SIGTSTP has a handler of ours; the whole group, so that `make run` stops too.
-    let stopped = rustix::process::kill_process_group(rustix::process::getpgrp(), rustix::process::Signal::STOP);
+    let stopped = rustix::process::kill_current_process_group(rustix::process::Signal::STOP);
     stopped.map_err(|e| {
         resume();
         format!("the process cannot be stopped: {e}")
