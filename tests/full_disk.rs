@@ -41,18 +41,18 @@ wait $host; [ $? -eq 130 ] || exit 97
 ls -A home/runs/*/checkpoints >left
 "#;
 
-#[test]
-fn a_full_disk_costs_no_step_and_no_checkpoint_that_was_whole() {
+/// Runs a story, and its folder; nothing where this user may not have a disk of its own.
+fn on_a_small_disk(script: &str) -> Option<Bench> {
     let may = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "x", "/mnt"]).stderr(Stdio::null()).status();
     if !may.is_ok_and(|status| status.success()) {
         eprintln!("skipped: this user may not mount a file system in a namespace of its own");
-        return;
+        return None;
     }
     let bench = Bench::new();
     std::fs::create_dir(bench.path().join("home")).unwrap();
     let program = bench.command(&[]);
     let mut story = Command::new("unshare");
-    story.args(["-rm", "sh", "-c", STORY, "sh"]).arg(program.get_program()).args(program.get_args());
+    story.args(["-rm", "sh", "-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
     story.current_dir(bench.path()).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     for (name, value) in program.get_envs() {
         if let Some(value) = value {
@@ -60,8 +60,46 @@ fn a_full_disk_costs_no_step_and_no_checkpoint_that_was_whole() {
         }
     }
     let ran = Ran::of(&story.output().unwrap());
+    let said = std::fs::read_to_string(bench.path().join("err")).unwrap_or_default();
+    assert_eq!(ran.code, Some(0), "{}\n{said}", ran.err);
+    Some(bench)
+}
+
+/// The disk stays full: how the run ended is told all the same.
+const END: &str = r#"
+mount -t tmpfs -o size=4m frostline home || exit 90
+await() { n=0; until eval "$2"; do n=$((n+1)); [ $n -lt 600 ] || { echo "waited in vain: $2" >&2; kill -9 $host; exit $1; }; sleep 0.1; done; }
+"$@" train r.toml >out 2>err &
+host=$!
+await 91 'ls home/runs/*/checkpoints 2>/dev/null | grep -q step-'
+cat /dev/zero >home/filler 2>/dev/null
+await 92 'grep -q "No space left on device" err'
+# Until the events have taken all the room but what is kept for the end.
+size() { cat home/runs/*/events.jsonl | wc -c; }
+await 93 's=$(size); sleep 1; [ $s -gt 8192 ] && [ $s -eq $(size) ]'
+kill -TERM $host
+wait $host; [ $? -eq 1 ] || exit 97
+cat /dev/zero >>home/filler 2>/dev/null
+"$@" ls --json >ls.json || exit 98
+"$@" show last >show || exit 99
+"#;
+
+#[test]
+fn how_a_run_ended_is_told_on_a_full_disk_too() {
+    let Some(bench) = on_a_small_disk(END) else { return };
     let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).unwrap_or_default();
-    assert_eq!(ran.code, Some(0), "{}\n{}", ran.err, read("err"));
+    let json = read("ls.json");
+    let own = json.split_once("test child ... ").map_or(json.as_str(), |(_, own)| own);
+    let listed: serde_json::Value = serde_json::from_str(own).unwrap();
+    assert_eq!(listed[0]["status"], "failed", "{json}");
+    let show = read("show");
+    assert!(show.contains("No space left on device") && show.contains("events could not be written in time"), "{show}");
+}
+
+#[test]
+fn a_full_disk_costs_no_step_and_no_checkpoint_that_was_whole() {
+    let Some(bench) = on_a_small_disk(STORY) else { return };
+    let read = |name: &str| std::fs::read_to_string(bench.path().join(name)).unwrap_or_default();
 
     // It was said what to do, and no panic was seen.
     let said = read("err");

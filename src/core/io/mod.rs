@@ -72,6 +72,15 @@ impl SafeFile {
         Ok(Self { file: self.file.try_clone()?, path: self.path.clone() })
     }
 
+    /// Asks the file system to keep room for `bytes` after the first `len`, so that they can be written on a full disk. The
+    /// file does not become longer by it. An error where the file system cannot do so, or where the disk is full already.
+    pub fn reserve(&self, len: u64, bytes: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        return Ok(rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::KEEP_SIZE, len, bytes)?);
+        #[cfg(not(target_os = "linux"))]
+        return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{bytes} bytes after {len}")));
+    }
+
     /// The file itself.
     pub fn file(&self) -> &File {
         &self.file

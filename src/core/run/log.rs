@@ -14,6 +14,12 @@ use crate::core::io::{BackgroundSync, SafeFile};
 /// Events that wait for a full disk to have room again. Beyond it the oldest are dropped and counted.
 const QUEUE: usize = 4096;
 
+/// Room on the disk kept for events to come: how a run ended can be told on a full disk too. It is given back with the
+/// end, or by whoever opens the log next.
+const RESERVE: u64 = 64 << 10;
+/// The part of it that only the end may take: a disk that stays full for long makes many events.
+const LAST: u64 = 16 << 10;
+
 /// The open log.
 #[derive(Debug)]
 pub struct EventLog {
@@ -21,6 +27,8 @@ pub struct EventLog {
     path: PathBuf,
     /// Bytes of whole lines in the file.
     len: u64,
+    /// Where the room kept on the disk ends; `None` where the file system keeps none, and once the run has ended.
+    reserved: Option<u64>,
     /// Lines not yet written.
     queue: VecDeque<String>,
     /// Lines dropped from the queue since the last that was written.
@@ -36,7 +44,8 @@ impl EventLog {
         let len = whole_lines(&bytes) as u64;
         file.file().set_len(len).map_err(StoreError::io("repair", path))?;
         let sync = BackgroundSync::start(&file).map_err(StoreError::io("watch", path))?;
-        Ok(Self { file, path: path.to_owned(), len, queue: VecDeque::new(), lost: 0, sync })
+        let reserved = file.reserve(len, RESERVE).is_ok().then_some(len + RESERVE);
+        Ok(Self { file, path: path.to_owned(), len, reserved, queue: VecDeque::new(), lost: 0, sync })
     }
 
     /// Appends an event. On an error the event is kept in memory and tried again with the next one, or by
@@ -44,25 +53,69 @@ impl EventLog {
     pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         let line = serde_json::to_string(record)
             .map_err(|e| StoreError::Damaged { path: self.path.clone(), message: e.to_string() })?;
+        if record.event.is_end() {
+            return self.end(line + "\n");
+        }
+        self.enqueue(line + "\n");
+        self.retry()
+    }
+
+    fn enqueue(&mut self, line: String) {
         if self.queue.len() == QUEUE {
             self.queue.pop_front();
             self.lost += 1;
         }
-        self.queue.push_back(line + "\n");
-        self.retry()?;
-        if record.event.is_end() {
-            self.file.sync().map_err(StoreError::io("flush", &self.path))?;
+        self.queue.push_back(line);
+    }
+
+    /// The last word. On a full disk it takes the room kept for it; what still waits then is lost, which is said.
+    fn end(&mut self, line: String) -> Result<(), StoreError> {
+        let full = self.retry().is_err_and(|e| is_full(&e));
+        let kept = self.reserved.take().is_some();
+        let lost = self.lost;
+        let waiting = if full && kept { std::mem::take(&mut self.queue) } else { VecDeque::new() };
+        if !waiting.is_empty() {
+            self.lost += waiting.len() as u64;
+            self.say_lost();
         }
-        Ok(())
+        self.enqueue(line);
+        if let Err(error) = self.retry() {
+            if !waiting.is_empty()
+                && let Some(line) = self.queue.pop_back()
+            {
+                self.queue = waiting;
+                self.queue.push_back(line);
+                self.lost = lost;
+            }
+            return Err(error);
+        }
+        // What is kept beyond the end of a file goes with a change of its length, to the same one too.
+        if kept {
+            let _ = self.file.file().set_len(self.len);
+        }
+        self.file.sync().map_err(StoreError::io("flush", &self.path))
     }
 
     /// Writes what waits.
     pub fn retry(&mut self) -> Result<(), StoreError> {
         while let Some(line) = self.queue.front() {
+            if let Some(end) = self.reserved.filter(|end| *end < self.len + RESERVE / 2) {
+                match self.file.reserve(self.len, RESERVE) {
+                    Ok(()) => self.reserved = Some(self.len + RESERVE),
+                    Err(e) if self.len + line.len() as u64 + LAST > end => {
+                        return Err(StoreError::io("write", &self.path)(e));
+                    }
+                    Err(_) => {}
+                }
+            }
             let written = self.file.write_all(line.as_bytes());
             if let Err(e) = written {
                 // A part of the line may be there; it must not become the beginning of the next one.
-                let _ = self.file.file().set_len(self.len);
+                if self.file.file().metadata().is_ok_and(|m| m.len() != self.len) {
+                    let _ = self.file.file().set_len(self.len);
+                    let kept = self.reserved.is_some() && self.file.reserve(self.len, RESERVE).is_ok();
+                    self.reserved = kept.then_some(self.len + RESERVE);
+                }
                 return Err(StoreError::io("write", &self.path)(e));
             }
             self.len += line.len() as u64;
@@ -89,6 +142,11 @@ impl EventLog {
         }
         self.lost = 0;
     }
+}
+
+fn is_full(error: &StoreError) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, StoreError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
 }
 
 fn whole_lines(bytes: &[u8]) -> usize {
@@ -160,6 +218,29 @@ mod tests {
         let (records, dropped) = parse(&bytes);
         assert_eq!(records, [warning(1), warning(2)]);
         assert!(dropped.unwrap().contains("line 2"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn room_for_events_to_come_is_kept_until_the_end() {
+        use std::os::unix::fs::MetadataExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let kept = || std::fs::metadata(&path).map(|m| (m.blocks() * 512).saturating_sub(m.len())).unwrap();
+        let mut log = EventLog::open(&path).unwrap();
+        if kept() < RESERVE {
+            eprintln!("skipped: this file system keeps no room for a file");
+            return;
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        for n in 0..2000 {
+            log.append(&warning(n)).unwrap();
+            assert!(kept() > RESERVE / 4, "{n}: {}", kept());
+        }
+        log.append(&Record { time_ms: 0, step: 1, event: Event::Failed { message: "full".to_owned() } }).unwrap();
+        assert!(kept() < 8192, "{}", kept());
+        assert_eq!(read(&path).0.len(), 2001);
     }
 
     #[test]
