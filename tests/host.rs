@@ -233,6 +233,26 @@ fn a_run_whose_host_is_killed_is_resumed_by_the_process_beside_it() {
 }
 
 #[test]
+fn a_stop_between_two_hosts_calls_the_next_one_off() {
+    let bench = Bench::new();
+    let mut command = bench.command(&["train", "r.toml", "--retries=9", "--detach"]);
+    let ran = Ran::of(&command.env("FAKE_PANIC_AT", "30").env("FAKE_DELAY_MS", "0").output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let run = bench.run();
+    wait_until("a long rest", || log(&run).contains("it is resumed in 4 s"));
+    assert!(bench.ok(&["show", "last"]).out.contains("after a crash (--retries)"));
+    let stopped = bench.ok(&["stop", "last"]);
+    assert!(stopped.err.contains("it is failed, and is not resumed any more; go on with"), "{stopped:?}");
+    let tries = log(&run).matches("it is resumed in").count();
+    assert!(log(&run).contains("not resumed any more, as was asked") && run.supervisor().is_none(), "{}", log(&run));
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!((log(&run).matches("it is resumed in").count(), run.owner()), (tries, None));
+    // Now there is nothing left to stop.
+    let again = bench.call(&["stop", "last"]);
+    assert!(again.code == Some(3) && again.err.contains("is not live"), "{again:?}");
+}
+
+#[test]
 fn who_follows_a_run_follows_it_to_the_host_that_resumes_it_after_a_crash() {
     let bench = Bench::new();
     let supervisor = bench.training(&["train", "r.toml", "--retries", "2"]);

@@ -23,7 +23,7 @@ use super::settings;
 use crate::core::alerts::{Alert, Kind};
 use crate::core::checkpoint::policy::Reason;
 use crate::core::event::Metrics;
-use crate::core::run::RunDir;
+use crate::core::run::{RunDir, Supervision};
 use crate::session::{self, Begun, leave_terminal};
 
 /// The hidden option of a host that is looked after.
@@ -48,6 +48,8 @@ pub fn start(retries: u32, args: &FollowArgs, cx: &mut Context<'_>) -> Result<Do
         let status = signals.wait(child).map_err(CliError::failed)?;
         let Some(run) = run.or_else(|| crashes.run.clone()) else { return ended(status) };
         crashes.run = Some(run.clone());
+        // Between two hosts there is nobody else whom a stop could reach.
+        crashes.known = crashes.known.take().or_else(|| run.supervise());
         if signals.stopped() || !is_crash(status, &run) {
             return ended(status);
         }
@@ -66,8 +68,14 @@ pub fn start(retries: u32, args: &FollowArgs, cx: &mut Context<'_>) -> Result<Do
             run.id(),
             rest.as_secs()
         ));
-        if signals.called_off(rest) {
+        if crashes.called_off(&signals, rest) {
+            cx.io.say(&format!("run {}: it is not resumed any more, as was asked", run.id()));
             return Ok(Done::Stopped);
+        }
+        if let Some(owner) = run.owner() {
+            let (id, pid, host) = (run.id(), owner.pid, owner.host);
+            let words = format!("run {id}: process {pid} on {host} has resumed it; this one looks after it no more");
+            return Err(CliError::Failed(words));
         }
         line = resume(&run, args, cx);
     }
@@ -82,6 +90,7 @@ struct Crashes {
     in_a_row: u32,
     /// The newest checkpoint at the last crash.
     newest: Option<u64>,
+    known: Option<Supervision>,
 }
 
 impl Crashes {
@@ -93,6 +102,16 @@ impl Crashes {
         }
         (self.newest, self.all, self.in_a_row) = (newest, self.all + 1, self.in_a_row + 1);
         self.in_a_row
+    }
+
+    /// Waits before the next try; true where a signal or another process calls it off.
+    fn called_off(&self, signals: &Forward, rest: Duration) -> bool {
+        let end = Instant::now() + rest;
+        let called_off = || signals.stopped() || self.known.as_ref().is_some_and(Supervision::is_called_off);
+        while Instant::now() < end && !called_off() {
+            std::thread::sleep(LOOK);
+        }
+        called_off()
     }
 }
 
@@ -247,15 +266,6 @@ impl Forward {
 
     fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
-    }
-
-    /// Waits before the next try; true where a signal came.
-    fn called_off(&self, rest: Duration) -> bool {
-        let end = Instant::now() + rest;
-        while Instant::now() < end && !self.stopped() {
-            std::thread::sleep(LOOK);
-        }
-        self.stopped()
     }
 }
 

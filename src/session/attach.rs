@@ -140,9 +140,18 @@ pub enum AskError {
 pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<Done, AskError> {
     let end = timeout.map(|t| Instant::now() + t);
     loop {
-        let records = match ask_host(run, command.clone(), timeout, end)? {
-            Heard::Done(done) => return Ok(done),
-            Heard::Over(records) => records,
+        let records = match ask_host(run, command.clone(), timeout, end) {
+            Ok(Heard::Done(done)) => return Ok(done),
+            Ok(Heard::Over(records)) => records,
+            Err(AskError::Attach(AttachError::NotLive { .. }))
+                if matches!(command, Command::Stop { .. }) && run.supervisor().is_some() =>
+            {
+                if call_off(run, timeout, end)? {
+                    return Ok(Done { words: CALLED_OFF.to_owned(), records: Vec::new() });
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         if since_hand_over(run).is_some_and(|age| age < BETWEEN) {
             continue;
@@ -159,6 +168,25 @@ pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<
             status => Err(AttachError::NotLive { run: id, status }.into()),
         };
     }
+}
+
+/// What a stop has done where a run had crashed and was about to be resumed.
+pub const CALLED_OFF: &str = "it is not resumed";
+
+/// Has the process that would resume a crashed run end. False where the next host was faster, which is to be asked then.
+fn call_off(run: &RunDir, timeout: Option<Duration>, end: Option<Instant>) -> Result<bool, AskError> {
+    let Some(leaving) = run.call_off() else { return Ok(false) };
+    let end = end.unwrap_or_else(|| Instant::now() + PATIENCE);
+    while !leaving.is_over() {
+        if run.owner().is_some() {
+            return Ok(false);
+        }
+        if Instant::now() >= end {
+            return Err(AskError::Late { run: run.id().to_string(), seconds: timeout.unwrap_or(PATIENCE).as_secs() });
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(run.owner().is_none())
 }
 
 /// What a host did about a command.

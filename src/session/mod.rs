@@ -19,7 +19,7 @@ mod start;
 mod tests;
 
 pub use alerts::alert;
-pub use attach::{AskError, Done, ask, attach, attach_patiently, attach_within};
+pub use attach::{AskError, CALLED_OFF, Done, ask, attach, attach_patiently, attach_within};
 pub use audit::{Reach, reach};
 pub use control::AttachError;
 pub use dry_run::{DryRun, dry_run};

@@ -34,8 +34,7 @@ pub struct Args {
 /// How long the terminal waits for news; signals are looked at in between.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Time in which a run is resumed whose host was killed: the supervisor rests for 1, 2, 4, 8 seconds before its first tries,
-/// and a process starts.
+/// Time in which a run is resumed whose host was killed, where no process is known to do so (`--retries`).
 const RESUMED: Duration = Duration::from_secs(15);
 /// The same, once the next host has the run's lock and gets the model and the data ready.
 const STARTED: Duration = Duration::from_secs(60);
@@ -97,7 +96,7 @@ fn next_host(run: &RunDir, io: &mut Io) -> Next {
     loop {
         match session::attach(run) {
             Ok(handle) => return Next::Host(Box::new(handle)),
-            Err(AttachError::NotLive { .. }) if start.elapsed() < RESUMED => {}
+            Err(AttachError::NotLive { .. }) if start.elapsed() < RESUMED || run.supervisor().is_some() => {}
             Err(e) if e.is_passing() && start.elapsed() < STARTED => {}
             Err(_) => return Next::Nobody,
         }
@@ -105,11 +104,11 @@ fn next_host(run: &RunDir, io: &mut Io) -> Next {
             return Next::Ended(outcome);
         }
         if !std::mem::replace(&mut said, true) {
-            let seconds = RESUMED.as_secs();
-            io.say(&format!(
-                "warning: run {}: its host ended without a word; waiting {seconds} s for another that resumes it",
-                run.id()
-            ));
+            let what = match run.supervisor() {
+                Some(owner) => format!("until process {} resumes it", owner.pid),
+                None => format!("{} s for another that resumes it", RESUMED.as_secs()),
+            };
+            io.say(&format!("warning: run {}: its host ended without a word; waiting {what}", run.id()));
         }
         if io.interrupt.asked().is_some() || io.interrupt.hung_up() {
             io.say(&format!("left; `frostline show {}` tells how the run stands", run.id()));

@@ -10,7 +10,7 @@ use crate::cli::output::{harmless, metrics, plural, when};
 use crate::core::checkpoint::{CheckpointInfo, policy};
 use crate::core::event::{Event, Record};
 use crate::core::recipe::Recipe;
-use crate::core::run::RunSummary;
+use crate::core::run::{Owner, RunSummary};
 
 /// Arguments of `frostline show`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +34,8 @@ struct Whole<'a> {
     summary: &'a RunSummary,
     #[serde(serialize_with = "crate::core::io::path_as_text")]
     path: &'a std::path::Path,
+    /// The process that resumes the run after a crash.
+    supervisor: Option<u32>,
     recipe: &'a Recipe,
     checkpoints: &'a [Kept],
     events: &'a [Record],
@@ -66,12 +68,25 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     if let Some(dropped) = dropped {
         cx.io.say(&format!("warning: {dropped}"));
     }
+    let supervisor = run.supervisor();
     if args.json {
-        let whole =
-            Whole { summary: &summary, path: run.path(), recipe: &recipe, checkpoints: &checkpoints, events: &events };
+        let whole = Whole {
+            summary: &summary,
+            path: run.path(),
+            supervisor: supervisor.map(|owner| owner.pid),
+            recipe: &recipe,
+            checkpoints: &checkpoints,
+            events: &events,
+        };
         return cx.print_json(&whole).map(|()| Done::Ok);
     }
-    for (label, value) in facts(&summary, &recipe, &checkpoints, &events, run.path()) {
+    let mut facts = facts(&summary, &recipe, &checkpoints, &events, run.path());
+    if let Some(Owner { pid, host, .. }) = supervisor {
+        let words = format!("process {pid} on {host} resumes it after a crash (--retries)");
+        let after_status = facts.iter().position(|(label, _)| *label == "status").map_or(0, |i| i + 1);
+        facts.insert(after_status, ("supervisor", words));
+    }
+    for (label, value) in facts {
         cx.io.print(&format!("{label:<12} {}", harmless(&value)))?;
     }
     Ok(Done::Ok)

@@ -90,6 +90,10 @@ pub fn stop(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let done = ask(&run, Command::Stop { reason: "frostline stop".to_owned() }, args.wait, CliError::Failed)?;
     let id = run.id();
     let status = run.summary().status;
+    if done.words == session::CALLED_OFF {
+        cx.io.say(&format!("run {id}: it is {status}, and is not resumed any more; go on with: frostline resume {id}"));
+        return Ok(Done::Ok);
+    }
     if matches!(status, RunStatus::Finished | RunStatus::Failed) {
         cx.io.say(&format!("run {id}: it ended before the stop came: it is {status}"));
         return Ok(Done::Ok);

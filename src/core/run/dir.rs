@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::metrics::{MetricsReader, MetricsWriter};
-use super::{EventLog, Owner, RunId, RunLock, RunMeta, RunSummary, StoreError, lock, log};
+use super::{
+    CalledOff, EventLog, Owner, RunId, RunLock, RunMeta, RunSummary, StoreError, Supervision, lock, log, supervision,
+};
 use crate::core::checkpoint::CheckpointStore;
 use crate::core::event::Record;
 
@@ -59,6 +61,21 @@ impl RunDir {
     /// The process that owns the run right now.
     pub fn owner(&self) -> Option<Owner> {
         lock::owner_of(&self.path)
+    }
+
+    /// Makes it known that this process resumes the run after crashes. `None` where another one does.
+    pub fn supervise(&self) -> Option<Supervision> {
+        Supervision::begin(&self.path)
+    }
+
+    /// The process that resumes the run after a crash.
+    pub fn supervisor(&self) -> Option<Owner> {
+        supervision::supervisor_of(&self.path)
+    }
+
+    /// Has it do so no more. `None` where there is none.
+    pub fn call_off(&self) -> Option<CalledOff> {
+        supervision::call_off(&self.path)
     }
 
     /// All events, and what had to be dropped, in words.

@@ -127,7 +127,12 @@ fn read(file: &mut File) -> Option<Owner> {
 
 /// Who holds the lock of the run in this folder right now; `None` if nobody.
 pub(super) fn owner_of(run: &Path) -> Option<Owner> {
-    let mut file = File::open(path_in(run)).ok()?;
+    holder(&path_in(run))
+}
+
+/// Who holds the lock of a file and has written its name there.
+pub(super) fn holder(path: &Path) -> Option<Owner> {
+    let mut file = File::open(path).ok()?;
     let owner = read(&mut file)?;
     match FileExt::try_lock_shared(&file) {
         Ok(true) => {

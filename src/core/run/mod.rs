@@ -23,6 +23,7 @@ pub mod sort;
 pub mod spark;
 mod status;
 mod summary;
+mod supervision;
 #[cfg(test)]
 mod tests;
 
@@ -45,3 +46,4 @@ pub use progress::Progress;
 pub use sort::SortKey;
 pub use status::RunStatus;
 pub use summary::RunSummary;
+pub use supervision::{CalledOff, Supervision};
