@@ -13,7 +13,8 @@ const NAMES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog
 pub(super) fn read(path: &Path) -> Result<Source, DataError> {
     let inner = path.join("cifar-10-batches-bin"); // where the archive unpacks to
     let folder = if inner.is_dir() { inner } else { path.to_path_buf() };
-    let batches: Vec<PathBuf> = entries(&folder)?.into_iter().filter(|p| is_batch(p)).collect();
+    let batches: Vec<PathBuf> =
+        entries(&folder)?.into_iter().map(|e| folder.join(e.name)).filter(|p| is_batch(p)).collect();
     if batches.is_empty() {
         let what = "no data_batch_*.bin in it; unpack cifar-10-binary.tar.gz here (the Python version is another one)";
         return Err(DataError::format(folder, what));

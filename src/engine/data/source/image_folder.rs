@@ -1,15 +1,19 @@
 //! `class/name.jpg` below a folder, or below its `train` and `val` folders; classes are numbered by name, as
 //! torchvision's `ImageFolder` does it. Images may lie in folders of their own inside a class.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::files::{entries, fingerprint, images_below, is_image};
+use super::files::{Entry, asked_of_each, entries, fingerprint, images_below, is_image};
 use super::{DataError, Labels, Source, Store};
 use crate::core::recipe::ClassRef;
 use crate::engine::data::classes;
 
 /// Names under which a validation part is found.
 const VAL: [&str; 3] = ["val", "valid", "validation"];
+
+/// Folders whose listing is worth a thread.
+const FOLDERS_WORTH_A_THREAD: usize = 2;
 
 /// A class folder and its images.
 struct Class {
@@ -50,16 +54,16 @@ fn holds_classes(folder: &Path) -> Result<bool, DataError> {
         return Ok(false);
     }
     let entries = entries(folder)?;
-    Ok(entries.iter().any(|p| p.is_dir()) && !entries.iter().any(|p| is_image(p)))
+    Ok(entries.iter().any(|e| e.is_dir) && !entries.iter().any(|e| is_image(Path::new(&e.name))))
 }
 
 fn list(root: &Path) -> Result<Vec<Class>, DataError> {
-    let mut found = Vec::new();
-    for path in entries(root)?.into_iter().filter(|p| p.is_dir()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.push(Class { name, images: images_below(&path)? });
-    }
-    Ok(found)
+    let folders: Vec<Entry> = entries(root)?.into_iter().filter(|e| e.is_dir).collect();
+    let classes = asked_of_each(&folders, FOLDERS_WORTH_A_THREAD, |folder| {
+        let name = folder.name.to_string_lossy().into_owned();
+        images_below(&root.join(&folder.name)).map(|images| Class { name, images })
+    });
+    classes.into_iter().collect()
 }
 
 fn check(root: &Path, train: &[Class], names: &[String], kept: &[ClassRef]) -> Result<(), DataError> {
@@ -89,8 +93,10 @@ fn add_val(
     labels: &mut Vec<i64>,
 ) -> Result<(), DataError> {
     let before = files.len();
+    let numbers: HashMap<&str, usize> =
+        names.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
     for class in val {
-        let Some(number) = names.iter().position(|n| *n == class.name) else {
+        let Some(&number) = numbers.get(class.name.as_str()) else {
             return Err(DataError::format(
                 root,
                 format!(

@@ -1,7 +1,7 @@
 //! `x` and `y` in a .safetensors or .npz file. Whole-number `y` of one value a sample are classes; anything else is
 //! values to be predicted (several whole numbers a sample too: labels of their own, for `bce`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::files::fingerprint;
 use super::{DataError, Labels, Source, Store, npz, safe};
@@ -114,7 +114,7 @@ pub(super) fn read(path: &Path) -> Result<Source, DataError> {
         labels,
         class_names,
         own_val: None,
-        fingerprint: fingerprint(root, [&file] as [&PathBuf; 1]),
+        fingerprint: fingerprint(root, &[file]),
     })
 }
 
@@ -138,6 +138,8 @@ fn labels(path: &Path, y: Array) -> Result<(Labels, Vec<String>), DataError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use npyz::WriterBuilder;
     use safetensors::{Dtype, tensor::TensorView};
