@@ -53,8 +53,8 @@ check: setup ## check the format, the lints and the docs
 	$(CARGO) clippy $(CARGO_FLAGS) --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_FLAGS) --no-deps
 
-bench: setup python ## time the trainer, several ranks, frozen steps, freeze plans, saves, weights files and charts
-	for example in overhead bench_parallel freeze_speed bench_resolve bench_save_stall bench_weights charts; do $(CARGO) run --release $(CARGO_FLAGS) --example $$example || exit 1; done
+bench: setup python ## time the trainer, images, several ranks, frozen steps, freeze plans, saves, weights files and charts
+	for example in overhead bench_data bench_parallel freeze_speed bench_resolve bench_save_stall bench_weights charts; do $(CARGO) run --release $(CARGO_FLAGS) --example $$example || exit 1; done
 
 pictures: build ## make the README's pictures again, from real screens
 	$(CARGO) run --release $(CARGO_FLAGS) --example pictures

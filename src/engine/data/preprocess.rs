@@ -1,6 +1,7 @@
 //! What is done to every sample, in training and afterwards alike: size, channels, normalisation. It is kept in
 //! checkpoints (as JSON), so that `evaluate` and `predict` treat new inputs as training did.
 
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
@@ -143,7 +144,7 @@ impl Preprocessing {
             (0..self.repeat).for_each(|_| out.extend_from_slice(sample));
             return;
         }
-        self.each_plane(sample, |plane, mean, std| out.extend(plane.iter().map(|v| (v - mean) / std)));
+        self.each_plane(sample, |plane, mean, std| normalize(plane, mean, std, out));
     }
 
     /// The same for bytes, which stand for 0..1.
@@ -168,6 +169,11 @@ impl Preprocessing {
             }
         }
     }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn normalize(values: &[f32], mean: f32, std: f32, out: &mut Vec<f32>) {
+    out.extend(values.iter().map(|value| (value - mean) / std));
 }
 
 /// Size of images whose source has one of its own.

@@ -115,9 +115,7 @@ pub(in crate::engine::data) fn fit_decoded(
     let from = Pixels { data: &image.data, width: image.width, channels: image.channels };
     let resized = bytes::resize(from, &way, prep.interpolation, &mut scratch.buffers);
     let mut data = Vec::with_capacity(resized.len());
-    for channel in 0..image.channels {
-        data.extend(resized.iter().skip(channel).step_by(image.channels).map(|b| f32::from(*b) / 255.0));
-    }
+    bytes::planes(&resized, image.channels, &mut data);
     Image { planes: image.channels, height: way.kept.height, width: way.kept.width, data }
 }
 
@@ -135,7 +133,7 @@ pub(in crate::engine::data) fn fit_bytes(
     for data in data.chunks_exact((height * width).max(1)) {
         let from = Pixels { data, width, channels: 1 };
         let resized = bytes::resize(from, &way, prep.interpolation, &mut scratch.buffers);
-        out.extend(resized.iter().map(|b| f32::from(*b) / 255.0));
+        bytes::planes(&resized, 1, &mut out);
     }
     Image { planes: shape[0], height: way.kept.height, width: way.kept.width, data: out }
 }
