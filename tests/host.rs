@@ -239,7 +239,11 @@ fn a_stop_between_two_hosts_calls_the_next_one_off() {
     let ran = Ran::of(&command.env("FAKE_PANIC_AT", "30").env("FAKE_DELAY_MS", "0").output().unwrap());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let run = bench.run();
+    // Its failures are no end for who follows it.
+    let watcher = bench.start(&["attach", "last", "--plain"]);
     wait_until("a long rest", || log(&run).contains("it is resumed in 4 s"));
+    let paused = bench.call(&["pause", "last"]);
+    assert!(paused.code == Some(3) && paused.err.contains("resumes it soon (--retries)"), "{paused:?}");
     assert!(bench.ok(&["show", "last"]).out.contains("after a crash (--retries)"));
     let stopped = bench.ok(&["stop", "last"]);
     assert!(stopped.err.contains("it is failed, and is not resumed any more; go on with"), "{stopped:?}");
@@ -247,6 +251,8 @@ fn a_stop_between_two_hosts_calls_the_next_one_off() {
     assert!(log(&run).contains("not resumed any more, as was asked") && run.supervisor().is_none(), "{}", log(&run));
     std::thread::sleep(std::time::Duration::from_secs(5));
     assert_eq!((log(&run).matches("it is resumed in").count(), run.owner()), (tries, None));
+    let watched = Ran::ended(watcher);
+    assert!(watched.code == Some(1) && watched.err.contains("broke down"), "{watched:?}");
     // Now there is nothing left to stop.
     let again = bench.call(&["stop", "last"]);
     assert!(again.code == Some(3) && again.err.contains("is not live"), "{again:?}");
@@ -262,12 +268,19 @@ fn who_follows_a_run_follows_it_to_the_host_that_resumes_it_after_a_crash() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     let host = run.owner().unwrap().pid;
     signal(host, "KILL");
+    // One who comes while nobody hosts the run waits too.
+    let late = bench.start(&["attach", "last", "--plain"]);
     wait_until("another host", || run.owner().is_some_and(|o| o.pid != host));
     bench.steps_on();
     std::thread::sleep(std::time::Duration::from_millis(500));
     bench.ok(&["stop", "last"]);
+    let late = Ran::ended(late);
+    assert!(late.code == Some(130) && late.err.contains("stopped at step"), "{late:?}");
     let watched = Ran::ended(watcher);
-    assert!(watched.code == Some(130) && watched.err.contains("ended without a word; waiting"), "{watched:?}");
+    assert!(
+        watched.code == Some(130) && watched.err.contains("its host has ended; waiting until process "),
+        "{watched:?}"
+    );
     assert_eq!(watched.err.matches("training on cpu").count(), 2, "{watched:?}");
     assert!(watched.err.contains("stopped at step"), "{watched:?}");
     Ran::ended(supervisor);

@@ -44,12 +44,10 @@ pub fn start(retries: u32, args: &FollowArgs, cx: &mut Context<'_>) -> Result<Do
     loop {
         let (child, out) = spawn(&line, args.daemon, cx)?;
         signals.to(&child);
-        let run = relay(out, args.daemon && crashes.all == 0, crashes.all == 0, cx)?;
+        let run = relay(out, args.daemon, &mut crashes, cx)?;
         let status = signals.wait(child).map_err(CliError::failed)?;
         let Some(run) = run.or_else(|| crashes.run.clone()) else { return ended(status) };
         crashes.run = Some(run.clone());
-        // Between two hosts there is nobody else whom a stop could reach.
-        crashes.known = crashes.known.take().or_else(|| run.supervise());
         if signals.stopped() || !is_crash(status, &run) {
             return ended(status);
         }
@@ -157,7 +155,13 @@ fn spawn(line: &[OsString], daemon: bool, cx: &Context<'_>) -> Result<(Child, Ch
 }
 
 /// Reads the host's output until its end. Its first word is the run; the first host's is told to whoever started this.
-fn relay(out: ChildStdout, daemon: bool, first: bool, cx: &mut Context<'_>) -> Result<Option<RunDir>, CliError> {
+fn relay(
+    out: ChildStdout,
+    daemon: bool,
+    crashes: &mut Crashes,
+    cx: &mut Context<'_>,
+) -> Result<Option<RunDir>, CliError> {
+    let first = crashes.all == 0;
     let mut found = None;
     for line in BufReader::new(out).lines().map_while(Result::ok) {
         let Some(begun) = Begun::parse(&line) else {
@@ -169,12 +173,14 @@ fn relay(out: ChildStdout, daemon: bool, first: bool, cx: &mut Context<'_>) -> R
         };
         let (Begun::Started { run, .. } | Begun::AlreadyFinished { run }) = &begun;
         found = cx.home().find(run).ok();
-        if daemon {
+        // Between two hosts there is nobody else whom a stop could reach.
+        crashes.known = crashes.known.take().or_else(|| found.as_ref().and_then(RunDir::supervise));
+        if daemon && first {
             let _ = begun.say(cx.io.out());
             if let Some(run) = &found {
                 leave_terminal(&run.log_path());
             }
-        } else if first {
+        } else if first && !daemon {
             // A script may close its end as soon as it has the id.
             let _ = cx.io.print(run).and_then(|()| cx.io.flush());
         }

@@ -165,7 +165,7 @@ pub fn ask(run: &RunDir, command: Command, timeout: Option<Duration>) -> Result<
                 let newest = run.checkpoints().list().pop();
                 Ok(Done { words: newest.map(|c| c.name).unwrap_or_default(), records })
             }
-            status => Err(AttachError::NotLive { run: id, status }.into()),
+            _ => Err(AttachError::not_live(run).into()),
         };
     }
 }
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_next_host_is_waited_for_longer_once_it_holds_the_run() {
-        let nobody = AttachError::NotLive { run: "r".into(), status: RunStatus::Stopped };
+        let nobody = AttachError::NotLive { run: "r".into(), status: RunStatus::Stopped, supervisor: None };
         let somebody = |passing| AttachError::Unreachable {
             run: "r".into(),
             pid: 1,

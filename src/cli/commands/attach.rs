@@ -44,19 +44,30 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let run = cx.home().find(&args.run)?;
     let plain = args.plain || args.quiet || !std::io::stdin().is_terminal() || !cx.io.out_is_terminal;
     if !plain {
-        // Refused before the screen is entered.
-        session::attach_patiently(&run)?;
+        // Refused before the screen is entered, which follows a run that is about to be resumed.
+        match session::attach_patiently(&run) {
+            Err(AttachError::NotLive { supervisor: Some(_), .. }) => {}
+            tried => drop(tried?),
+        }
         return workbench::open(Some(run.id().to_string()), cx);
     }
     let alerts = settings::alerts(None, true, cx)?;
-    let mut handle = session::attach_patiently(&run)?;
+    let first = session::attach_patiently(&run);
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
+    let mut handle = match first {
+        Err(AttachError::NotLive { supervisor: Some(_), .. }) => match next_host(&run, cx.io) {
+            Next::Host(next) => *next,
+            Next::Left => return Ok(Done::Ok),
+            Next::Ended(_) | Next::Nobody => session::attach_patiently(&run)?,
+        },
+        tried => tried?,
+    };
     loop {
         let mut outcome = match watch(handle, args.quiet, &alerts, cx.io) {
             None => return Ok(Done::Ok),
             Some(outcome) => outcome,
         };
-        if session::last_word(&run).is_none() {
+        if session::last_word(&run).is_none() || is_tried_again(&outcome, &run) {
             match next_host(&run, cx.io) {
                 Next::Host(next) => {
                     handle = *next;
@@ -89,6 +100,11 @@ enum Next {
     Left,
 }
 
+/// Whether the process beside the host will resume the run.
+fn is_tried_again(outcome: &Outcome, run: &RunDir) -> bool {
+    matches!(outcome, Outcome::Failed { .. }) && run.supervisor().is_some()
+}
+
 /// A host that was killed may have a process beside it (`--retries`) which resumes the run.
 fn next_host(run: &RunDir, io: &mut Io) -> Next {
     let start = Instant::now();
@@ -100,7 +116,7 @@ fn next_host(run: &RunDir, io: &mut Io) -> Next {
             Err(e) if e.is_passing() && start.elapsed() < STARTED => {}
             Err(_) => return Next::Nobody,
         }
-        if let Some(outcome) = session::last_word(run) {
+        if let Some(outcome) = session::last_word(run).filter(|outcome| !is_tried_again(outcome, run)) {
             return Next::Ended(outcome);
         }
         if !std::mem::replace(&mut said, true) {
@@ -108,7 +124,7 @@ fn next_host(run: &RunDir, io: &mut Io) -> Next {
                 Some(owner) => format!("until process {} resumes it", owner.pid),
                 None => format!("{} s for another that resumes it", RESUMED.as_secs()),
             };
-            io.say(&format!("warning: run {}: its host ended without a word; waiting {what}", run.id()));
+            io.say(&format!("warning: run {}: its host has ended; waiting {what}", run.id()));
         }
         if io.interrupt.asked().is_some() || io.interrupt.hung_up() {
             io.say(&format!("left; `frostline show {}` tells how the run stands", run.id()));

@@ -27,12 +27,14 @@ pub const GONE: &str = "the host is gone";
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// No process hosts it.
-    #[error("run {run} is not live: it is {status}{}", advice(*status, run))]
+    #[error("run {run} is not live: it is {status}{}", advice(*status, run, *supervisor))]
     NotLive {
         /// The run.
         run: String,
         /// What it is.
         status: RunStatus,
+        /// The process that is about to resume it after a crash.
+        supervisor: Option<u32>,
     },
     /// Its host is there and cannot be spoken to.
     #[error("run {run} belongs to process {pid} on {host}, which cannot be reached: {why}")]
@@ -51,13 +53,22 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    /// That nobody hosts a run.
+    pub fn not_live(run: &RunDir) -> Self {
+        let supervisor = run.supervisor().map(|owner| owner.pid);
+        Self::NotLive { run: run.id().to_string(), status: run.summary().status, supervisor }
+    }
+
     /// Whether it is worth another try at once.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { passing: true, .. })
     }
 }
 
-fn advice(status: RunStatus, run: &str) -> String {
+fn advice(status: RunStatus, run: &str, supervisor: Option<u32>) -> String {
+    if let Some(pid) = supervisor {
+        return format!("; process {pid} resumes it soon (--retries)");
+    }
     match status {
         RunStatus::Finished => format!("; `frostline show {run}` tells what became of it"),
         _ => format!("; `frostline resume {run}` goes on from its newest checkpoint"),
@@ -100,7 +111,7 @@ impl Client {
         let owner = run.owner();
         let stream = match (socket::connect(&run.socket_path()), &owner) {
             (Ok(stream), _) => stream,
-            (Err(_), None) => return Err(AttachError::NotLive { run: id, status: run.summary().status }),
+            (Err(_), None) => return Err(AttachError::not_live(run)),
             (Err(e), Some(owner)) => return Err(unreachable(run, owner, &e)),
         };
         let told = |why: String, passing: bool| {
