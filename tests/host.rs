@@ -6,6 +6,8 @@
 #[path = "support/program.rs"]
 mod program;
 
+use std::io::{BufRead, BufReader};
+
 use frostline::core::event::Event;
 use frostline::core::run::RunStatus;
 use program::{Bench, Ran, log, signal, wait_until};
@@ -77,6 +79,8 @@ fn a_command_that_takes_too_long_is_given_up() {
     signal(host.id(), "CONT");
     assert!(short.code == Some(1) && short.err.contains("does not answer") && took < 8, "{took} s: {short:?}");
     assert!(ran.code == Some(1) && ran.err.contains("does not answer"), "{ran:?}");
+    let waiting = format!("waiting for process {} to answer", host.id());
+    assert!(ran.err.contains(&waiting), "{waiting}: {ran:?}");
     bench.ok(&["stop", "last", "--timeout", "60"]);
     Ran::ended(host);
 }
@@ -241,7 +245,7 @@ fn a_stop_between_two_hosts_calls_the_next_one_off() {
     let run = bench.run();
     // Its failures are no end for who follows it.
     let watcher = bench.start(&["attach", "last", "--plain"]);
-    wait_until("a long rest", || log(&run).contains("it is resumed in 4 s"));
+    wait_until("a long rest", || log(&run).contains("it is resumed in 8 s"));
     let paused = bench.call(&["pause", "last"]);
     assert!(paused.code == Some(3) && paused.err.contains("resumes it soon (--retries)"), "{paused:?}");
     assert!(bench.ok(&["show", "last"]).out.contains("after a crash (--retries)"));
@@ -249,7 +253,7 @@ fn a_stop_between_two_hosts_calls_the_next_one_off() {
     assert!(stopped.err.contains("it is failed, and is not resumed any more; go on with"), "{stopped:?}");
     let tries = log(&run).matches("it is resumed in").count();
     assert!(log(&run).contains("not resumed any more, as was asked") && run.supervisor().is_none(), "{}", log(&run));
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    std::thread::sleep(std::time::Duration::from_secs(8));
     assert_eq!((log(&run).matches("it is resumed in").count(), run.owner()), (tries, None));
     let watched = Ran::ended(watcher);
     assert!(watched.code == Some(1) && watched.err.contains("broke down"), "{watched:?}");
@@ -269,13 +273,15 @@ fn who_follows_a_run_follows_it_to_the_host_that_resumes_it_after_a_crash() {
     let host = run.owner().unwrap().pid;
     signal(host, "KILL");
     // One who comes while nobody hosts the run waits too.
-    let late = bench.start(&["attach", "last", "--plain"]);
+    let mut late = bench.start(&["attach", "last", "--plain"]);
+    let mut heard = BufReader::new(late.stderr.take().unwrap()).lines().map_while(Result::ok);
     wait_until("another host", || run.owner().is_some_and(|o| o.pid != host));
     bench.steps_on();
     std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(heard.any(|line| line.contains("training on cpu")));
     bench.ok(&["stop", "last"]);
-    let late = Ran::ended(late);
-    assert!(late.code == Some(130) && late.err.contains("stopped at step"), "{late:?}");
+    assert!(heard.any(|line| line.contains("stopped at step")));
+    assert_eq!(Ran::ended(late).code, Some(130));
     let watched = Ran::ended(watcher);
     assert!(
         watched.code == Some(130) && watched.err.contains("its host has ended; waiting until process "),

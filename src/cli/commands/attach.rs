@@ -34,6 +34,8 @@ pub struct Args {
 /// How long the terminal waits for news; signals are looked at in between.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long a host is waited for without a word.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Time in which a run is resumed whose host was killed, where no process is known to do so (`--retries`).
 const RESUMED: Duration = Duration::from_secs(15);
 /// The same, once the next host has the run's lock and gets the model and the data ready.
@@ -45,20 +47,21 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
     let plain = args.plain || args.quiet || !std::io::stdin().is_terminal() || !cx.io.out_is_terminal;
     if !plain {
         // Refused before the screen is entered, which follows a run that is about to be resumed.
-        match session::attach_patiently(&run) {
+        match reach(&run, cx.io) {
             Err(AttachError::NotLive { supervisor: Some(_), .. }) => {}
             tried => drop(tried?),
         }
         return workbench::open(Some(run.id().to_string()), cx);
     }
     let alerts = settings::alerts(None, true, cx)?;
-    let first = session::attach_patiently(&run);
+    let first = reach(&run, cx.io);
     cx.io.interrupt.listen().map_err(|e| CliError::Failed(format!("cannot listen to signals: {e}")))?;
     let mut handle = match first {
         Err(AttachError::NotLive { supervisor: Some(_), .. }) => match next_host(&run, cx.io) {
             Next::Host(next) => *next,
             Next::Left => return Ok(Done::Ok),
-            Next::Ended(_) | Next::Nobody => session::attach_patiently(&run)?,
+            Next::Ended(outcome) => return follow::ended(outcome, run.id().as_str(), None, cx.io),
+            Next::Nobody => reach(&run, cx.io)?,
         },
         tried => tried?,
     };
@@ -80,7 +83,7 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
             }
         }
         match &outcome {
-            Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = session::attach_patiently(&run)?,
+            Outcome::Stopped { reason, .. } if reason == HANDED_OVER => handle = reach(&run, cx.io)?,
             Outcome::Finished { step, .. } if !args.quiet => {
                 cx.io.say(&format!("finished: step {step}, run {}", run.id()));
                 return follow::ended(outcome, run.id().as_str(), None, cx.io);
@@ -88,6 +91,22 @@ pub fn run(args: &Args, cx: &mut Context<'_>) -> Result<Done, CliError> {
             _ => return follow::ended(outcome, run.id().as_str(), None, cx.io),
         }
     }
+}
+
+/// Connects, and says so where that takes longer than a user waits without a word.
+fn reach(run: &RunDir, io: &mut Io) -> Result<RunHandle, AttachError> {
+    std::thread::scope(|scope| {
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        scope.spawn(move || {
+            let _ = done.send(session::attach_patiently(run));
+        });
+        let tried = answer.recv_timeout(SILENCE).or_else(|_| {
+            let host = run.owner().map_or_else(|| "its next host".to_owned(), |owner| format!("process {}", owner.pid));
+            io.say(&format!("run {}: waiting for {host} to answer", run.id()));
+            answer.recv()
+        });
+        tried.unwrap_or_else(|_| Err(AttachError::not_live(run)))
+    })
 }
 
 /// What comes after a host that ended without a word.
