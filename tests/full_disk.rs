@@ -16,8 +16,9 @@ fn child() {
     program::be();
 }
 
-/// `$@` is the program. Every wait is bounded; the exit code tells which one was in vain.
-const STORY: &str = r#"
+/// How each story begins: a run has a checkpoint, and then the disk is full. `$@` is the program. Every wait is bounded; the exit code
+/// tells which one was in vain.
+const START: &str = r#"
 mount -t tmpfs -o size=4m frostline home || exit 90
 await() { n=0; until eval "$2"; do n=$((n+1)); [ $n -lt 600 ] || { echo "waited in vain: $2" >&2; kill -9 $host; exit $1; }; sleep 0.1; done; }
 "$@" train r.toml >out 2>err &
@@ -25,6 +26,10 @@ host=$!
 await 91 'ls home/runs/*/checkpoints 2>/dev/null | grep -q step-'
 cat /dev/zero >home/filler 2>/dev/null
 await 92 'grep -q "No space left on device" err'
+"#;
+
+/// There is room again.
+const STORY: &str = r#"
 stood=$(ls home/runs/*/checkpoints | grep -c step-)
 sleep 1
 [ "$(ls home/runs/*/checkpoints | grep -c step-)" -ge 1 ] && [ "$stood" -ge 1 ] || { kill -9 $host; exit 93; }
@@ -52,7 +57,10 @@ fn on_a_small_disk(script: &str) -> Option<Bench> {
     std::fs::create_dir(bench.path().join("home")).unwrap();
     let program = bench.command(&[]);
     let mut story = Command::new("unshare");
-    story.args(["-rm", "sh", "-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+    story
+        .args(["-rm", "sh", "-c", &[START, script].concat(), "sh"])
+        .arg(program.get_program())
+        .args(program.get_args());
     story.current_dir(bench.path()).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     for (name, value) in program.get_envs() {
         if let Some(value) = value {
@@ -67,16 +75,9 @@ fn on_a_small_disk(script: &str) -> Option<Bench> {
 
 /// The disk stays full: how the run ended is told all the same.
 const END: &str = r#"
-mount -t tmpfs -o size=4m frostline home || exit 90
-await() { n=0; until eval "$2"; do n=$((n+1)); [ $n -lt 600 ] || { echo "waited in vain: $2" >&2; kill -9 $host; exit $1; }; sleep 0.1; done; }
-"$@" train r.toml >out 2>err &
-host=$!
-await 91 'ls home/runs/*/checkpoints 2>/dev/null | grep -q step-'
-cat /dev/zero >home/filler 2>/dev/null
-await 92 'grep -q "No space left on device" err'
 # Until the events have taken all the room but what is kept for the end.
 size() { cat home/runs/*/events.jsonl | wc -c; }
-await 93 's=$(size); sleep 1; [ $s -gt 8192 ] && [ $s -eq $(size) ]'
+await 93 's=$(size); sleep 1; [ $s -gt 48000 ] && [ $s -eq $(size) ]'
 kill -TERM $host
 wait $host; [ $? -eq 1 ] || exit 97
 cat /dev/zero >>home/filler 2>/dev/null
